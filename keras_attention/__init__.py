@@ -1,0 +1,60 @@
+"""Recurrent encoder-decoder models with attention for Keras 3, from `fit` to a server.
+
+The idea in five sentences (Alammar 2018, after Bahdanau 2014 and Luong 2015), and where each one is:
+
+1. The encoder hands over all its hidden states, the memory: `encoder.Encoder.call`.
+2. At each step the decoder RNN takes the embedding of the previous token and its previous state and
+   yields a new state h: `cell.AttentionDecoderCell.call`.
+3. Every memory state gets a score against h, a softmax makes them attention weights, and the weighted sum
+   of the memory is the context C: `context.AttentionContext.call`.
+4. [h; C] are concatenated and go through a feed-forward layer that names the output token:
+   `cell.AttentionDecoderCell._attend`, and the head in `decoder.AttentionDecoder`.
+5. Repeat, feeding the token back, until the end token: `decoding.Greedy.__call__`.
+"""
+
+from keras_attention.cell import AttentionDecoderCell
+from keras_attention.context import AttentionContext
+from keras_attention.decoder import AttentionDecoder
+from keras_attention.decoding import Decoded, Greedy
+from keras_attention.encoder import Encoder
+from keras_attention.masking import masked_softmax, padding_mask, sequence_lengths
+from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
+from keras_attention.scores import (
+    AdditiveScore,
+    ConcatScore,
+    DotScore,
+    GeneralScore,
+    ScaledDotScore,
+    Score,
+)
+from keras_attention.seq2seq import Seq2Seq
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, shift_right
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "END_ID",
+    "PADDING_ID",
+    "UNKNOWN_ID",
+    "AdditiveScore",
+    "AttentionContext",
+    "AttentionDecoder",
+    "AttentionDecoderCell",
+    "ConcatScore",
+    "Decoded",
+    "DotScore",
+    "Encoder",
+    "ExactMatch",
+    "GeneralScore",
+    "Greedy",
+    "Perplexity",
+    "ScaledDotScore",
+    "Score",
+    "Seq2Seq",
+    "TokenAccuracy",
+    "TokenCrossentropy",
+    "masked_softmax",
+    "padding_mask",
+    "sequence_lengths",
+    "shift_right",
+]

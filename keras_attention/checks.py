@@ -1,0 +1,65 @@
+"""The checks that every entry point makes of its arguments."""
+
+import numbers
+
+import numpy as np
+
+from keras_attention.tokens import UNKNOWN_ID
+
+
+def check_size(name, value, least=1):
+    """Returns an argument as an `int`, or raises `ValueError` where it is no integer or too small."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"`{name}` must be an integer >= {least}. Received: {name}={value!r}.")
+    return int(value)
+
+
+def check_tokens(tokens, name, vocabulary_size):
+    """Raises unless `tokens` is a batch of token ids that an embedding of that size can look up.
+
+    The type, the rank and the static shape are checked always, the ids themselves where they can be
+    seen: on eager tensors and arrays, not while a graph is traced.
+
+    Args:
+        tokens: tensor or array that should be integer, (B, T), `0 <= id < vocabulary_size`.
+        name: what the caller calls it, for the message.
+        vocabulary_size: V, the number of ids.
+
+    Raises:
+        TypeError: the ids are not integers.
+        ValueError: another rank than 2, no row, no column, or an id out of range.
+    """
+    dtype = getattr(tokens.dtype, "name", str(tokens.dtype))
+    if "int" not in dtype:
+        raise TypeError(
+            f"`{name}` must hold integer token ids. Received: {name}.dtype={dtype}. "
+            "Cast them where they are made, e.g. `.astype('int32')`."
+        )
+    shape = tuple(tokens.shape)
+    if len(shape) != 2:
+        raise ValueError(
+            f"`{name}` must have the shape (batch, length). Received: {name}.shape={shape}. "
+            "A single sequence is a batch of one: `tokens[None]`."
+        )
+    if 0 in shape:
+        raise ValueError(
+            f"`{name}` must have at least one row and one column. Received: {name}.shape={shape}."
+        )
+    values = _values(tokens)
+    if values is None:
+        return
+    wrong = (values < 0) | (values >= vocabulary_size)
+    if wrong.any():
+        row, column = (int(index[0]) for index in wrong.nonzero())
+        raise ValueError(
+            f"`{name}` must hold ids from 0 to {vocabulary_size - 1}. Received: "
+            f"{name}[{row}, {column}]={values[row, column]}. Map unknown tokens to {UNKNOWN_ID}."
+        )
+
+
+def _values(tokens):
+    """The ids as a NumPy array, or None while they are symbols in a graph that is being traced."""
+    try:
+        return np.asarray(tokens)
+    except (AttributeError, RuntimeError, TypeError, ValueError):  # each backend has its own
+        return None

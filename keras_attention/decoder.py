@@ -1,0 +1,142 @@
+"""AttentionDecoder: from the tokens so far and the memory to the logits of the next."""
+
+import keras
+from keras import ops
+
+from keras_attention.cell import AttentionDecoderCell
+from keras_attention.checks import check_size, check_tokens
+from keras_attention.scores import PACKAGE
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class AttentionDecoder(keras.layers.Layer):
+    """The decoder: an embedding, an `AttentionDecoderCell`, and a Dense head to the vocabulary.
+
+    Args:
+        vocabulary_size: V, number of target ids; 0 is padding.
+        embedding_dim: E, depth of the embedding.
+        units, cell, num_layers, score, attention_units, input_feeding, attentional_layer, dropout:
+            the cell's, see `AttentionDecoderCell`.
+        bridge: whether the first states are learned functions of the encoder's final state (Dense and
+            tanh, one for each layer and state); otherwise they are zeros.
+
+    Call arguments:
+        target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
+        memory: (B, S, D), the encoder's states.
+        final_state: (B, D), the encoder's final state; None starts from zeros.
+        memory_mask: (B, S) boolean, True = real token; None means that all are.
+
+    Returns:
+        `(logits, weights)`: float32 (B, T, V), and the attention weights (B, T, S).
+
+    Raises:
+        TypeError: ids that are not integers.
+        ValueError: ids out of range (eager calls), an empty target, an unknown cell or score.
+
+    Example:
+        decoder = keras_attention.AttentionDecoder(vocabulary_size=40, embedding_dim=16, units=32)
+        logits, weights = decoder(target, memory, final_state, memory_mask=memory_mask)
+
+    Reference: Luong et al. (2015), section 3; Bahdanau et al. (2014), appendix A.2.2 (the bridge).
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        embedding_dim,
+        units,
+        cell="lstm",
+        num_layers=1,
+        score="general",
+        attention_units=None,
+        input_feeding=False,
+        attentional_layer=True,
+        dropout=0.0,
+        bridge=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size = check_size("vocabulary_size", vocabulary_size)
+        self.embedding_dim = embedding_dim = check_size("embedding_dim", embedding_dim)
+        self.bridge = bridge
+        self.attention_cell = AttentionDecoderCell(
+            units,
+            cell,
+            num_layers,
+            score,
+            attention_units,
+            input_feeding,
+            attentional_layer,
+            dropout,
+            dtype=self.dtype_policy,
+        )
+        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, dtype=self.dtype_policy)
+        self.bridge_layers = [
+            keras.layers.Dense(self.attention_cell.units, activation="tanh", dtype=self.dtype_policy)
+            for _ in range(self.attention_cell.num_states * bridge)
+        ]
+        self.head = keras.layers.Dense(vocabulary_size, dtype=self.dtype_policy)
+
+    def build(self, target_shape, memory_shape, final_state_shape=None):
+        batch, cell = target_shape[0], self.attention_cell
+        self.embedding.build(target_shape)
+        cell.build((batch, self.embedding_dim), None, memory_shape)
+        if final_state_shape is not None:
+            for layer in self.bridge_layers:
+                layer.build(final_state_shape)
+        self.head.build((batch, None, cell.vector_depth(memory_shape[-1])))
+
+    def call(self, target, memory, final_state=None, memory_mask=None):
+        check_tokens(target, "target", self.vocabulary_size)
+        states = self.initial_states(memory, final_state)
+        vectors, _, weights = self.attention_cell.unroll(
+            self.embedding(target), states, memory, memory_mask
+        )
+        return self._logits(vectors), weights
+
+    def initial_states(self, memory, final_state=None):
+        """The states before the first step: the bridge's, or zeros.
+
+        Args:
+            memory: (B, S, D).
+            final_state: (B, D), the encoder's final state, or None.
+        """
+        states = self.attention_cell.zero_states(memory)
+        if final_state is None or not self.bridge:
+            return states
+        bridged = [layer(final_state) for layer in self.bridge_layers]
+        return bridged + states[len(bridged) :]
+
+    def project_memory(self, memory):
+        """(B, S, D) memory -> (B, S, attention_units) keys, computed once per source."""
+        return self.attention_cell.attention.project_memory(memory)
+
+    def step(self, tokens, states, memory, keys, memory_mask=None):
+        """One step: (B,) previous tokens -> `(logits, states, weights)`, (B, V), list, (B, S)."""
+        vector, states, weights = self.attention_cell(
+            self.embedding(tokens), states, memory, keys, memory_mask=memory_mask
+        )
+        return self._logits(vector), states, weights
+
+    def _logits(self, vectors):
+        return ops.cast(self.head(vectors), "float32")
+
+    @property
+    def recurrent_layers(self):
+        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        return self.attention_cell.recurrent_layers
+
+    def compute_output_spec(self, target, memory, final_state=None, memory_mask=None):
+        batch, steps = target.shape
+        logits = keras.KerasTensor((batch, steps, self.vocabulary_size), dtype="float32")
+        weights = keras.KerasTensor((batch, steps, memory.shape[1]), dtype=self.compute_dtype)
+        return logits, weights
+
+    def get_config(self):
+        return {
+            **self.attention_cell.get_config(),
+            **super().get_config(),  # its name and dtype, in the place of the cell's
+            "vocabulary_size": self.vocabulary_size,
+            "embedding_dim": self.embedding_dim,
+            "bridge": self.bridge,
+        }

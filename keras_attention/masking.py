@@ -1,0 +1,75 @@
+"""Padding: where it is, how long the rest is, and how softmax and recurrences leave it out."""
+
+import keras
+from keras import ops
+
+from keras_attention.tokens import PADDING_ID
+
+
+def padding_mask(tokens):
+    """(B, S) ids -> (B, S) boolean mask, True = real token."""
+    return ops.not_equal(tokens, PADDING_ID)
+
+
+def sequence_lengths(mask):
+    """(B, S) boolean mask -> (B,) int32, the number of steps up to the last real token."""
+    positions = ops.arange(1, ops.shape(mask)[1] + 1, dtype="int32")
+    return ops.max(ops.where(mask, positions, 0), axis=1)
+
+
+def masked_softmax(scores, mask=None):
+    """Softmax over the last axis that gives padding exactly zero.
+
+    Computed in float32 (or wider) whatever the type of `scores`, and returned in that type.
+
+    Args:
+        scores: (..., S) float.
+        mask: boolean, broadcastable to `scores`, True = real; None means that all are real.
+
+    Returns:
+        (..., S) weights that sum to 1 over the real positions; zeros where there is none.
+    """
+    dtype = keras.backend.standardize_dtype(scores.dtype)
+    scores = ops.cast(scores, keras.backend.result_type(dtype, "float32"))
+    if mask is None:
+        weights = _softmax(scores)
+    else:
+        # A finite floor rather than -inf: a row of padding alone then has no NaN, in gradients neither.
+        weights = _softmax(ops.where(mask, scores, -1e30))
+        weights = ops.where(mask, weights, 0.0)
+    return ops.cast(weights, dtype)
+
+
+def _softmax(scores):
+    """Over the last axis. Keras warns where that has one element; a source of one token has."""
+    return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+
+
+def reverse_prefix(sequence, lengths):
+    """Reverses the first `lengths` steps of each row and leaves the padding after them in place.
+
+    Applied twice it gives the row back. A backward RNN over a right-padded batch needs no other mask.
+
+    Args:
+        sequence: (B, S, D).
+        lengths: (B,) int32.
+    """
+    batch, steps = ops.shape(sequence)[0], ops.shape(sequence)[1]
+    positions = ops.expand_dims(ops.arange(steps, dtype="int32"), 0)
+    lengths = ops.expand_dims(lengths, 1)
+    mirrored = ops.where(positions < lengths, lengths - 1 - positions, positions)
+    return _gather_steps(sequence, mirrored, batch, steps)
+
+
+def step_at(sequence, index):
+    """(B, S, D) and (B,) int32 -> (B, D): from each row the step at its index."""
+    batch, steps = ops.shape(sequence)[0], ops.shape(sequence)[1]
+    picked = _gather_steps(sequence, ops.expand_dims(index, 1), batch, steps)
+    return ops.squeeze(picked, axis=1)
+
+
+def _gather_steps(sequence, index, batch, steps):
+    """(B, S, D), (B, N) -> (B, N, D). One gather of rows: `take_along_axis` would index each number."""
+    first_rows = ops.expand_dims(ops.arange(batch, dtype="int32") * steps, 1)
+    rows = ops.reshape(sequence, (-1, sequence.shape[-1]))
+    return ops.take(rows, first_rows + index, axis=0)

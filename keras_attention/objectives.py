@@ -1,0 +1,129 @@
+"""The loss and the metrics of a sequence model. Padding counts in none of them."""
+
+import keras
+from keras import ops
+
+from keras_attention.masking import padding_mask
+from keras_attention.scores import PACKAGE
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class TokenCrossentropy(keras.losses.Loss):
+    """Cross-entropy of the real target tokens, in nats, from logits; the mean per real token.
+
+    `(1 - e) * -log p(token) + e * mean over the vocabulary of -log p`, with e the label smoothing.
+
+    Args:
+        label_smoothing: e, at least 0 and below 1.
+
+    Call arguments:
+        y_true: (B, T) ids that the model should name, `tokens + [end]`, padded with 0.
+        y_pred: (B, T, V) logits.
+        sample_weight: (B,) or (B, T) or None; the mean is then weighted.
+
+    Reference: Szegedy et al. (2016), section 7 (label smoothing).
+    """
+
+    def __init__(
+        self,
+        label_smoothing=0.0,
+        reduction="mean_with_sample_weight",
+        name="token_crossentropy",
+        **kwargs,
+    ):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                "`label_smoothing` must be at least 0 and below 1. "
+                f"Received: label_smoothing={label_smoothing!r}."
+            )
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        weights = _real_token_weights(y_true, sample_weight)
+        return super().__call__(y_true, y_pred, sample_weight=weights)
+
+    def call(self, y_true, y_pred):
+        """(B, T) ids, (B, T, V) logits -> (B, T) losses, those of padding included."""
+        logits = ops.cast(y_pred, "float32")
+        losses = _negative_log_likelihood(y_true, logits)
+        if self.label_smoothing:
+            uniform = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
+            losses = losses + self.label_smoothing * (uniform - losses)
+        return losses
+
+    def get_config(self):
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class TokenAccuracy(keras.metrics.Mean):
+    """Share of the real target tokens that are named right under teacher forcing.
+
+    Call arguments as in `TokenCrossentropy`.
+    """
+
+    def __init__(self, name="token_accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        super().update_state(_right(y_true, y_pred), _real_token_weights(y_true, sample_weight))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ExactMatch(keras.metrics.Mean):
+    """Share of the targets all of whose tokens, the end included, are named right under teacher forcing.
+
+    A target that is all padding does not count. Greedy decoding names the whole target right exactly
+    when this does: up to the first mistake both have fed the same tokens.
+    Call arguments as in `TokenCrossentropy`, but `sample_weight` (B,).
+    """
+
+    def __init__(self, name="exact_match", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        real = padding_mask(y_true)
+        match = ops.all(ops.logical_or(_right(y_true, y_pred), ops.logical_not(real)), axis=1)
+        weights = ops.cast(ops.any(real, axis=1), self.dtype)
+        if sample_weight is not None:
+            weights = weights * ops.cast(sample_weight, self.dtype)
+        super().update_state(match, weights)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Perplexity(keras.metrics.Mean):
+    """`exp` of the mean cross-entropy per real target token, over the whole epoch, without smoothing.
+
+    Call arguments as in `TokenCrossentropy`.
+    """
+
+    def __init__(self, name="perplexity", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        losses = _negative_log_likelihood(y_true, ops.cast(y_pred, "float32"))
+        super().update_state(losses, _real_token_weights(y_true, sample_weight))
+
+    def result(self):
+        return ops.exp(super().result())
+
+
+def _negative_log_likelihood(y_true, logits):
+    return ops.sparse_categorical_crossentropy(ops.cast(y_true, "int32"), logits, from_logits=True)
+
+
+def _right(y_true, y_pred):
+    """(B, T) ids, (B, T, V) logits -> (B, T) boolean."""
+    return ops.equal(ops.argmax(y_pred, axis=-1), ops.cast(y_true, "int32"))
+
+
+def _real_token_weights(y_true, sample_weight):
+    """(B, T) ids, (B,) or (B, T) weights or None -> (B, T) float32 weights, zero on padding."""
+    weights = ops.cast(padding_mask(y_true), "float32")
+    if sample_weight is None:
+        return weights
+    sample_weight = ops.cast(sample_weight, "float32")
+    if len(sample_weight.shape) == 1:
+        sample_weight = ops.expand_dims(sample_weight, 1)
+    return weights * sample_weight

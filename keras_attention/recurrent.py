@@ -1,0 +1,17 @@
+"""The recurrent layers that the encoder and the decoder are built of: Keras' own."""
+
+import keras
+
+RECURRENT_LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+
+
+def check_cell(cell):
+    """Returns the name of a recurrent cell, or raises `ValueError` with the names that there are."""
+    if cell not in RECURRENT_LAYERS:
+        raise ValueError(f"`cell` must be one of {', '.join(RECURRENT_LAYERS)}. Received: cell={cell!r}.")
+    return cell
+
+
+def recurrent_layer(cell, units, **kwargs):
+    """A Keras LSTM or GRU that returns its state at every step, in the dtype of its owner."""
+    return RECURRENT_LAYERS[cell](units, return_sequences=True, **kwargs)

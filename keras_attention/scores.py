@@ -1,0 +1,247 @@
+"""Score functions: how well each memory state answers a query. One small class each."""
+
+import keras
+from keras import ops
+
+from keras_attention.checks import check_size
+
+PACKAGE = "keras_attention"
+
+
+class Score(keras.layers.Layer):
+    """Base of the score functions; a user's own is a subclass that overrides `compare`.
+
+    `score(query, memory) = compare(query, project_memory(memory))`. The projection does not depend on
+    the query, so a decoder computes these *keys* once per source and hands them to every step.
+
+    Args:
+        units: depth of the keys, where the score projects the memory; None lets it follow the query.
+
+    Call arguments:
+        query: (B, T, U) float.
+        memory: (B, S, D) float.
+        keys: (B, S, units) float, `project_memory(memory)`; None computes them.
+
+    Returns:
+        (B, T, S) scores, one of each memory state for each query, before the softmax.
+
+    Example:
+        class Distance(keras_attention.Score):
+            def compare(self, query, keys):
+                difference = keras.ops.expand_dims(query, 2) - keras.ops.expand_dims(keys, 1)
+                return -keras.ops.sum(keras.ops.square(difference), axis=-1)
+    """
+
+    def __init__(self, units=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units = None if units is None else check_size("units", units)
+
+    def build(self, query_shape, memory_shape):
+        pass
+
+    def call(self, query, memory, keys=None):
+        return self.compare(query, self.project_memory(memory) if keys is None else keys)
+
+    def project_memory(self, memory):
+        """(B, S, D) memory -> (B, S, units) keys."""
+        return memory
+
+    def compare(self, query, keys):
+        """(B, T, U) query, (B, S, units) keys -> (B, T, S) scores."""
+        raise NotImplementedError(f"{type(self).__name__} must override `compare(query, keys)`.")
+
+    def compute_output_shape(self, query_shape, memory_shape, keys_shape=None):
+        return (*query_shape[:2], memory_shape[1])
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def dot_products(query, keys):
+    """(B, T, U), (B, S, U) -> (B, T, S)."""
+    return ops.matmul(query, ops.transpose(keys, (0, 2, 1)))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class DotScore(Score):
+    """`query . memory`, without weights, for a query and a memory of one depth.
+
+    Raises:
+        ValueError: `units` given (there is nothing to project), or unequal depths.
+
+    Reference: Luong et al. (2015), section 3.1, "dot".
+    """
+
+    def build(self, query_shape, memory_shape):
+        if self.units is not None:
+            raise ValueError(
+                f"{type(self).__name__} has no projection and takes no `units`. "
+                f"Received: units={self.units}. Leave it out, or use the score 'general'."
+            )
+        if query_shape[-1] != memory_shape[-1]:
+            raise ValueError(
+                f"{type(self).__name__} needs a query and a memory of one depth. Received: "
+                f"query {query_shape[-1]}, memory {memory_shape[-1]}. Use the score 'general'."
+            )
+
+    def compare(self, query, keys):
+        return dot_products(query, keys)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ScaledDotScore(DotScore):
+    """`query . memory / sqrt(depth)`, without weights.
+
+    Reference: Vaswani et al. (2017), section 3.2.1.
+    """
+
+    def compare(self, query, keys):
+        return dot_products(query * query.shape[-1] ** -0.5, keys)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class GeneralScore(Score):
+    """`g * query . (W memory)`, Luong's bilinear score.
+
+    Args:
+        units: depth of the keys; the bilinear form fixes it to the depth U of the query.
+        use_scale: whether to learn the scalar `g` (1 at first) too; without it `g` is 1.
+
+    Raises:
+        ValueError: `units` is given and is not the depth of the query.
+
+    Reference: Luong et al. (2015), section 3.1, "general".
+    """
+
+    def __init__(self, units=None, use_scale=False, **kwargs):
+        super().__init__(units, **kwargs)
+        self.use_scale = use_scale
+
+    def build(self, query_shape, memory_shape):
+        if self.units not in (None, query_shape[-1]):
+            raise ValueError(
+                "The score 'general' projects the memory to the depth of the query. Received: "
+                f"units={self.units}, query depth {query_shape[-1]}. Leave `units` out."
+            )
+        self.memory_kernel = self.add_weight(
+            shape=(memory_shape[-1], query_shape[-1]), name="memory_kernel"
+        )
+        if self.use_scale:
+            self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+    def project_memory(self, memory):
+        return ops.matmul(memory, self.memory_kernel)
+
+    def compare(self, query, keys):
+        return dot_products(query * self.scale if self.use_scale else query, keys)
+
+    def get_config(self):
+        return {**super().get_config(), "use_scale": self.use_scale}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class AdditiveScore(Score):
+    """`v . tanh(W_query query + W_memory memory)`, Bahdanau's score.
+
+    Args:
+        units: depth of the hidden layer; None takes the depth of the query.
+        normalize: whether to normalise the weights: `g v / |v|` in the place of `v`, with a learnt
+            scalar `g` (sqrt(1 / units) at first), and a bias within the tanh.
+
+    Reference: Bahdanau et al. (2014), appendix A.1.2; Salimans and Kingma (2016), section 2.
+    """
+
+    def __init__(self, units=None, normalize=False, **kwargs):
+        super().__init__(units, **kwargs)
+        self.normalize = normalize
+
+    def build(self, query_shape, memory_shape):
+        units = self.units or query_shape[-1]
+        self.add_kernels(query_shape[-1], memory_shape[-1], units)
+        self.v = self.add_weight(shape=(units,), initializer=_vector_initializer(units), name="v")
+        if self.normalize:
+            self.g = self.add_weight(
+                shape=(), initializer=keras.initializers.Constant(units**-0.5), name="g"
+            )
+            self.bias = self.add_weight(shape=(units,), initializer="zeros", name="bias")
+
+    def add_kernels(self, query_depth, memory_depth, units):
+        self.query_kernel = self.add_weight(shape=(query_depth, units), name="query_kernel")
+        self.memory_kernel = self.add_weight(shape=(memory_depth, units), name="memory_kernel")
+
+    def project_memory(self, memory):
+        return ops.matmul(memory, self.memory_kernel)
+
+    def compare(self, query, keys):
+        query, v = ops.matmul(query, self.query_kernel), ops.convert_to_tensor(self.v)
+        if self.normalize:
+            query = query + self.bias
+            v = v * (self.g * ops.rsqrt(ops.sum(ops.square(v))))
+        hidden = ops.tanh(ops.expand_dims(query, 2) + ops.expand_dims(keys, 1))  # (B, T, S, units)
+        return ops.squeeze(ops.matmul(hidden, ops.expand_dims(v, 1)), axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "normalize": self.normalize}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ConcatScore(AdditiveScore):
+    """`v . tanh(W [query; memory])`, Luong's concat.
+
+    `W [query; memory] = W_query query + W_memory memory`: the additive score with its two matrices
+    written, and initialised, as one. The memory's part is computed once per source here too.
+
+    Reference: Luong et al. (2015), section 3.1, "concat".
+    """
+
+    def add_kernels(self, query_depth, memory_depth, units):
+        self.query_depth = query_depth
+        self.kernel = self.add_weight(shape=(query_depth + memory_depth, units), name="kernel")
+
+    @property
+    def query_kernel(self):
+        return ops.convert_to_tensor(self.kernel)[: self.query_depth]
+
+    @property
+    def memory_kernel(self):
+        return ops.convert_to_tensor(self.kernel)[self.query_depth :]
+
+
+def _vector_initializer(units):
+    """Glorot's range for the (units, 1) matrix that the vector v stands for."""
+    limit = (6 / (units + 1)) ** 0.5
+    return keras.initializers.RandomUniform(-limit, limit)
+
+
+SCORES = {
+    "dot": DotScore,
+    "scaled_dot": ScaledDotScore,
+    "general": GeneralScore,
+    "additive": AdditiveScore,
+    "concat": ConcatScore,
+}
+
+
+def get_score(score, units=None):
+    """A score's name, layer or saved configuration -> the score layer.
+
+    Raises:
+        ValueError: an unknown name, or `units` that contradict the given layer's.
+        TypeError: something else than a name or a `Score`.
+    """
+    if isinstance(score, dict):
+        score = keras.saving.deserialize_keras_object(score)
+    if isinstance(score, Score):
+        if units not in (None, score.units):
+            raise ValueError(
+                f"`units` contradicts the score layer's own. Received: units={units}, "
+                f"score.units={score.units}. Give it to one of them."
+            )
+        return score
+    if not isinstance(score, str):
+        raise TypeError(
+            f"`score` must be a name or a `keras_attention.Score` layer. Received: score={score!r}."
+        )
+    if score not in SCORES:
+        raise ValueError(f"`score` must be one of {', '.join(SCORES)}. Received: score={score!r}.")
+    return SCORES[score](units)

@@ -1,0 +1,222 @@
+"""Seq2Seq: an encoder and a decoder as one Keras model that trains, decodes and exports itself."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attention.checks import check_size, check_tokens
+from keras_attention.decoder import AttentionDecoder
+from keras_attention.decoding import Decoded, Greedy
+from keras_attention.encoder import Encoder
+from keras_attention.masking import padding_mask
+from keras_attention.scores import PACKAGE
+from keras_attention.tokens import END_ID, PADDING_ID, shift_right
+
+DEFAULT_MAX_LENGTH = 128
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Seq2Seq(keras.Model):
+    """A functional Keras model of an encoder and an attention decoder.
+
+    Its inputs are `{"source": (B, S), "target": (B, T)}` integer ids, padded on the right with 0, its
+    output is the float32 logits (B, T, V). The source ends with the end id; the target is what the
+    decoder is fed, `[start] + tokens`, and the logits answer with `tokens + [end]`.
+
+    Args:
+        encoder: an `Encoder`.
+        decoder: an `AttentionDecoder`.
+        start_id: the token fed first; None takes `end_id`.
+        end_id: the token that ends a sequence.
+
+    Raises:
+        TypeError: ids that are not integers.
+        ValueError: ids out of range (eager calls), a wrong rank, an empty batch or sequence.
+
+    Example:
+        model = keras_attention.Seq2Seq(
+            keras_attention.Encoder(vocabulary_size=50, embedding_dim=16, units=32),
+            keras_attention.AttentionDecoder(vocabulary_size=40, embedding_dim=16, units=32),
+        )
+        model.compile("adam", keras_attention.TokenCrossentropy())
+        model.fit({"source": source, "target": keras_attention.shift_right(target)}, target)
+        tokens, lengths, scores, attention = model.generate(source)
+
+    Reference: Alammar (2018); Bahdanau et al. (2014); Luong et al. (2015).
+    """
+
+    def __init__(self, encoder, decoder, start_id=None, end_id=END_ID, name=None, **kwargs):
+        _check_type("encoder", encoder, Encoder)
+        _check_type("decoder", decoder, AttentionDecoder)
+        end_id = _check_id("end_id", end_id, decoder)
+        start_id = end_id if start_id is None else _check_id("start_id", start_id, decoder)
+        source = keras.Input((None,), dtype="int32", name="source")
+        target = keras.Input((None,), dtype="int32", name="target")
+        memory_mask = padding_mask(source)
+        memory, final_state = encoder(source, tokens_mask=memory_mask)
+        logits, _ = decoder(target, memory, final_state, memory_mask=memory_mask)
+        inputs = {"source": source, "target": target}
+        super().__init__(inputs=inputs, outputs=logits, name=name, **kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.start_id = start_id
+        self.end_id = end_id
+        # A cached function rather than a dict: Keras would save models found in a dict with this one.
+        self._compiled = functools.lru_cache(maxsize=8)(functools.partial(_Compiled, self))
+
+    def call(self, inputs, training=None, mask=None):
+        check_tokens(inputs["source"], "source", self.encoder.vocabulary_size)
+        check_tokens(inputs["target"], "target", self.decoder.vocabulary_size)
+        return super().call(inputs, training=training, mask=mask)
+
+    def generate(self, source, strategy=None, max_length=DEFAULT_MAX_LENGTH):
+        """Decodes a batch of sources.
+
+        Args:
+            source: (B, S) integer ids, each row `tokens + [end]`, padded on the right with 0.
+            strategy: how the next token is chosen, by default `Greedy()`.
+            max_length: T, the most tokens to write for a source.
+
+        Returns:
+            `Decoded(tokens, lengths, scores, attention)`, NumPy arrays: int32 (B, T) with 0 after the
+            end id, int32 (B,) with the end id counted, float32 (B,) summed log-probability (nats),
+            float32 (B, T, S). A row without the end id met `max_length`.
+
+        Raises:
+            TypeError, ValueError: as the model does, and where `max_length` is no integer >= 1.
+        """
+        max_length = check_size("max_length", max_length)
+        source = _as_array(source)
+        check_tokens(source, "source", self.encoder.vocabulary_size)
+        decode = self._compiled("decode", strategy or Greedy(), max_length)
+        return Decoded(**decode.predict_on_batch({"source": source}))
+
+    def score(self, source, target):
+        """Log-probability of given targets.
+
+        Args:
+            source: (B, S) integer ids, as for `generate`.
+            target: (B, T) integer ids, each row `tokens + [end]`, padded on the right with 0.
+
+        Returns:
+            `(log_probs, token_log_probs)`, NumPy float32 (B,) and (B, T) in nats, padding 0. For the
+            tokens that `generate` found, `log_probs` are the scores that it gave them.
+        """
+        source, target = _as_array(source), _as_array(target)
+        check_tokens(source, "source", self.encoder.vocabulary_size)
+        check_tokens(target, "target", self.decoder.vocabulary_size)
+        if len(source) != len(target):
+            raise ValueError(
+                "`source` and `target` must have one row for each pair. "
+                f"Received: {len(source)} and {len(target)} rows."
+            )
+        scores = self._compiled("log_probs").predict_on_batch({"source": source, "target": target})
+        return scores["log_probs"], scores["token_log_probs"]
+
+    def decode(self, source, strategy, max_length):
+        """`generate` as a part of a graph: tensors in, `Decoded` tensors out, no ids checked."""
+        memory_mask = padding_mask(source)
+        memory, final_state = self.encoder(source, tokens_mask=memory_mask)
+        keys = self.decoder.project_memory(memory)
+        not_padding = ops.not_equal(ops.arange(self.decoder.vocabulary_size), PADDING_ID)
+
+        def step(tokens, states):
+            logits, states, weights = self.decoder.step(tokens, states, memory, keys, memory_mask)
+            log_probs = ops.log_softmax(logits, axis=-1)
+            return ops.where(not_padding, log_probs, -float("inf")), states, weights
+
+        return strategy(
+            step,
+            self.decoder.initial_states(memory, final_state),
+            ops.full_like(source[:, 0], self.start_id, dtype="int32"),
+            end_id=self.end_id,
+            max_length=max_length,
+            source_length=ops.shape(source)[1],
+        )
+
+    def log_probs(self, source, target):
+        """`score` as a part of a graph: tensors in, (B,) and (B, T) tensors out, no ids checked."""
+        fed = shift_right(target, self.start_id)
+        logits = super().call({"source": source, "target": fed}, training=False)
+        losses = ops.sparse_categorical_crossentropy(target, logits, from_logits=True)
+        token_log_probs = ops.where(padding_mask(target), -losses, 0.0)
+        return ops.sum(token_log_probs, axis=1), token_log_probs
+
+    def export(self, filepath, format="tf_saved_model", **options):
+        """Writes the model as an artifact that decodes by itself.
+
+        Args:
+            filepath: the directory to write, `DIR/VERSION` for TensorFlow Serving.
+            format: `"tf_saved_model"`; other formats of `keras.Model.export` hold the call alone, under
+                teacher forcing.
+            **options: of `keras_attention.export.saved_model`, or of `keras.Model.export`.
+        """
+        if format != "tf_saved_model":
+            return super().export(filepath, format=format, **options)
+        from keras_attention.export import saved_model  # late: only an export needs TensorFlow
+
+        return saved_model(self, filepath, **options)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "start_id": self.start_id,
+            "end_id": self.end_id,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = {
+            key: keras.saving.deserialize_keras_object(config[key], custom_objects)
+            for key in ("encoder", "decoder")
+        }
+        return cls(**{**config, **parts})
+
+
+class _Compiled(keras.Model):
+    """A graph method of a `Seq2Seq` as a model of its own, so that Keras compiles it on any backend."""
+
+    def __init__(self, seq2seq, method, *arguments):
+        super().__init__(name=method)
+        self.seq2seq = seq2seq
+        self.method = method
+        self.arguments = arguments
+        self.compile()
+
+    def call(self, inputs):
+        if self.method == "decode":
+            return self.seq2seq.decode(inputs["source"], *self.arguments)._asdict()
+        log_probs, token_log_probs = self.seq2seq.log_probs(inputs["source"], inputs["target"])
+        return {"log_probs": log_probs, "token_log_probs": token_log_probs}
+
+
+def _check_type(name, value, expected):
+    if not isinstance(value, expected):
+        raise TypeError(
+            f"`{name}` must be a keras_attention.{expected.__name__}. "
+            f"Received: {name}={value!r} of type {type(value).__name__}."
+        )
+
+
+def _check_id(name, value, decoder):
+    if check_size(name, value) >= decoder.vocabulary_size:
+        raise ValueError(
+            f"`{name}` must be an id of the decoder's vocabulary of {decoder.vocabulary_size}. "
+            f"Received: {name}={value}."
+        )
+    return int(value)
+
+
+def _as_array(tokens):
+    try:
+        return np.asarray(tokens)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(
+            f"Token ids must be one array (batch, length), padded with {PADDING_ID}. "
+            f"Received: a {type(tokens).__name__} that is none ({error})."
+        ) from None

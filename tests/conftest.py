@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import keras
+import pytest
+
+DATA = Path(__file__).parent / "data"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--oracles", type=Path, default=DATA, help="folder of scores_*.npz and decoder_*.npz to reproduce"
+    )
+
+
+def pytest_generate_tests(metafunc):
+    for kind in ("scores", "decoder"):
+        if f"{kind}_file" in metafunc.fixturenames:
+            files = sorted(metafunc.config.getoption("oracles").glob(f"{kind}_*.npz"))
+            metafunc.parametrize(f"{kind}_file", files, ids=[file.stem for file in files])
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")

@@ -1,0 +1,55 @@
+"""The layers, the loss and decoding are public Keras alone, and so run on its other backends."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+TRAIN_AND_GENERATE = """
+import sys
+sys.modules["tensorflow"] = None  # not to be imported
+import keras, numpy as np, keras_attention as ka
+source = np.array([[3, 4, 2], [5, 2, 0]])
+target = np.array([[6, 2], [3, 2]])
+model = ka.Seq2Seq(
+    ka.Encoder(7, 5, 6, dropout=0.1),
+    ka.AttentionDecoder(7, 5, 4, num_layers=2, input_feeding=True, dropout=0.1),
+)
+model.compile(keras.optimizers.Adam(0.05), ka.TokenCrossentropy(0.1), metrics=[ka.ExactMatch()])
+inputs = {"source": source, "target": ka.shift_right(target)}
+history = model.fit(inputs, target, epochs=60, verbose=0).history
+assert history["loss"][-1] < history["loss"][0]
+found = model.generate(source, max_length=4)
+assert (found.tokens[:, :2] == target).all(), found.tokens
+np.testing.assert_allclose(model.score(source, found.tokens)[0], found.scores, rtol=1e-4)
+try:
+    model({**inputs, "source": np.array([[3, 9], [2, 2]])})
+except ValueError as error:
+    assert "ids from 0 to 6" in str(error)
+del sys.modules["tensorflow"]
+try:
+    model.export(sys.argv[1])
+except RuntimeError as error:
+    print(error)
+model.save(sys.argv[1] + ".keras")
+np.savez(sys.argv[1] + ".npz", source=source, **found._asdict())
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+def test_jax_trains_a_model_that_tensorflow_loads(tmp_path):
+    import keras
+    import numpy as np
+
+    path = str(tmp_path / "model")
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    command = [sys.executable, "-c", TRAIN_AND_GENERATE, path]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "KERAS_BACKEND=tensorflow" in done.stdout
+    there = np.load(path + ".npz")
+    here = keras.saving.load_model(path + ".keras").generate(there["source"], max_length=4)
+    np.testing.assert_array_equal(here.tokens, there["tokens"])
+    np.testing.assert_allclose(here.attention, there["attention"], atol=1e-5)

@@ -1,0 +1,180 @@
+import itertools
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attention import AttentionDecoder, AttentionDecoderCell
+
+V, E, UNITS, D, B, S, T = 13, 5, 4, 6, 3, 7, 5
+TARGET = np.array([[2, 7, 4, 11, 3], [2, 5, 0, 0, 0], [2, 9, 11, 0, 0]])
+KINDS = list(itertools.product(("lstm", "gru"), (1, 2), (False, True), (False, True)))
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: "{}-{}-feeding={}-tanh={}".format(*kind))
+def decoder(request):
+    cell, num_layers, input_feeding, attentional_layer = request.param
+    return AttentionDecoder(
+        V,
+        E,
+        UNITS,
+        cell,
+        num_layers,
+        score="additive",
+        input_feeding=input_feeding,
+        attentional_layer=attentional_layer,
+        dropout=0.5,
+    )
+
+
+@pytest.fixture
+def encoded():
+    """Memory, final state and mask, as an encoder gives them."""
+    random = np.random.default_rng(2)
+    memory = random.normal(size=(B, S, D)).astype("float32")
+    final_state = random.normal(size=(B, D)).astype("float32")
+    mask = np.arange(S) < np.array([7, 2, 5])[:, None]
+    return tuple(ops.convert_to_tensor(x) for x in (memory, final_state, mask))
+
+
+def assert_equal(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_shapes(decoder, encoded):
+    memory, final_state, mask = encoded
+    logits, weights = decoder(TARGET, memory, final_state, memory_mask=mask)
+    assert logits.shape == (B, T, V)
+    assert weights.shape == (B, T, S)
+
+
+def test_all_at_once_equals_step_by_step(decoder, encoded):
+    memory, final_state, mask = encoded
+    all_logits, all_weights = decoder(TARGET, memory, final_state, memory_mask=mask)
+    states, keys = decoder.initial_states(memory, final_state), decoder.project_memory(memory)
+    for t in range(T):
+        logits, states, weights = decoder.step(TARGET[:, t], states, memory, keys, mask)
+        assert_equal(logits, all_logits[:, t])
+        assert_equal(weights, all_weights[:, t])
+
+
+def test_states_after_all_at_once_equal_those_of_the_steps(decoder, encoded):
+    memory, final_state, mask = encoded
+    decoder(TARGET, memory, final_state)
+    cell, embedded = decoder.attention_cell, decoder.embedding(TARGET)
+    _, all_states, _ = cell.unroll(embedded, decoder.initial_states(memory), memory, mask)
+    states = cell.zero_states(memory)
+    for t in range(T):
+        _, states, _ = cell(embedded[:, t], states, memory, memory_mask=mask)
+    assert len(all_states) >= cell.num_states
+    for actual, expected in zip(all_states[: cell.num_states], states[: cell.num_states], strict=True):
+        assert_equal(actual, expected)
+
+
+def test_a_batch_equals_its_rows(decoder, encoded):
+    memory, final_state, mask = encoded
+    all_logits, all_weights = decoder(TARGET, memory, final_state, memory_mask=mask)
+    for b in range(B):
+        row = slice(b, b + 1)
+        logits, weights = decoder(TARGET[row], memory[row], final_state[row], memory_mask=mask[row])
+        assert_equal(logits, all_logits[row])
+        assert_equal(weights, all_weights[row])
+
+
+def test_more_padding_changes_nothing(decoder, encoded):
+    memory, final_state, mask = encoded
+    logits, weights = decoder(TARGET, memory, final_state, memory_mask=mask)
+    padded_logits, padded_weights = decoder(
+        np.pad(TARGET, ((0, 0), (0, 2))),
+        np.pad(memory, ((0, 0), (0, 3), (0, 0)), constant_values=7),
+        final_state,
+        memory_mask=np.pad(mask, ((0, 0), (0, 3))),
+    )
+    assert_equal(padded_logits[:, :T], logits)
+    assert_equal(padded_weights[:, :T, :S], weights)
+    assert not np.any(padded_weights[:, :, S:])
+
+
+def test_it_starts_from_zeros_or_from_the_final_state(decoder, encoded):
+    memory, final_state, mask = encoded
+    from_state, _ = decoder(TARGET, memory, final_state, memory_mask=mask)
+    from_zeros, _ = decoder(TARGET, memory, memory_mask=mask)
+    assert np.any(np.abs(from_state - from_zeros) > 1e-4)
+    zeros = decoder.initial_states(memory)
+    assert not any(np.any(state) for state in zeros)
+    assert [state.shape for state in decoder.initial_states(memory, final_state)] == [
+        state.shape for state in zeros
+    ]
+
+
+def test_without_a_bridge_the_final_state_is_not_read(encoded):
+    memory, final_state, _ = encoded
+    decoder = AttentionDecoder(V, E, UNITS, bridge=False)
+    given, _ = decoder(TARGET, memory, final_state)
+    np.testing.assert_array_equal(given, decoder(TARGET, memory)[0])
+    assert not any("bridge" in weight.path for weight in decoder.weights)
+
+
+def test_dropout_acts_in_training_alone(decoder, encoded):
+    memory, final_state, _ = encoded
+    logits, _ = decoder(TARGET, memory, final_state)
+    np.testing.assert_array_equal(decoder(TARGET, memory, final_state)[0], logits)
+    assert np.any(decoder(TARGET, memory, final_state, training=True)[0] != logits)
+
+
+def test_input_feeding_feeds_the_attentional_vector(encoded):
+    memory, _, _ = encoded
+    cell = AttentionDecoderCell(UNITS, input_feeding=True)
+    inputs = np.ones((B, E), "float32")
+    vector, states, _ = cell(inputs, cell_states := [ops.zeros((B, UNITS))] * 3, memory)
+    np.testing.assert_array_equal(states[-1], vector)
+    other = [*cell_states[:-1], ops.ones((B, UNITS))]
+    assert np.any(cell(inputs, other, memory)[0] != vector)
+
+
+def test_vector_is_tanh_of_h_and_context(encoded):
+    memory, _, mask = encoded
+    cell = AttentionDecoderCell(UNITS)
+    inputs = np.ones((B, E), "float32")
+    vector, (h, _), weights = cell(inputs, [ops.zeros((B, UNITS))] * 2, memory, memory_mask=mask)
+    context = np.einsum("bs,bsd->bd", weights, memory)
+    kernel = cell.combine.kernel.numpy()
+    assert_equal(vector, np.tanh(np.concatenate([h, context], axis=-1) @ kernel))
+
+
+def test_without_the_attentional_layer_the_head_reads_h_and_context(encoded):
+    memory, _, _ = encoded
+    decoder = AttentionDecoder(V, E, UNITS, attentional_layer=False)
+    decoder(TARGET, memory)
+    assert decoder.head.kernel.shape == (UNITS + D, V)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"cell": "elman"}, "`cell` must be one of lstm, gru"),
+        ({"score": "hamming"}, "`score` must be one of dot, scaled_dot, general, additive, concat"),
+        ({"units": -3}, "`units` must be an integer >= 1"),
+        ({"units": True}, "`units` must be an integer >= 1"),
+        ({"vocabulary_size": "many"}, "`vocabulary_size` must be an integer >= 1"),
+    ],
+)
+def test_wrong_options_are_refused(options, reason):
+    with pytest.raises(ValueError, match=reason):
+        AttentionDecoder(**{"vocabulary_size": V, "embedding_dim": E, "units": UNITS, **options})
+
+
+def test_units_that_the_score_cannot_take_are_refused(encoded):
+    memory, _, _ = encoded
+    with pytest.raises(ValueError, match="one depth"):
+        AttentionDecoder(V, E, UNITS, score="dot")(TARGET, memory)
+
+
+def test_bad_tokens_are_refused(encoded):
+    memory, _, _ = encoded
+    decoder = AttentionDecoder(V, E, UNITS)
+    with pytest.raises(ValueError, match=r"ids from 0 to 12. Received: target\[0, 4\]=13"):
+        decoder(np.where(TARGET == 3, V, TARGET), memory)
+    with pytest.raises(TypeError, match="integer"):
+        decoder(TARGET.astype("float32"), memory)
+    assert decoder(TARGET, memory)[0].shape == (B, T, V)

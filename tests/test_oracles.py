@@ -1,0 +1,131 @@
+"""The numbers of tensorflow-addons, reproduced with its weights (tests/data/README.md)."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attention import (
+    AdditiveScore,
+    AttentionContext,
+    AttentionDecoder,
+    GeneralScore,
+    Greedy,
+    sequence_lengths,
+)
+
+TOLERANCE = 1e-5
+
+
+def prefix_mask(lengths, steps):
+    return np.arange(steps) < lengths[:, None]
+
+
+def assert_close(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def set_additive_weights(score, oracle):
+    score.memory_kernel.assign(oracle["memory_kernel"])
+    score.query_kernel.assign(oracle["query_kernel"])
+    score.v.assign(oracle["v"])
+    if score.normalize:
+        score.g.assign(oracle["g"])
+        score.bias.assign(oracle["b"])
+
+
+def set_general_weights(score, oracle):
+    score.memory_kernel.assign(oracle["memory_kernel"])
+    if score.use_scale:
+        score.scale.assign(oracle["g"])
+
+
+SCORES = {
+    "luong": (GeneralScore(), set_general_weights),
+    "luong_scaled": (GeneralScore(use_scale=True), set_general_weights),
+    "bahdanau": (AdditiveScore(), set_additive_weights),
+    "bahdanau_normed": (AdditiveScore(normalize=True), set_additive_weights),
+}
+
+
+@pytest.mark.parametrize("kind", SCORES)
+def test_scores(scores_file, kind):
+    oracle = np.load(scores_file)
+    template, set_weights = SCORES[kind]
+    attention = AttentionContext(score=type(template).from_config(template.get_config()))
+    attention.build(oracle["query"].shape, oracle["memory"].shape)
+    set_weights(attention.score, oracle)
+    mask = prefix_mask(oracle["lengths"], oracle["memory"].shape[1])
+    np.testing.assert_array_equal(sequence_lengths(mask), oracle["lengths"])
+
+    context, weights = attention(oracle["query"], oracle["memory"], memory_mask=mask)
+
+    assert_close(weights, oracle[f"{kind}_weights"])
+    assert_close(context, oracle[f"{kind}_context"])
+
+
+def decoder_with_weights_of(oracle, score):
+    """An `AttentionDecoder` with the weights of an oracle, and its first states."""
+    vocabulary_size, embedding_dim = oracle["embedding"].shape
+    decoder = AttentionDecoder(
+        vocabulary_size, embedding_dim, oracle["h0"].shape[1], score=score, input_feeding=True
+    )
+    decoder.build(oracle["inputs"].shape, oracle["memory"].shape)
+    cell = decoder.attention_cell
+    decoder.embedding.set_weights([oracle["embedding"]])
+    cell.recurrent_layers[0].set_weights(
+        [oracle["cell_kernel"], oracle["cell_recurrent_kernel"], oracle["cell_bias"]]
+    )
+    cell.combine.set_weights([oracle["attention_kernel"]])
+    decoder.head.set_weights([oracle["projection_kernel"], oracle["projection_bias"]])
+    set_weights = set_additive_weights if score == "additive" else set_general_weights
+    set_weights(cell.score, oracle)
+    no_vector_yet = np.zeros_like(oracle["h0"])
+    return decoder, [ops.convert_to_tensor(oracle[name]) for name in ("h0", "c0")] + [
+        ops.convert_to_tensor(no_vector_yet)
+    ]
+
+
+def score_of(decoder_file):
+    return "additive" if "bahdanau" in decoder_file.stem else "general"
+
+
+def test_decoder_under_teacher_forcing(decoder_file):
+    oracle = np.load(decoder_file)
+    decoder, states = decoder_with_weights_of(oracle, score_of(decoder_file))
+    memory = ops.convert_to_tensor(oracle["memory"])
+    mask = prefix_mask(oracle["lengths"], memory.shape[1])
+
+    embedded = decoder.embedding(oracle["inputs"])
+    vectors, (final_h, final_c, _), weights = decoder.attention_cell.unroll(embedded, states, memory, mask)
+
+    assert_close(vectors, oracle["teacher_forced_outputs"])
+    assert_close(weights, oracle["teacher_forced_weights"])
+    assert_close(decoder.head(vectors), oracle["teacher_forced_logits"])
+    assert_close(final_h, oracle["final_h"])
+    assert_close(final_c, oracle["final_c"])
+
+
+def test_decoder_greedy(decoder_file):
+    oracle = np.load(decoder_file)
+    decoder, states = decoder_with_weights_of(oracle, score_of(decoder_file))
+    memory = ops.convert_to_tensor(oracle["memory"])
+    mask = prefix_mask(oracle["lengths"], memory.shape[1])
+    keys = decoder.project_memory(memory)
+
+    def step(tokens, states):
+        logits, states, weights = decoder.step(tokens, states, memory, keys, mask)
+        return keras.ops.log_softmax(logits), states, weights
+
+    decoded = Greedy()(
+        step,
+        states,
+        ops.full((len(memory),), int(oracle["start_id"]), dtype="int32"),
+        end_id=int(oracle["end_id"]),
+        max_length=int(oracle["max_steps"]),
+        source_length=memory.shape[1],
+    )
+
+    np.testing.assert_array_equal(decoded.lengths, oracle["greedy_lengths"])
+    up_to_the_end = prefix_mask(oracle["greedy_lengths"], int(oracle["max_steps"]))
+    np.testing.assert_array_equal(decoded.tokens, oracle["greedy_ids"] * up_to_the_end)

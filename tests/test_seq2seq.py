@@ -1,0 +1,220 @@
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+from keras_attention import (
+    AttentionDecoder,
+    AttentionDecoderCell,
+    Encoder,
+    Greedy,
+    Seq2Seq,
+    TokenCrossentropy,
+    scores,
+    shift_right,
+)
+
+SOURCE_SIZE, TARGET_SIZE = 11, 13
+SOURCE = np.array([[3, 7, 4, 9, 2], [5, 2, 0, 0, 0], [9, 10, 2, 0, 0]])
+TARGET = np.array([[4, 12, 2], [11, 5, 2], [3, 2, 0]])
+
+
+def make_model(input_feeding=False, **options):
+    """A small model; its weights are scaled up so that its outputs differ and end at times."""
+    model = Seq2Seq(
+        Encoder(SOURCE_SIZE, 5, 6, num_layers=2),
+        AttentionDecoder(TARGET_SIZE, 7, 4, input_feeding=input_feeding),
+        **options,
+    )
+    for weight in model.weights:
+        weight.assign(weight * 3)
+    return model
+
+
+@pytest.fixture(params=[False, True], ids=["", "input feeding"])
+def model(request):
+    return make_model(request.param)
+
+
+def test_it_is_a_functional_model_with_named_inputs(model):
+    assert isinstance(model, keras.Model)
+    assert set(model.input) == {"source", "target"}
+    assert model.output.shape == (None, None, TARGET_SIZE)
+    assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
+
+
+def test_generate_is_what_its_own_steps_say(model):
+    """Greedy by hand: run the whole model on the tokens so far, take the best, append."""
+    found = model.generate(SOURCE, max_length=8)
+    fed = np.full((len(SOURCE), 1), 2)
+    for t in range(8):
+        logits = np.array(model({"source": SOURCE, "target": fed}))[:, -1]
+        best = logits[:, 1:].argmax(-1) + 1  # padding is not a word
+        unfinished = found.lengths > t
+        np.testing.assert_array_equal(found.tokens[unfinished, t], best[unfinished])
+        fed = np.concatenate([fed, best[:, None]], axis=1)
+
+
+def test_generated_tokens_end_with_the_end_and_then_are_padding(model):
+    tokens, lengths, _, attention = model.generate(SOURCE, max_length=40)
+    for row, length, weights in zip(tokens, lengths, attention, strict=True):
+        assert (row[: length - 1] != 2).all()
+        assert (row[:length] != 0).all()
+        assert length == 40 or row[length - 1] == 2
+        assert not row[length:].any()
+        assert not weights[length:].any()
+
+
+def test_generated_attention_sums_to_one_over_the_real_source(model):
+    _, lengths, _, attention = model.generate(SOURCE, max_length=9)
+    for row, length, source in zip(attention, lengths, SOURCE, strict=True):
+        np.testing.assert_allclose(row[:length].sum(-1), 1, rtol=1e-5)
+        assert not row[:, source == 0].any()
+
+
+def test_a_batch_equals_its_rows(model):
+    together = model.generate(SOURCE, max_length=9)
+    for b, length in enumerate((5, 2, 3)):
+        alone = model.generate(SOURCE[b : b + 1, :length], max_length=9)
+        np.testing.assert_array_equal(alone.tokens[0], together.tokens[b])
+        np.testing.assert_allclose(alone.scores[0], together.scores[b], rtol=1e-4)
+        np.testing.assert_allclose(alone.attention[0], together.attention[b, :, :length], atol=1e-5)
+
+
+def test_a_smaller_limit_gives_a_prefix(model):
+    longer, shorter = (model.generate(SOURCE, max_length=n) for n in (9, 3))
+    np.testing.assert_array_equal(shorter.tokens, longer.tokens[:, :3])
+
+
+def test_generated_scores_are_the_score_of_the_tokens(model):
+    found = model.generate(SOURCE, max_length=9)
+    log_probs, token_log_probs = model.score(SOURCE, found.tokens)
+    np.testing.assert_allclose(log_probs, found.scores, rtol=1e-4)
+    assert not token_log_probs[found.tokens == 0].any()
+
+
+def test_score_is_the_log_probability_under_teacher_forcing(model):
+    log_probs, token_log_probs = model.score(SOURCE, TARGET)
+    logits = np.array(model({"source": SOURCE, "target": shift_right(TARGET)}))
+    expected = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = np.take_along_axis(expected, TARGET[..., None], -1)[..., 0] * (TARGET != 0)
+    np.testing.assert_allclose(token_log_probs, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(log_probs, expected.sum(-1), rtol=1e-4)
+
+
+def test_generate_sees_weights_that_changed(model):
+    before = model.generate(SOURCE, max_length=9).scores
+    model.decoder.head.bias.assign(np.arange(TARGET_SIZE))
+    assert np.abs(model.generate(SOURCE, max_length=9).scores - before).min() > 0.1
+
+
+def test_start_and_end_may_be_other_ids():
+    model = make_model(start_id=1, end_id=5)
+    tokens, lengths, _, _ = model.generate(SOURCE, max_length=30)
+    assert all(row[length - 1] == 5 or length == 30 for row, length in zip(tokens, lengths, strict=True))
+    first = np.array(model({"source": SOURCE, "target": np.ones((3, 1), int)}))[:, 0, 1:].argmax(-1) + 1
+    np.testing.assert_array_equal(tokens[:, 0], first)
+
+
+def test_a_strategy_of_the_users_own(model):
+    class SecondBest(Greedy):
+        def __call__(self, step, states, start_tokens, **options):
+            def without_the_best(tokens, states):
+                log_probs, states, weights = step(tokens, states)
+                best = keras.ops.max(log_probs, axis=-1, keepdims=True)
+                return keras.ops.where(log_probs == best, -1e9, log_probs), states, weights
+
+            return super().__call__(without_the_best, states, start_tokens, **options)
+
+    best, second = (model.generate(SOURCE, strategy, 1).scores for strategy in (Greedy(), SecondBest()))
+    assert (second < best).all()
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "reason"),
+    [
+        ([[3, -1, 2]], ValueError, r"ids from 0 to 10. Received: source\[0, 1\]=-1"),
+        ([[3, 11, 2]], ValueError, r"ids from 0 to 10. Received: source\[0, 1\]=11"),
+        ([[3.0, 2.0]], TypeError, "must hold integer token ids"),
+        ([["a"]], TypeError, "must hold integer token ids"),
+        ([3, 2], ValueError, r"must have the shape \(batch, length\)"),
+        ([[3, 2], [4]], ValueError, "one array"),
+        (np.zeros((0, 4), int), ValueError, "at least one row and one column"),
+        (np.zeros((2, 0), int), ValueError, "at least one row and one column"),
+    ],
+)
+def test_bad_sources_are_refused_and_the_next_one_is_decoded(source, error, reason):
+    model = make_model()
+    with pytest.raises(error, match=reason):
+        model.generate(source, max_length=3)
+    with pytest.raises(error, match=reason):
+        model.score(source, TARGET[:1])
+    assert model.generate(SOURCE, max_length=3).tokens.shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "error", "reason"),
+    [
+        ("source", 11, ValueError, "`source` must hold ids from 0 to 10"),
+        ("source", -1, ValueError, "`source` must hold ids from 0 to 10"),
+        ("target", 13, ValueError, "`target` must hold ids from 0 to 12"),
+        ("target", -1, ValueError, "`target` must hold ids from 0 to 12"),
+        ("source", 3.5, TypeError, "`source` must hold integer token ids"),
+        ("target", 3.5, TypeError, "`target` must hold integer token ids"),
+    ],
+)
+def test_an_eager_call_refuses_bad_ids(part, value, error, reason):
+    model = make_model()
+    inputs = {"source": SOURCE, "target": TARGET}
+    with pytest.raises(error, match=reason):
+        model({**inputs, part: np.full_like(inputs[part], value, dtype=np.asarray(value).dtype)})
+    assert model(inputs).shape == (3, 3, TARGET_SIZE)
+
+
+@pytest.mark.parametrize("max_length", [0, -1, 2.5, "many", None])
+def test_wrong_limits_are_refused(max_length):
+    with pytest.raises(ValueError, match="`max_length` must be an integer >= 1"):
+        make_model().generate(SOURCE, max_length=max_length)
+
+
+def test_score_refuses_another_number_of_targets():
+    with pytest.raises(ValueError, match="one row for each pair"):
+        make_model().score(SOURCE, TARGET[:2])
+
+
+@pytest.mark.parametrize("options", [{"start_id": 13}, {"end_id": 0}, {"end_id": "the"}])
+def test_ids_out_of_the_vocabulary_are_refused(options):
+    with pytest.raises(ValueError, match=r"`(start|end)_id` must be"):
+        make_model(**options)
+
+
+def test_parts_of_another_type_are_refused():
+    encoder, decoder = Encoder(11, 5, 6), AttentionDecoder(13, 7, 4)
+    with pytest.raises(TypeError, match=r"`encoder` must be a keras_attention.Encoder"):
+        Seq2Seq(decoder, decoder)
+    with pytest.raises(TypeError, match=r"`decoder` must be a keras_attention.AttentionDecoder"):
+        Seq2Seq(encoder, encoder)
+
+
+SCORE_CLASSES = [*scores.SCORES.values()]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Encoder(11, 5, 6, "gru", 2, False, 0.25),
+        AttentionDecoderCell(4, "gru", 2, "concat", 3, True, False, 0.25),
+        AttentionDecoder(13, 7, 4, "gru", 2, "concat", 3, True, False, 0.25, bridge=False),
+        scores.GeneralScore(4, use_scale=True),
+        scores.AdditiveScore(4, normalize=True),
+        TokenCrossentropy(0.25),
+        *(score_class(3) for score_class in SCORE_CLASSES),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_configuration_holds_every_argument_of_the_constructor(layer):
+    config = layer.get_config()
+    names = set(inspect.signature(type(layer)).parameters) - {"kwargs"}
+    assert names <= set(config)
+    assert type(layer).from_config(config).get_config() == config

@@ -1,0 +1,210 @@
+"""`fit` with all that Keras offers a model."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_attention import (
+    AttentionDecoder,
+    Encoder,
+    ExactMatch,
+    Perplexity,
+    Seq2Seq,
+    TokenAccuracy,
+    TokenCrossentropy,
+    shift_right,
+)
+
+VOCABULARY_SIZE, ROWS, BATCH = 7, 48, 16
+
+
+def make_data(rows=ROWS, longest=5, seed=0):
+    """Sources of 1 to `longest` random tokens and the end; the target is the source reversed."""
+    random = np.random.default_rng(seed)
+    source = np.zeros((rows, longest + 1), "int32")
+    target = np.zeros_like(source)
+    for row in range(rows):
+        tokens = random.integers(3, VOCABULARY_SIZE, random.integers(1, longest + 1))
+        source[row, : len(tokens) + 1] = [*tokens, 2]
+        target[row, : len(tokens) + 1] = [*tokens[::-1], 2]
+    return {"source": source, "target": shift_right(target)}, target
+
+
+def make_model(units=6, input_feeding=False, num_layers=1, dropout=0.0, learning_rate=0.01, **options):
+    keras.utils.set_random_seed(0)
+    model = Seq2Seq(
+        Encoder(VOCABULARY_SIZE, 5, units, num_layers=num_layers, dropout=dropout),
+        AttentionDecoder(
+            VOCABULARY_SIZE,
+            5,
+            units,
+            num_layers=num_layers,
+            input_feeding=input_feeding,
+            dropout=dropout,
+        ),
+    )
+    model.compile(
+        keras.optimizers.Adam(learning_rate),
+        TokenCrossentropy(),
+        metrics=[TokenAccuracy(), ExactMatch(), Perplexity()],
+        **options,
+    )
+    return model
+
+
+class Batches(keras.utils.PyDataset):
+    """Rows in batches of `BATCH`, each as long as its longest."""
+
+    def __init__(self, inputs, target):
+        super().__init__()
+        self.inputs, self.target = inputs, target
+
+    def __len__(self):
+        return ROWS // BATCH
+
+    def __getitem__(self, index):
+        rows = slice(index * BATCH, (index + 1) * BATCH)
+        target = self.target[rows]
+        longest = int((target != 0).sum(-1).max())
+        return {name: ids[rows, :longest] for name, ids in self.inputs.items()}, target[:, :longest]
+
+
+def as_dataset(inputs, target):
+    """The same batches from `tf.data`, padded batch by batch, so that no length is known to the graph."""
+    pairs = zip(inputs["source"], target, strict=True)
+    rows = [(source[source != 0], row[row != 0]) for source, row in pairs]
+    spec = tf.TensorSpec((None,), tf.int32)
+    dataset = tf.data.Dataset.from_generator(lambda: iter(rows), output_signature=(spec, spec))
+    dataset = dataset.padded_batch(BATCH).apply(tf.data.experimental.assert_cardinality(ROWS // BATCH))
+    return dataset.map(lambda source, row: ({"source": source, "target": shift_right(row)}, row))
+
+
+@pytest.mark.parametrize("input_feeding", [False, True])
+def test_it_learns_to_reverse(input_feeding):
+    inputs, target = make_data(512)
+    model = make_model(units=32, input_feeding=input_feeding)
+    model.fit(inputs, target, batch_size=32, epochs=12, verbose=0)
+    unseen, expected = make_data(64, seed=1)
+    scores = model.evaluate(unseen, expected, verbose=0, return_dict=True)
+    tokens, *_ = model.generate(unseen["source"], max_length=expected.shape[1])
+    assert scores["exact_match"] > 0.95
+    assert np.mean((tokens == expected).all(-1)) == pytest.approx(scores["exact_match"])
+    assert scores["perplexity"] == pytest.approx(np.exp(scores["loss"]), rel=0.05)
+
+
+def test_arrays_datasets_and_py_datasets_train_alike():
+    inputs, target = make_data()
+    histories = [
+        make_model().fit(*data, epochs=2, verbose=0, shuffle=False, **options).history
+        for data, options in (
+            ((inputs, target), {"batch_size": BATCH}),
+            ((as_dataset(inputs, target),), {}),
+            ((Batches(inputs, target),), {}),
+        )
+    ]
+    for name in ("loss", "token_accuracy", "exact_match", "perplexity"):
+        for history in histories[1:]:
+            np.testing.assert_allclose(history[name], histories[0][name], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("policy", "jit_compile", "options"),
+    [
+        ("float32", True, {"num_layers": 2, "dropout": 0.1}),
+        ("float32", True, {"input_feeding": True}),
+        ("mixed_bfloat16", False, {"input_feeding": True, "num_layers": 2, "dropout": 0.1}),
+        ("mixed_bfloat16", True, {}),
+        ("mixed_float16", False, {}),
+    ],
+)
+def test_precisions_and_compilers(policy, jit_compile, options):
+    keras.config.set_dtype_policy(policy)
+    inputs, target = make_data()
+    model = make_model(jit_compile=jit_compile, **options)
+    losses = model.fit(inputs, target, epochs=6, batch_size=BATCH, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+    found = model.generate(inputs["source"][:3], max_length=4)
+    tolerance = 1e-4 if policy == "float32" else 0.05  # bfloat16 has 8 bits of precision
+    log_probs, _ = model.score(inputs["source"][:3], found.tokens)
+    np.testing.assert_allclose(log_probs, found.scores, rtol=tolerance)
+
+
+def test_mixed_precision_computes_in_it_and_answers_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = make_model()
+    inputs, _ = make_data()
+    memory, _ = model.encoder(inputs["source"])
+    assert keras.backend.standardize_dtype(memory.dtype) == "bfloat16"
+    assert keras.backend.standardize_dtype(model(inputs).dtype) == "float32"
+    assert all(weight.dtype == "float32" for weight in model.weights)
+
+
+def test_eager_training_equals_graph_training():
+    inputs, target = make_data(BATCH)
+    graph, eager = (
+        make_model(run_eagerly=run_eagerly).fit(inputs, target, epochs=2, verbose=0).history["loss"]
+        for run_eagerly in (False, True)
+    )
+    np.testing.assert_allclose(eager, graph, rtol=1e-4)
+
+
+class Stop(Exception):
+    pass
+
+
+class StopAt(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise Stop
+
+
+def test_training_backed_up_and_resumed_equals_training_at_once(tmp_path):
+    inputs, target = make_data()
+    options = {"epochs": 4, "batch_size": BATCH, "shuffle": False, "verbose": 0}
+    at_once = make_model()
+    at_once.fit(inputs, target, **options)
+
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
+    with pytest.raises(Stop):
+        make_model().fit(inputs, target, callbacks=[backup, StopAt(2)], **options)
+    resumed = make_model()
+    history = resumed.fit(inputs, target, callbacks=[backup], **options)
+
+    assert history.epoch == [2, 3]
+    for actual, expected in zip(resumed.get_weights(), at_once.get_weights(), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_checkpoints_early_stopping_and_tensorboard(tmp_path):
+    inputs, target = make_data()
+    model = make_model(learning_rate=0.0)  # learns nothing, so that it stops early
+    history = model.fit(
+        inputs,
+        target,
+        validation_data=(inputs, target),
+        epochs=9,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.ModelCheckpoint(
+                tmp_path / "best.keras", monitor="val_exact_match", mode="max", save_best_only=True
+            ),
+            keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True),
+            keras.callbacks.TensorBoard(tmp_path / "logs"),
+        ],
+    )
+    assert len(history.epoch) < 9
+    best = keras.saving.load_model(tmp_path / "best.keras")
+    np.testing.assert_array_equal(best(inputs), model(inputs))
+    assert best.evaluate(inputs, target, verbose=0, return_dict=True).keys() == {
+        "loss",
+        "token_accuracy",
+        "exact_match",
+        "perplexity",
+    }
+    assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
