@@ -1,0 +1,147 @@
+"""SavedModel: the artifact of TensorFlow Serving, of `tf.saved_model.load` and of the C API."""
+
+import contextlib
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from keras_attention.checks import check_size
+from keras_attention.export.signatures import SIGNATURES
+from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
+from keras_attention.tokens import END_ID
+
+DEFAULT_SIGNATURE = "greedy_decode"
+
+
+def saved_model(
+    model: Seq2Seq,
+    path: str | os.PathLike,
+    max_length: int = DEFAULT_MAX_LENGTH,
+    overwrite: bool = False,
+    warmup: bool = True,
+) -> Path:
+    """Writes a model as a SavedModel that decodes by itself.
+
+    It has the signatures of `SIGNATURES`, with `greedy_decode` as `serving_default`, for any batch size
+    and any source length. Core TensorFlow operators alone, no code of this package.
+
+    Args:
+        model: a `Seq2Seq`, on the TensorFlow backend.
+        path: the directory to make, `DIR/VERSION` for TensorFlow Serving.
+        max_length: T, the most tokens that `greedy_decode` writes for a source.
+        overwrite: whether to replace a SavedModel that is there.
+        warmup: whether to write `assets.extra/tf_serving_warmup_requests`, which TensorFlow Serving
+            plays when it loads the model; needs `tensorflow-serving-api`, and warns where that is missing.
+
+    Returns:
+        The path. The directory appears there whole or not at all.
+
+    Raises:
+        FileExistsError: something is there, and `overwrite` is False or it is no SavedModel.
+        RuntimeError: Keras runs on another backend than TensorFlow.
+        TypeError, ValueError: no `Seq2Seq`, or `max_length` is no integer >= 1.
+    """
+    if not isinstance(model, Seq2Seq):
+        raise TypeError(f"`model` must be a Seq2Seq. Received: model={model!r}.")
+    max_length = check_size("max_length", max_length)
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "Export needs Keras on TensorFlow. Received: the backend "
+            f"{keras.backend.backend()!r}. Save the model as .keras, then load and export it with "
+            "KERAS_BACKEND=tensorflow in the environment."
+        )
+    path = Path(path)
+    _check_destination(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as work:
+        written = Path(work) / "new"
+        _write(model, written, max_length)
+        if warmup:
+            _write_warmup_requests(written)
+        _move_into_place(written, path, aside=Path(work) / "old")
+    return path
+
+
+def _check_destination(path: Path, overwrite: bool) -> None:
+    if not (path.exists() or path.is_symlink()):
+        return
+    if not overwrite:
+        raise FileExistsError(
+            f"The export path exists. Received: path={str(path)!r}. "
+            "Choose another, or pass `overwrite=True`."
+        )
+    if not (path / "saved_model.pb").is_file():
+        raise FileExistsError(
+            "`overwrite=True` replaces a SavedModel only, and the path holds something else. "
+            f"Received: path={str(path)!r}. Choose another, or remove it yourself."
+        )
+
+
+def _move_into_place(new: Path, path: Path, aside: Path) -> None:
+    if not path.exists():
+        new.replace(path)
+        return
+    path.replace(aside)
+    try:
+        new.replace(path)
+    except OSError:
+        aside.replace(path)
+        raise
+
+
+def _write(model, path, max_length):
+    module = tf.Module()
+    # TensorFlow's variables, not Keras' round them: those leave a session (the C API, TensorFlow Serving)
+    # with variables that nothing initialises (Keras 3.15).
+    module.weights = [weight.value for weight in model.weights]
+    with _without_cudnn(model):
+        signatures = {
+            name: signature.function(model, max_length).get_concrete_function(**signature.inputs)
+            for name, signature in SIGNATURES.items()
+        }
+    signatures["serving_default"] = signatures[DEFAULT_SIGNATURE]
+    tf.saved_model.save(module, str(path), signatures=signatures)
+
+
+@contextlib.contextmanager
+def _without_cudnn(model):
+    """Traces the recurrent layers as plain operators: a graph with cuDNN's runs on GPU servers only."""
+    layers = [*model.encoder.recurrent_layers, *model.decoder.recurrent_layers]
+    before = [layer.use_cudnn for layer in layers]
+    try:
+        for layer in layers:
+            layer.use_cudnn = False
+        yield
+    finally:
+        for layer, use_cudnn in zip(layers, before, strict=True):
+            layer.use_cudnn = use_cudnn
+
+
+def _write_warmup_requests(path):
+    """Requests that TensorFlow Serving plays while it loads, so that no user waits for the first run."""
+    try:
+        from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+    except ImportError:
+        warnings.warn(
+            "Exported without warm-up requests: they need tensorflow-serving-api. "
+            "`pip install 'keras-attention[serving]'`, or pass `warmup=False`.",
+            stacklevel=3,
+        )
+        return
+    file = path / "assets.extra" / "tf_serving_warmup_requests"
+    file.parent.mkdir()
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for name, signature in SIGNATURES.items():
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = "warmup"
+            request.model_spec.signature_name = name
+            for key in signature.inputs:
+                request.inputs[key].CopyFrom(tf.make_tensor_proto([[END_ID]], dtype=tf.int32))
+            log = prediction_log_pb2.PredictionLog(
+                predict_log=prediction_log_pb2.PredictLog(request=request)
+            )
+            writer.write(log.SerializeToString())
