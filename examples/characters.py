@@ -1,0 +1,33 @@
+"""Characters as tokens: the smallest way from text to ids, for the examples."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from keras_attention import END_ID, PADDING_ID, UNKNOWN_ID
+
+FIRST_CHARACTER_ID = 3
+
+
+def alphabet(texts: Iterable[str]) -> str:
+    """All characters of the texts, sorted; the character at position i has the id i + 3."""
+    return "".join(sorted(set("".join(texts))))
+
+
+def encode(texts: list[str], characters: str) -> np.ndarray:
+    """Texts -> int32 (B, length of the longest + 1) ids: the characters, the end id, padding."""
+    ids = {character: i + FIRST_CHARACTER_ID for i, character in enumerate(characters)}
+    rows = [[ids.get(character, UNKNOWN_ID) for character in text] + [END_ID] for text in texts]
+    tokens = np.full((len(rows), max(map(len, rows))), PADDING_ID, dtype="int32")
+    for row, values in zip(tokens, rows, strict=True):
+        row[: len(values)] = values
+    return tokens
+
+
+def decode(tokens: np.ndarray, characters: str) -> list[str]:
+    """(B, T) ids -> texts, each up to its end id."""
+    texts = []
+    for row in tokens.tolist():
+        row = row[: row.index(END_ID)] if END_ID in row else row
+        texts.append("".join(characters[i - FIRST_CHARACTER_ID] for i in row if i >= FIRST_CHARACTER_ID))
+    return texts

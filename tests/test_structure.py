@@ -1,0 +1,156 @@
+"""The package as a whole: its imports, its wheel, its documents."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_attention
+
+ROOT = Path(__file__).parent.parent
+
+# Each module imports only those before it.
+ORDER = [
+    *("tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell", "decoder"),
+    *("decoding", "seq2seq", "objectives", "export.signatures", "export.saved_model", "export"),
+]
+FILES = [*(ROOT / "keras_attention").glob("*.py"), *(ROOT / "export").glob("*.py")]
+
+
+def module_name(file):
+    package = "export." if file.parent.name == "export" else ""
+    return (package + file.stem).removesuffix(".__init__")
+
+
+def imports_of(file):
+    """(module, is at the top) of each import in a file."""
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((name.name, node in tree.body) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module, node in tree.body
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_imports_never_run_back(file):
+    for imported, at_top in imports_of(file):
+        name = imported.removeprefix("keras_attention.")
+        if name == imported or module_name(file) == "__init__":
+            continue
+        if (module_name(file), name, at_top) == ("seq2seq", "export", False):
+            continue  # the one late import, as Keras' own Model.export has
+        assert ORDER.index(name) < ORDER.index(module_name(file))
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_only_public_keras_and_no_tensorflow_below_export(file):
+    allowed = {"keras", "numpy", "keras_attention"} | set(sys.stdlib_module_names)
+    if file.parent.name == "export":
+        allowed |= {"tensorflow", "tensorflow_serving"}
+    for imported, _ in imports_of(file):
+        assert imported.split(".")[0] in allowed
+        assert not imported.startswith("keras.src")
+
+
+def test_decoding_imports_ops_alone():
+    imported = {name for name, _ in imports_of(ROOT / "keras_attention" / "decoding.py")}
+    assert imported == {"dataclasses", "typing", "keras"}
+
+
+def test_every_public_name_is_documented():
+    for name in keras_attention.__all__:
+        public = getattr(keras_attention, name)
+        assert isinstance(public, int) or public.__doc__, name
+
+
+def test_every_keras_class_is_registered_under_the_package():
+    for name in keras_attention.__all__:
+        public = getattr(keras_attention, name)
+        if not isinstance(public, type) or public is keras_attention.Score:  # a base of others
+            continue
+        if issubclass(public, keras.Layer | keras.Loss | keras.Metric):
+            assert keras.saving.get_registered_name(public) == f"keras_attention>{name}"
+
+
+def test_the_wheel_holds_both_packages(tmp_path):
+    """Built and imported from another directory, without the checkout in the way."""
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT]
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        "import keras_attention, keras_attention.export as export\n"
+        "print(keras_attention.__file__, export.__file__, export.saved_model.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    package, export, name = done.stdout.split()
+    assert package == str(tmp_path / "site/keras_attention/__init__.py")
+    assert export == str(tmp_path / "site/keras_attention/export/__init__.py")
+    assert name == "saved_model"
+
+
+def code_blocks(text):
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in code_blocks((ROOT / "README.md").read_text()):
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["tokens"].shape == (None, None)
+    assert (tmp_path / "reverse" / "1" / "saved_model.pb").is_file()
+    assert "[[6 5 4 3 2 0 0 0 0 0]]" in capsys.readouterr().out
+
+
+def test_the_readme_names_what_there_is():
+    text = (ROOT / "README.md").read_text()
+    for name in re.findall(r"`(?:ka\.)?([A-Z]\w+)[(`]", text):
+        assert hasattr(keras_attention, name) or hasattr(keras.utils, name) or name == "B", name
+    for file in re.findall(r"\]\(([\w/.]+)\)", text):
+        assert (ROOT / file).is_file(), file
+
+
+EXAMPLES = [
+    name for name in keras_attention.__all__ if "Example:" in (getattr(keras_attention, name).__doc__ or "")
+]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_of_each_docstring_runs(name):
+    lines = (
+        getattr(keras_attention, name).__doc__.split("Example:\n")[1].split("\n\n    Ref")[0].splitlines()
+    )
+    code = "\n".join(line.removeprefix(" " * 8) for line in lines)
+    encoder = keras_attention.Encoder(50, 16, 32)
+    source = np.array([[7, 5, 2], [9, 2, 0]])
+    memory, final_state = encoder(source)
+    names = {
+        "keras": keras,
+        "keras_attention": keras_attention,
+        "np": np,
+        "source": source,
+        "target": np.array([[5, 2], [7, 2]]),
+        "embedded": encoder.embedding(source)[:, 0],
+        "query": final_state,
+        "memory": memory,
+        "final_state": final_state,
+        "memory_mask": source != 0,
+        "states": [final_state],
+        "start_tokens": keras.ops.full((2,), 2, dtype="int32"),
+        "step": lambda tokens, states: (keras.ops.zeros((2, 5)), states, keras.ops.ones((2, 9)) / 9),
+    }
+    exec(compile(code, name, "exec"), names)
