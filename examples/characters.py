@@ -22,12 +22,3 @@ def encode(texts: list[str], characters: str) -> np.ndarray:
     for row, values in zip(tokens, rows, strict=True):
         row[: len(values)] = values
     return tokens
-
-
-def decode(tokens: np.ndarray, characters: str) -> list[str]:
-    """(B, T) ids -> texts, each up to its end id."""
-    texts = []
-    for row in tokens.tolist():
-        row = row[: row.index(END_ID)] if END_ID in row else row
-        texts.append("".join(characters[i - FIRST_CHARACTER_ID] for i in row if i >= FIRST_CHARACTER_ID))
-    return texts

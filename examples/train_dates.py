@@ -59,11 +59,11 @@ def decode_in_another_process(texts, saved_model, characters_file):
 
 
 def attention_as_text(source: str, target: str, weights: np.ndarray) -> str:
-    """A row for each character of the target and the end, a column for each of the source and the end."""
+    """A row for each character of the target, a column for each of the source; $ is the end."""
     shades = " .:-=+*#%@"
-    lines = ["  " + source + "$"]
-    for character, row in zip(target + "$", weights, strict=True):
-        levels = np.minimum((row[: len(source) + 1] * len(shades)).astype(int), len(shades) - 1)
+    lines = ["  " + source]
+    for character, row in zip(target, weights, strict=True):
+        levels = np.minimum((row * len(shades)).astype(int), len(shades) - 1)
         lines.append(f"{character} " + "".join(shades[level] for level in levels))
     return "\n".join(lines)
 
@@ -110,9 +110,11 @@ def main() -> None:
         print(f"    {text:40} {answer}{'' if answer == truth else '   WRONG: ' + truth}")
     longest = max(written, key=len)
     found = model.generate(characters.encode([longest], alphabets["source"]), max_length=MAX_LENGTH)
-    text = characters.decode(found.tokens, alphabets["target"])[0]
+    shown = {characters.END_ID: "$", characters.UNKNOWN_ID: "?"}
+    shown |= dict(enumerate(alphabets["target"], start=characters.FIRST_CHARACTER_ID))
+    answer = "".join(shown[token] for token in found.tokens[0, : found.lengths[0]].tolist())
     print("\nWhere the model looks ($ is the end):")
-    print(attention_as_text(longest, text, found.attention[0][: len(text) + 1]))
+    print(attention_as_text(longest + "$", answer, found.attention[0, : len(answer)]))
     print(f"\nexact match {exact_match:.1%} of the held-out dates")
     print(f"training speed {tokens_per_second:.0f} real target tokens per second")
     print(f"SavedModel in {saved_model}, Keras model in {model_file}")

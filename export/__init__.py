@@ -4,6 +4,6 @@ Imported as `keras_attention.export`. It needs TensorFlow, and Keras on its Tens
 """
 
 from keras_attention.export.saved_model import saved_model
-from keras_attention.export.signatures import SIGNATURES, Signature
+from keras_attention.export.signatures import SIGNATURES, Signature, signatures_of
 
-__all__ = ["SIGNATURES", "Signature", "saved_model"]
+__all__ = ["SIGNATURES", "Signature", "saved_model", "signatures_of"]

@@ -10,29 +10,32 @@ import keras
 import tensorflow as tf
 
 from keras_attention.checks import check_size
-from keras_attention.export.signatures import SIGNATURES
+from keras_attention.export.signatures import default_signature, seq2seq_of, signatures_of
 from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
 from keras_attention.tokens import END_ID
-
-DEFAULT_SIGNATURE = "greedy_decode"
+from keras_attention.translator import Translator
 
 
 def saved_model(
-    model: Seq2Seq,
+    model: Seq2Seq | Translator,
     path: str | os.PathLike,
-    max_length: int = DEFAULT_MAX_LENGTH,
+    max_length: int | None = None,
     overwrite: bool = False,
     warmup: bool = True,
 ) -> Path:
     """Writes a model as a SavedModel that decodes by itself.
 
-    It has the signatures of `SIGNATURES`, with `greedy_decode` as `serving_default`, for any batch size
-    and any source length. Core TensorFlow operators alone, no code of this package.
+    It has the signatures of `SIGNATURES`, for any batch size and any source length; `serving_default` is
+    `translate` for a `Translator`, `greedy_decode` for a `Seq2Seq`. It needs no code of this package, and
+    for a `Seq2Seq` core TensorFlow operators alone; a `Translator`'s has TensorFlow Text's too.
+
+    While it traces, the model's recurrent layers do without cuDNN: no other thread should use it then.
 
     Args:
-        model: a `Seq2Seq`, on the TensorFlow backend.
+        model: a `Seq2Seq` or a `Translator`, on the TensorFlow backend.
         path: the directory to make, `DIR/VERSION` for TensorFlow Serving.
-        max_length: T, the most tokens that `greedy_decode` writes for a source.
+        max_length: T, the most tokens that are written for a source; None takes the translator's
+            `max_target_length`, or 128.
         overwrite: whether to replace a SavedModel that is there.
         warmup: whether to write `assets.extra/tf_serving_warmup_requests`, which TensorFlow Serving
             plays when it loads the model; needs `tensorflow-serving-api`, and warns where that is missing.
@@ -43,10 +46,12 @@ def saved_model(
     Raises:
         FileExistsError: something is there, and `overwrite` is False or it is no SavedModel.
         RuntimeError: Keras runs on another backend than TensorFlow.
-        TypeError, ValueError: no `Seq2Seq`, or `max_length` is no integer >= 1.
+        TypeError, ValueError: another model, or `max_length` is no integer >= 1.
     """
-    if not isinstance(model, Seq2Seq):
-        raise TypeError(f"`model` must be a Seq2Seq. Received: model={model!r}.")
+    if not isinstance(model, Seq2Seq | Translator):
+        raise TypeError(f"`model` must be a Seq2Seq or a Translator. Received: model={model!r}.")
+    if max_length is None:
+        max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
     max_length = check_size("max_length", max_length)
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
@@ -61,7 +66,7 @@ def saved_model(
         written = Path(work) / "new"
         _write(model, written, max_length)
         if warmup:
-            _write_warmup_requests(written)
+            _write_warmup_requests(model, written)
         _move_into_place(written, path, aside=Path(work) / "old")
     return path
 
@@ -93,22 +98,24 @@ def _move_into_place(new: Path, path: Path, aside: Path) -> None:
         raise
 
 
-def _write(model, path, max_length):
+def _write(model: Seq2Seq | Translator, path: Path, max_length: int) -> None:
     module = tf.Module()
     # TensorFlow's variables, not Keras' round them: those leave a session (the C API, TensorFlow Serving)
     # with variables that nothing initialises (Keras 3.15).
     module.weights = [weight.value for weight in model.weights]
-    with _without_cudnn(model):
+    if isinstance(model, Translator):
+        module.tokenizers = [model.source_tokenizer.operators, model.target_tokenizer.operators]
+    with _without_cudnn(seq2seq_of(model)):
         signatures = {
             name: signature.function(model, max_length).get_concrete_function(**signature.inputs)
-            for name, signature in SIGNATURES.items()
+            for name, signature in signatures_of(model).items()
         }
-    signatures["serving_default"] = signatures[DEFAULT_SIGNATURE]
+    signatures["serving_default"] = signatures[default_signature(model)]
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 
 @contextlib.contextmanager
-def _without_cudnn(model):
+def _without_cudnn(model: Seq2Seq):
     """Traces the recurrent layers as plain operators: a graph with cuDNN's runs on GPU servers only."""
     layers = [*model.encoder.recurrent_layers, *model.decoder.recurrent_layers]
     before = [layer.use_cudnn for layer in layers]
@@ -121,26 +128,27 @@ def _without_cudnn(model):
             layer.use_cudnn = use_cudnn
 
 
-def _write_warmup_requests(path):
+def _write_warmup_requests(model: Seq2Seq | Translator, path: Path) -> None:
     """Requests that TensorFlow Serving plays while it loads, so that no user waits for the first run."""
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError:
         warnings.warn(
             "Exported without warm-up requests: they need tensorflow-serving-api. "
-            "`pip install 'keras-attention[serving]'`, or pass `warmup=False`.",
+            "`pip install tensorflow-serving-api`, or pass `warmup=False`.",
             stacklevel=3,
         )
         return
     file = path / "assets.extra" / "tf_serving_warmup_requests"
     file.parent.mkdir()
     with tf.io.TFRecordWriter(str(file)) as writer:
-        for name, signature in SIGNATURES.items():
+        for name, signature in signatures_of(model).items():
             request = predict_pb2.PredictRequest()
             request.model_spec.name = "warmup"
             request.model_spec.signature_name = name
-            for key in signature.inputs:
-                request.inputs[key].CopyFrom(tf.make_tensor_proto([[END_ID]], dtype=tf.int32))
+            for key, spec in signature.inputs.items():
+                value = [b"a"] if spec.dtype == tf.string else [[END_ID]]
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(value, dtype=spec.dtype))
             log = prediction_log_pb2.PredictionLog(
                 predict_log=prediction_log_pb2.PredictLog(request=request)
             )

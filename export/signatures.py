@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_attention.decoding import Greedy
+from keras_attention.seq2seq import Seq2Seq
+from keras_attention.translator import Translator
 
 
 @dataclass(frozen=True)
@@ -19,26 +21,31 @@ class Signature:
     outputs: dict[str, str]  # name -> dtype, shape and meaning
     compute: Callable  # (model, max_length, **inputs) -> {name: tensor}
 
-    def function(self, model, max_length: int) -> Callable:
+    def function(self, model: Seq2Seq | Translator, max_length: int) -> Callable:
         """The signature of a model as a `tf.function` that takes its inputs by name."""
 
         def checked(**inputs):
-            return self.compute(model, max_length, **_checked_inputs(model, inputs))
+            return self.compute(model, max_length, **_checked_inputs(seq2seq_of(model), inputs))
 
         return tf.function(checked, autograph=False)
 
 
 def _greedy_decode(model, max_length, source):
-    return model.decode(source, Greedy(), max_length)._asdict()
+    return seq2seq_of(model).decode(source, Greedy(), max_length)._asdict()
 
 
 def _score(model, max_length, source, target):
-    log_probs, token_log_probs = model.log_probs(source, target)
-    return {"log_probs": log_probs, "token_log_probs": token_log_probs}
+    return seq2seq_of(model).log_probs(source, target)._asdict()
+
+
+def _translate(model, max_length, text):
+    text, scores = model.translate_tensors(text, Greedy(), max_length)
+    return {"text": text, "scores": scores}
 
 
 _SOURCE = tf.TensorSpec((None, None), tf.int32, name="source")
 _TARGET = tf.TensorSpec((None, None), tf.int32, name="target")
+_TEXT = tf.TensorSpec((None,), tf.string, name="text")
 
 SIGNATURES = {
     "greedy_decode": Signature(
@@ -59,23 +66,52 @@ SIGNATURES = {
         },
         compute=_score,
     ),
+    "translate": Signature(
+        inputs={"text": _TEXT},
+        outputs={
+            "text": "string (B,)",
+            "scores": "float32 (B,), summed log-probability (nats)",
+        },
+        compute=_translate,
+    ),
 }
+TEXT_SIGNATURES = ("translate",)
+
+
+def signatures_of(model: Seq2Seq | Translator) -> dict[str, Signature]:
+    """The signatures that a model has: those of text where there are tokenizers."""
+    has_text = isinstance(model, Translator)
+    return {name: s for name, s in SIGNATURES.items() if has_text or name not in TEXT_SIGNATURES}
+
+
+def default_signature(model: Seq2Seq | Translator) -> str:
+    """The name of the signature that is `serving_default` too."""
+    return "translate" if isinstance(model, Translator) else "greedy_decode"
+
+
+def seq2seq_of(model: Seq2Seq | Translator) -> Seq2Seq:
+    """The model between the tokenizers, or the model itself."""
+    return model.seq2seq if isinstance(model, Translator) else model
 
 
 def _checked_inputs(model, inputs):
     """The inputs of a request behind assertions, so that a bad one fails alone and with its reason."""
     sizes = {"source": model.encoder.vocabulary_size, "target": model.decoder.vocabulary_size}
-    rows = tf.shape(inputs["source"])[0]
+    rows = tf.shape(next(iter(inputs.values())))[0]
     checks = []
-    for name, ids in inputs.items():
-        not_empty = [f"`{name}` must have at least one row and one column. Received the shape:"]
-        in_range = [f"`{name}` must hold ids from 0 to {sizes[name] - 1}. Received, from and to:"]
+    for name, tensor in inputs.items():
+        shape = tf.shape(tensor)
+        not_empty = [f"`{name}` must have at least one row and one column. Received the shape:", shape]
         one_each = [f"`{name}` must have one row for each source. Received, rows and sources:"]
-        least, most, shape = tf.reduce_min(ids), tf.reduce_max(ids), tf.shape(ids)
         checks += [
-            tf.debugging.Assert(tf.size(ids) > 0, [*not_empty, shape]),
-            tf.debugging.Assert((least >= 0) & (most < sizes[name]), [*in_range, least, most]),
+            tf.debugging.Assert(tf.size(tensor) > 0, not_empty),
             tf.debugging.Assert(tf.equal(shape[0], rows), [*one_each, shape[0], rows]),
         ]
+        if name in sizes:
+            least, most = tf.reduce_min(tensor), tf.reduce_max(tensor)
+            in_range = [f"`{name}` must hold ids from 0 to {sizes[name] - 1}. Received, from and to:"]
+            checks.append(
+                tf.debugging.Assert((least >= 0) & (most < sizes[name]), [*in_range, least, most])
+            )
     with tf.control_dependencies(checks):
-        return {name: tf.identity(ids) for name, ids in inputs.items()}
+        return {name: tf.identity(tensor) for name, tensor in inputs.items()}

@@ -6,10 +6,9 @@ from keras import ops
 from keras_attention.checks import check_size
 from keras_attention.context import AttentionContext
 from keras_attention.recurrent import check_cell, recurrent_layer
-from keras_attention.scores import PACKAGE
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class AttentionDecoderCell(keras.layers.Layer):
     """One step of the decoder: from the previous token and the states to the attentional vector.
 
@@ -34,15 +33,16 @@ class AttentionDecoderCell(keras.layers.Layer):
         memory: (B, S, D), the encoder's states.
         keys: (B, S, attention_units), `attention.project_memory(memory)`; None computes them.
         memory_mask: (B, S) boolean, True = real token; None means that all are.
-        noise: list of (B, units), what multiplies the input of each layer after the first (dropout that
-            `unroll` has drawn); None changes nothing.
 
     Returns:
         `(vector, states, weights)`: the attentional vector (B, units), or (B, units + D) without the
         attentional layer; the new states; the attention weights (B, S).
 
+    Padding of the memory gets no weight. Dropout acts while training.
+
     Raises:
-        ValueError: an unknown cell or score, a size below 1.
+        TypeError: a size that is no integer.
+        ValueError: an unknown cell or score, a size below 1, another number of states.
 
     Example:
         cell = keras_attention.AttentionDecoderCell(units=32)
@@ -68,7 +68,9 @@ class AttentionDecoderCell(keras.layers.Layer):
         self.units = units = check_size("units", units)
         self.cell = check_cell(cell)
         self.num_layers = num_layers = check_size("num_layers", num_layers)
-        self.attention_units = attention_units
+        self.attention_units = (
+            None if attention_units is None else check_size("attention_units", attention_units)
+        )
         self.input_feeding = input_feeding
         self.attentional_layer = attentional_layer
         self.dropout = dropout
@@ -77,42 +79,36 @@ class AttentionDecoderCell(keras.layers.Layer):
             for _ in range(num_layers)
         ]
         self.attention = AttentionContext(attention_units, score, dtype=self.dtype_policy)
-        self.score = self.attention.score
         self.combine = (
-            keras.layers.Dense(units, activation="tanh", use_bias=False, dtype=self.dtype_policy)
+            keras.layers.Dense(
+                units, activation="tanh", use_bias=False, dtype=self.dtype_policy, name="combine"
+            )
             if attentional_layer
             else None
         )
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, inputs_shape, states_shape, memory_shape):
-        batch, depth = inputs_shape[0], inputs_shape[-1]
+        size = inputs_shape[-1]
         if self.input_feeding:
-            depth += self.vector_depth(memory_shape[-1])
+            size += self.vector_depth(memory_shape[-1])
         for layer in self.recurrent_layers:
-            layer.build((batch, None, depth))
-            depth = self.units
-        self.attention.build((batch, None, self.units), memory_shape)
+            layer.build((inputs_shape[0], None, size))
+            size = self.units
+        self.attention.build((inputs_shape[0], None, self.units), memory_shape)
         if self.combine:
-            self.combine.build((batch, self.units + memory_shape[-1]))
+            self.combine.build((inputs_shape[0], self.units + memory_shape[-1]))
 
-    def call(self, inputs, states, memory, keys=None, memory_mask=None, noise=None):
-        # Idea 2: the RNN takes the previous token's embedding and its previous state, and yields h.
-        states, feed = self._split(states)
-        h, new_states = inputs if feed is None else ops.concatenate([inputs, feed], axis=-1), []
-        for depth, layer in enumerate(self.recurrent_layers):
-            read = h if noise is None or depth == 0 else h * noise[depth - 1]
-            output, layer_states = layer.cell(read, states[depth])
-            h = h + output if depth else output
-            new_states.extend(layer_states)
-        vector, weights = self._attend(h, memory, keys, memory_mask)
-        return vector, new_states + [vector] * self.input_feeding, weights
+    def call(self, inputs, states, memory, keys=None, memory_mask=None):
+        inputs = self.dropout_layer(inputs)
+        vector, states, weights = self._step(inputs, states, memory, keys, memory_mask, self._drop)
+        return self.dropout_layer(vector), states, weights
 
     def unroll(self, inputs, states, memory, memory_mask=None):
         """All steps at once under teacher forcing; the same numbers as `call` step by step.
 
         Args:
-            inputs: (B, T, E), embeddings of the tokens that are fed.
+            inputs: (B, T, E), embeddings of the tokens that are fed; a tensor, no `KerasTensor`.
             states, memory, memory_mask: as in a call.
 
         Returns:
@@ -124,33 +120,41 @@ class AttentionDecoderCell(keras.layers.Layer):
         vectors, states, weights = unroll(inputs, states, memory, keys, memory_mask)
         return self.dropout_layer(vectors), states, weights
 
+    def _step(self, inputs, states, memory, keys, memory_mask, drop):
+        # Idea 2: the RNN takes the previous token's embedding and its previous state, and yields h.
+        below = ops.concatenate([inputs, states[-1]], axis=-1) if self.input_feeding else inputs
+        h, new_states = self._recur(lambda layer, *read: layer.cell(*read), below, states, drop)
+        vector, weights = self._attend(h, memory, keys, memory_mask)
+        if self.input_feeding:
+            new_states.append(vector)
+        return vector, new_states, weights
+
     def _unroll_parallel(self, inputs, states, memory, keys, memory_mask):
-        """The recurrence does not read the attention: run it whole, then all attention as one matmul."""
-        states, _ = self._split(states)
-        h, new_states = inputs, []
-        for depth, layer in enumerate(self.recurrent_layers):
-            read = self.dropout_layer(h) if depth else h
-            output, *layer_states = layer(read, initial_state=states[depth])
-            h = h + output if depth else output
-            new_states.extend(layer_states)
+        """Ideas 2 to 4: the recurrence does not read the attention, so it runs whole, then one matmul."""
+
+        def run(layer, inputs, states):
+            outputs, *states = layer(inputs, initial_state=states)
+            return outputs, states
+
+        h, states = self._recur(run, inputs, states, self._drop)
         vectors, weights = self._attend(h, memory, keys, memory_mask)
-        return vectors, new_states, weights
+        return vectors, states, weights
 
     def _unroll_feeding(self, inputs, states, memory, keys, memory_mask):
-        """The recurrence reads the attention: step by step, in a loop of Keras' own."""
-        batch, steps, depth = *ops.shape(inputs)[:2], inputs.shape[-1]
+        """Ideas 2 to 4: the recurrence reads the attention, so it goes step by step."""
+        batch, steps, size = *ops.shape(inputs)[:2], inputs.shape[-1]
         # Dropout is drawn for all steps here, since a random generator may not advance within the loop.
         ones = ops.ones((batch, steps, self.units), dtype=self.compute_dtype)
         noise = [self.dropout_layer(ones) for _ in self.recurrent_layers[1:]]
         vector_depth = self.vector_depth(memory.shape[-1])
 
         def step(features, states):
-            step_noise = [
-                features[:, start : start + self.units]
-                for start in range(depth, features.shape[-1], self.units)
-            ]
-            vector, states, weights = self(
-                features[:, :depth], list(states), memory, keys, memory_mask=memory_mask, noise=step_noise
+            def drop(i, below):
+                start = size + (i - 1) * self.units
+                return below * features[:, start : start + self.units]
+
+            vector, states, weights = self._step(
+                features[:, :size], list(states), memory, keys, memory_mask, drop
             )
             return ops.concatenate([vector, weights], axis=-1), states
 
@@ -163,27 +167,50 @@ class AttentionDecoderCell(keras.layers.Layer):
         outputs, *states = loop(ops.concatenate([inputs, *noise], axis=-1), initial_state=states)
         return outputs[:, :, :vector_depth], states, outputs[:, :, vector_depth:]
 
+    def _recur(self, run, below, states, drop):
+        """The recurrent layers, each upon the one below, residual from the second on: h, new states.
+
+        `run(layer, inputs, states)` is a layer's step, or all its steps; `drop(i, below)` what layer i > 0
+        reads of the one below.
+        """
+        expected = self.num_states + self.input_feeding
+        if len(states) != expected:
+            raise ValueError(
+                f"`states` must hold {expected} tensors, as `zero_states` gives them. "
+                f"Received: {len(states)}."
+            )
+        width = self.num_states // self.num_layers
+        new_states = []
+        for i, layer in enumerate(self.recurrent_layers):
+            read = drop(i, below) if i else below
+            output, layer_states = run(layer, read, list(states[i * width : (i + 1) * width]))
+            below = below + output if i else output
+            new_states.extend(layer_states)
+        return below, new_states
+
+    def _drop(self, i, below):
+        return self.dropout_layer(below)
+
     def _attend(self, h, memory, keys, memory_mask):
-        """(B, U) or (B, T, U) h -> the attentional vector [h; C], through its layer, and the weights."""
-        # Idea 4: [h; C] go through a feed-forward layer; the head makes a token of its vector.
+        """(B, U) or (B, T, U) h -> the attentional vector, and the weights."""
         context, weights = self.attention(h, memory, keys=keys, memory_mask=memory_mask)
+        # Idea 4: [h; C] go through a feed-forward layer; the decoder's head makes a token of its vector.
         vector = ops.concatenate([h, context], axis=-1)
         return (self.combine(vector) if self.combine else vector), weights
-
-    def _split(self, states):
-        """The flat list of states -> one list per layer, and the vector that is fed back (or None)."""
-        count = len(states) - self.input_feeding
-        width = count // self.num_layers
-        layers = [list(states[i : i + width]) for i in range(0, count, width)]
-        return layers, states[-1] if self.input_feeding else None
 
     def zero_states(self, memory):
         """The list of states for a first step that starts from nothing, one row for each of `memory`'s."""
         depths = [self.units] * self.num_states
         if self.input_feeding:
             depths.append(self.vector_depth(memory.shape[-1]))
-        zero = ops.cast(ops.zeros_like(memory[:, 0, :1]), self.compute_dtype)  # (B, 1)
+        # Of the memory rather than of its shape, which a KerasTensor may not know: (B, 1).
+        zero = ops.cast(ops.zeros_like(memory[:, 0, :1]), self.compute_dtype)
         return [ops.tile(zero, (1, depth)) for depth in depths]
+
+    @property
+    def score(self):
+        """The attention's `Score` layer."""
+        return self.attention.score
 
     @property
     def num_states(self):
@@ -209,9 +236,11 @@ class AttentionDecoderCell(keras.layers.Layer):
 
 
 class _StepFunction:
-    """What `keras.layers.RNN` asks of a cell. Being no layer it may close over the memory, which a Keras
-    cell has no other road to since `RNN` takes no constants. (`keras.ops.scan` would do too, but on
-    TensorFlow its loop has no bound, and XLA then refuses its gradient: Keras 3.15.)
+    """What `keras.layers.RNN` asks of a cell: `call`, `state_size` and `compute_dtype` (Keras 3.15).
+
+    Being no layer it may close over the memory, which a Keras cell has no other road to since `RNN` takes
+    no constants. `keras.ops.scan` would do too, but on TensorFlow its loop has no bound, and XLA then
+    refuses its gradient.
     """
 
     def __init__(self, step, state_size, compute_dtype):

@@ -7,14 +7,16 @@ import numpy as np
 from keras_attention.tokens import UNKNOWN_ID
 
 
-def check_size(name, value, least=1):
-    """Returns an argument as an `int`, or raises `ValueError` where it is no integer or too small."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+def check_size(name: str, value: int, least: int = 1) -> int:
+    """An argument as an `int`; `TypeError` where it is no integer, `ValueError` where it is too small."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"`{name}` must be an integer. Received: {name}={value!r}.")
+    if value < least:
         raise ValueError(f"`{name}` must be an integer >= {least}. Received: {name}={value!r}.")
     return int(value)
 
 
-def check_tokens(tokens, name, vocabulary_size):
+def check_tokens(tokens, name: str, vocabulary_size: int) -> None:
     """Raises unless `tokens` is a batch of token ids that an embedding of that size can look up.
 
     The type, the rank and the static shape are checked always, the ids themselves where they can be

@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from keras_attention.masking import masked_softmax
-from keras_attention.scores import PACKAGE, get_score
+from keras_attention.scores import get_score
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class AttentionContext(keras.layers.Layer):
     """Scores every memory state against a query and sums them, weighted, to the context.
 
@@ -35,7 +35,8 @@ class AttentionContext(keras.layers.Layer):
         attention = keras_attention.AttentionContext(score="additive")
         context, weights = attention(query, memory, memory_mask=memory_mask)
 
-    Reference: Bahdanau et al. (2014), section 3.1; Luong et al. (2015), section 3.1.
+    Reference: Bahdanau et al. (2014), section 3.1; Luong et al. (2015), section 3.1, whose query is the
+    state after the step.
     """
 
     def __init__(self, units=None, score="general", **kwargs):
@@ -44,15 +45,12 @@ class AttentionContext(keras.layers.Layer):
         self.score = get_score(score, units)
 
     def build(self, query_shape, memory_shape):
-        if len(query_shape) not in (2, 3) or len(memory_shape) != 3:
-            raise ValueError(
-                "AttentionContext takes a query (B, U) or (B, T, U) and a memory (B, S, D). "
-                f"Received: query.shape={tuple(query_shape)}, memory.shape={tuple(memory_shape)}."
-            )
+        _check_ranks(query_shape, memory_shape)
         if not self.score.built:  # a saved score comes back built
             self.score.build((query_shape[0], None, query_shape[-1]), memory_shape)
 
     def call(self, query, memory, keys=None, memory_mask=None):
+        _check_ranks(query.shape, memory.shape)
         one_step = len(query.shape) == 2
         if one_step:
             query = ops.expand_dims(query, 1)
@@ -84,3 +82,11 @@ class AttentionContext(keras.layers.Layer):
             "units": self.units,
             "score": keras.saving.serialize_keras_object(self.score),
         }
+
+
+def _check_ranks(query_shape, memory_shape) -> None:
+    if len(query_shape) not in (2, 3) or len(memory_shape) != 3:
+        raise ValueError(
+            "AttentionContext takes a query (B, U) or (B, T, U) and a memory (B, S, D). "
+            f"Received: query.shape={tuple(query_shape)}, memory.shape={tuple(memory_shape)}."
+        )

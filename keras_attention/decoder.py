@@ -5,12 +5,13 @@ from keras import ops
 
 from keras_attention.cell import AttentionDecoderCell
 from keras_attention.checks import check_size, check_tokens
-from keras_attention.scores import PACKAGE
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class AttentionDecoder(keras.layers.Layer):
     """The decoder: an embedding, an `AttentionDecoderCell`, and a Dense head to the vocabulary.
+
+    `vectors = cell(embedding(target), memory)`, `logits = W vectors + b`.
 
     Args:
         vocabulary_size: V, number of target ids; 0 is padding.
@@ -23,21 +24,24 @@ class AttentionDecoder(keras.layers.Layer):
     Call arguments:
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
         memory: (B, S, D), the encoder's states.
-        final_state: (B, D), the encoder's final state; None starts from zeros.
+        final_state: (B, D), the encoder's final state; not read without the bridge.
         memory_mask: (B, S) boolean, True = real token; None means that all are.
 
     Returns:
-        `(logits, weights)`: float32 (B, T, V), and the attention weights (B, T, S).
+        `(logits, weights)`: float32 (B, T, V), and the attention weights (B, T, S). Padding of the memory
+        gets no weight; the logits that answer padding mean nothing.
 
     Raises:
         TypeError: ids that are not integers.
-        ValueError: ids out of range (eager calls), an empty target, an unknown cell or score.
+        ValueError: ids out of range (eager calls), an empty target, an unknown cell or score, no
+            `final_state` for the bridge.
 
     Example:
         decoder = keras_attention.AttentionDecoder(vocabulary_size=40, embedding_dim=16, units=32)
         logits, weights = decoder(target, memory, final_state, memory_mask=memory_mask)
 
-    Reference: Luong et al. (2015), section 3; Bahdanau et al. (2014), appendix A.2.2 (the bridge).
+    Reference: Luong et al. (2015), section 3; Bahdanau et al. (2014), appendix A.2.2 (the bridge,
+    there from the backward state alone).
     """
 
     def __init__(
@@ -60,30 +64,41 @@ class AttentionDecoder(keras.layers.Layer):
         self.embedding_dim = embedding_dim = check_size("embedding_dim", embedding_dim)
         self.bridge = bridge
         self.attention_cell = AttentionDecoderCell(
-            units,
-            cell,
-            num_layers,
-            score,
-            attention_units,
-            input_feeding,
-            attentional_layer,
-            dropout,
+            units=units,
+            cell=cell,
+            num_layers=num_layers,
+            score=score,
+            attention_units=attention_units,
+            input_feeding=input_feeding,
+            attentional_layer=attentional_layer,
+            dropout=dropout,
             dtype=self.dtype_policy,
         )
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, dtype=self.dtype_policy)
-        self.bridge_layers = [
-            keras.layers.Dense(self.attention_cell.units, activation="tanh", dtype=self.dtype_policy)
-            for _ in range(self.attention_cell.num_states * bridge)
-        ]
-        self.head = keras.layers.Dense(vocabulary_size, dtype=self.dtype_policy)
+        self.bridge_layers = []
+        if bridge:
+            self.bridge_layers = [
+                keras.layers.Dense(
+                    self.attention_cell.units,
+                    activation="tanh",
+                    dtype=self.dtype_policy,
+                    name=f"bridge_{i}",
+                )
+                for i in range(self.attention_cell.num_states)
+            ]
+        self.head = keras.layers.Dense(vocabulary_size, dtype=self.dtype_policy, name="head")
 
     def build(self, target_shape, memory_shape, final_state_shape=None):
+        if self.bridge and final_state_shape is None:
+            raise ValueError(
+                "The decoder's bridge makes the first states of the encoder's `final_state`, and there is "
+                "none. Pass it, or take `bridge=False` to start from zeros."
+            )
         batch, cell = target_shape[0], self.attention_cell
         self.embedding.build(target_shape)
         cell.build((batch, self.embedding_dim), None, memory_shape)
-        if final_state_shape is not None:
-            for layer in self.bridge_layers:
-                layer.build(final_state_shape)
+        for layer in self.bridge_layers:
+            layer.build(final_state_shape)
         self.head.build((batch, None, cell.vector_depth(memory_shape[-1])))
 
     def call(self, target, memory, final_state=None, memory_mask=None):
@@ -99,11 +114,9 @@ class AttentionDecoder(keras.layers.Layer):
 
         Args:
             memory: (B, S, D).
-            final_state: (B, D), the encoder's final state, or None.
+            final_state: (B, D), the encoder's final state; not read without the bridge.
         """
         states = self.attention_cell.zero_states(memory)
-        if final_state is None or not self.bridge:
-            return states
         bridged = [layer(final_state) for layer in self.bridge_layers]
         return bridged + states[len(bridged) :]
 
@@ -119,7 +132,13 @@ class AttentionDecoder(keras.layers.Layer):
         return self._logits(vector), states, weights
 
     def _logits(self, vectors):
+        # Idea 4, its end: the name of the output token.
         return ops.cast(self.head(vectors), "float32")
+
+    @property
+    def units(self):
+        """The depth of the states."""
+        return self.attention_cell.units
 
     @property
     def recurrent_layers(self):

@@ -58,7 +58,8 @@ class Greedy:
                 attention=_write(positions, index, weights, decoded.attention),
             )
             finished = ops.logical_or(finished, ops.equal(token, end_id))
-            return index + 1, finished, token, states, decoded  # idea 5: feed the token back
+            # Idea 5: repeat, feeding the token back, until all rows have ended.
+            return index + 1, finished, token, states, decoded
 
         nothing = Decoded(
             tokens=ops.zeros((batch, max_length), dtype="int32"),

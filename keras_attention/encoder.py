@@ -6,10 +6,9 @@ from keras import ops
 from keras_attention.checks import check_size, check_tokens
 from keras_attention.masking import padding_mask, reverse_prefix, sequence_lengths, step_at
 from keras_attention.recurrent import check_cell, recurrent_layer
-from keras_attention.scores import PACKAGE
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class Encoder(keras.layers.Layer):
     """Reads the source and hands over all its hidden states: the memory.
 
@@ -77,14 +76,14 @@ class Encoder(keras.layers.Layer):
         ]
         self.backward_layers = [
             recurrent_layer(cell, layer_units, dtype=self.dtype_policy)
-            for _ in range(num_layers * bidirectional)
+            for _ in range(num_layers if bidirectional else 0)
         ]
 
     def build(self, tokens_shape):
         self.embedding.build(tokens_shape)
         for layers in (self.forward_layers, self.backward_layers):
-            for depth, layer in enumerate(layers):
-                layer.build((None, None, self.units if depth else self.embedding_dim))
+            for i, layer in enumerate(layers):
+                layer.build((None, None, self.units if i else self.embedding_dim))
 
     def call(self, tokens, tokens_mask=None):
         check_tokens(tokens, "tokens", self.vocabulary_size)
@@ -92,19 +91,19 @@ class Encoder(keras.layers.Layer):
             tokens_mask = padding_mask(tokens)
         lengths = sequence_lengths(tokens_mask)
         memory = self.embedding(tokens)  # (B, S, E)
-        for depth in range(self.num_layers):
-            states = self._read(depth, self.dropout_layer(memory), lengths)  # (B, S, units)
-            memory = memory + states if depth else states
+        for i in range(self.num_layers):
+            states = self._read(i, self.dropout_layer(memory), lengths)  # (B, S, units)
+            memory = memory + states if i else states
         # Idea 1: all hidden states are handed over, not only the last.
         mask = ops.expand_dims(tokens_mask, 2)
         return ops.where(mask, memory, ops.zeros_like(memory)), self._final_state(states, lengths)
 
-    def _read(self, depth, inputs, lengths):
-        """One layer, without a mask: what a forward pass makes of padding comes after all that is real."""
-        forward = self.forward_layers[depth](inputs)
+    def _read(self, i, inputs, lengths):
+        """Layer i, without a mask: what a forward pass makes of padding comes after all that is real."""
+        forward = self.forward_layers[i](inputs)
         if not self.bidirectional:
             return forward
-        backward = self.backward_layers[depth](reverse_prefix(inputs, lengths))
+        backward = self.backward_layers[i](reverse_prefix(inputs, lengths))
         return ops.concatenate([forward, reverse_prefix(backward, lengths)], axis=-1)
 
     def _final_state(self, states, lengths):

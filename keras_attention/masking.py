@@ -41,7 +41,7 @@ def masked_softmax(scores, mask=None):
 
 
 def _softmax(scores):
-    """Over the last axis. Keras warns where that has one element; a source of one token has."""
+    """Over the last axis. Keras (3.15) warns where that has one element; a source of one token has."""
     return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
 
 
@@ -54,22 +54,21 @@ def reverse_prefix(sequence, lengths):
         sequence: (B, S, D).
         lengths: (B,) int32.
     """
-    batch, steps = ops.shape(sequence)[0], ops.shape(sequence)[1]
-    positions = ops.expand_dims(ops.arange(steps, dtype="int32"), 0)
+    positions = ops.expand_dims(ops.arange(ops.shape(sequence)[1], dtype="int32"), 0)
     lengths = ops.expand_dims(lengths, 1)
     mirrored = ops.where(positions < lengths, lengths - 1 - positions, positions)
-    return _gather_steps(sequence, mirrored, batch, steps)
+    return _gather_steps(sequence, mirrored)
 
 
 def step_at(sequence, index):
     """(B, S, D) and (B,) int32 -> (B, D): from each row the step at its index."""
-    batch, steps = ops.shape(sequence)[0], ops.shape(sequence)[1]
-    picked = _gather_steps(sequence, ops.expand_dims(index, 1), batch, steps)
+    picked = _gather_steps(sequence, ops.expand_dims(index, 1))
     return ops.squeeze(picked, axis=1)
 
 
-def _gather_steps(sequence, index, batch, steps):
+def _gather_steps(sequence, index):
     """(B, S, D), (B, N) -> (B, N, D). One gather of rows: `take_along_axis` would index each number."""
+    batch, steps = ops.shape(sequence)[0], ops.shape(sequence)[1]
     first_rows = ops.expand_dims(ops.arange(batch, dtype="int32") * steps, 1)
     rows = ops.reshape(sequence, (-1, sequence.shape[-1]))
     return ops.take(rows, first_rows + index, axis=0)

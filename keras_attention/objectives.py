@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from keras_attention.masking import padding_mask
-from keras_attention.scores import PACKAGE
+from keras_attention.tokens import PADDING_ID
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class TokenCrossentropy(keras.losses.Loss):
     """Cross-entropy of the real target tokens, in nats, from logits; the mean per real token.
 
@@ -21,17 +21,21 @@ class TokenCrossentropy(keras.losses.Loss):
         y_pred: (B, T, V) logits.
         sample_weight: (B,) or (B, T) or None; the mean is then weighted.
 
+    Returns:
+        A float32 scalar, 0 where there is no real token.
+
+    Raises:
+        ValueError: a label smoothing out of range.
+
+    Example:
+        loss = keras_attention.TokenCrossentropy(label_smoothing=0.1)(target, logits)
+
     Reference: Szegedy et al. (2016), section 7 (label smoothing).
     """
 
-    def __init__(
-        self,
-        label_smoothing=0.0,
-        reduction="mean_with_sample_weight",
-        name="token_crossentropy",
-        **kwargs,
-    ):
-        super().__init__(name=name, reduction=reduction, **kwargs)
+    def __init__(self, label_smoothing=0.0, reduction="mean_with_sample_weight", name="token_crossentropy"):
+        # float32 whatever the policy: Keras casts y_true too, and ids would be rounded.
+        super().__init__(name=name, reduction=reduction, dtype="float32")
         if not 0 <= label_smoothing < 1:
             raise ValueError(
                 "`label_smoothing` must be at least 0 and below 1. "
@@ -44,9 +48,8 @@ class TokenCrossentropy(keras.losses.Loss):
         return super().__call__(y_true, y_pred, sample_weight=weights)
 
     def call(self, y_true, y_pred):
-        """(B, T) ids, (B, T, V) logits -> (B, T) losses, those of padding included."""
         logits = ops.cast(y_pred, "float32")
-        losses = _negative_log_likelihood(y_true, logits)
+        losses = _negative_log_likelihood(y_true, logits)  # (B, T), those of padding included
         if self.label_smoothing:
             uniform = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
             losses = losses + self.label_smoothing * (uniform - losses)
@@ -56,7 +59,7 @@ class TokenCrossentropy(keras.losses.Loss):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class TokenAccuracy(keras.metrics.Mean):
     """Share of the real target tokens that are named right under teacher forcing.
 
@@ -70,7 +73,7 @@ class TokenAccuracy(keras.metrics.Mean):
         super().update_state(_right(y_true, y_pred), _real_token_weights(y_true, sample_weight))
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class ExactMatch(keras.metrics.Mean):
     """Share of the targets all of whose tokens, the end included, are named right under teacher forcing.
 
@@ -87,11 +90,16 @@ class ExactMatch(keras.metrics.Mean):
         match = ops.all(ops.logical_or(_right(y_true, y_pred), ops.logical_not(real)), axis=1)
         weights = ops.cast(ops.any(real, axis=1), self.dtype)
         if sample_weight is not None:
+            if len(sample_weight.shape) != 1:
+                raise ValueError(
+                    "ExactMatch weighs whole targets: `sample_weight` must have the shape (batch,). "
+                    f"Received: sample_weight.shape={tuple(sample_weight.shape)}."
+                )
             weights = weights * ops.cast(sample_weight, self.dtype)
         super().update_state(match, weights)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class Perplexity(keras.metrics.Mean):
     """`exp` of the mean cross-entropy per real target token, over the whole epoch, without smoothing.
 
@@ -114,8 +122,9 @@ def _negative_log_likelihood(y_true, logits):
 
 
 def _right(y_true, y_pred):
-    """(B, T) ids, (B, T, V) logits -> (B, T) boolean."""
-    return ops.equal(ops.argmax(y_pred, axis=-1), ops.cast(y_true, "int32"))
+    """(B, T) ids, (B, T, V) logits -> (B, T) boolean. Padding is no answer, as in decoding."""
+    answers = ops.argmax(y_pred[..., PADDING_ID + 1 :], axis=-1) + PADDING_ID + 1
+    return ops.equal(answers, ops.cast(y_true, "int32"))
 
 
 def _real_token_weights(y_true, sample_weight):

@@ -5,13 +5,13 @@ import keras
 RECURRENT_LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 
 
-def check_cell(cell):
+def check_cell(cell: str) -> str:
     """Returns the name of a recurrent cell, or raises `ValueError` with the names that there are."""
-    if cell not in RECURRENT_LAYERS:
+    if not isinstance(cell, str) or cell not in RECURRENT_LAYERS:
         raise ValueError(f"`cell` must be one of {', '.join(RECURRENT_LAYERS)}. Received: cell={cell!r}.")
     return cell
 
 
-def recurrent_layer(cell, units, **kwargs):
-    """A Keras LSTM or GRU that returns its state at every step, in the dtype of its owner."""
+def recurrent_layer(cell: str, units: int, **kwargs) -> keras.layers.RNN:
+    """A Keras LSTM or GRU that returns its output at every step."""
     return RECURRENT_LAYERS[cell](units, return_sequences=True, **kwargs)

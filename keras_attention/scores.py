@@ -5,8 +5,6 @@ from keras import ops
 
 from keras_attention.checks import check_size
 
-PACKAGE = "keras_attention"
-
 
 class Score(keras.layers.Layer):
     """Base of the score functions; a user's own is a subclass that overrides `compare`.
@@ -26,6 +24,7 @@ class Score(keras.layers.Layer):
         (B, T, S) scores, one of each memory state for each query, before the softmax.
 
     Example:
+        @keras.saving.register_keras_serializable("my_package")
         class Distance(keras_attention.Score):
             def compare(self, query, keys):
                 difference = keras.ops.expand_dims(query, 2) - keras.ops.expand_dims(keys, 1)
@@ -37,7 +36,7 @@ class Score(keras.layers.Layer):
         self.units = None if units is None else check_size("units", units)
 
     def build(self, query_shape, memory_shape):
-        pass
+        """Nothing, unless a score has weights; Keras wants the method for `built`."""
 
     def call(self, query, memory, keys=None):
         return self.compare(query, self.project_memory(memory) if keys is None else keys)
@@ -45,6 +44,10 @@ class Score(keras.layers.Layer):
     def project_memory(self, memory):
         """(B, S, D) memory -> (B, S, units) keys."""
         return memory
+
+    def project(self, memory, kernel):
+        """`memory @ kernel` in the compute dtype, where Keras casts no kernel: out of a call."""
+        return ops.matmul(memory, ops.cast(kernel, self.compute_dtype))
 
     def compare(self, query, keys):
         """(B, T, U) query, (B, S, units) keys -> (B, T, S) scores."""
@@ -62,7 +65,7 @@ def dot_products(query, keys):
     return ops.matmul(query, ops.transpose(keys, (0, 2, 1)))
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class DotScore(Score):
     """`query . memory`, without weights, for a query and a memory of one depth.
 
@@ -72,12 +75,15 @@ class DotScore(Score):
     Reference: Luong et al. (2015), section 3.1, "dot".
     """
 
-    def build(self, query_shape, memory_shape):
-        if self.units is not None:
+    def __init__(self, units=None, **kwargs):
+        if units is not None:
             raise ValueError(
                 f"{type(self).__name__} has no projection and takes no `units`. "
-                f"Received: units={self.units}. Leave it out, or use the score 'general'."
+                f"Received: units={units}. Leave it out, or use the score 'general'."
             )
+        super().__init__(**kwargs)
+
+    def build(self, query_shape, memory_shape):
         if query_shape[-1] != memory_shape[-1]:
             raise ValueError(
                 f"{type(self).__name__} needs a query and a memory of one depth. Received: "
@@ -88,7 +94,7 @@ class DotScore(Score):
         return dot_products(query, keys)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class ScaledDotScore(DotScore):
     """`query . memory / sqrt(depth)`, without weights.
 
@@ -99,7 +105,7 @@ class ScaledDotScore(DotScore):
         return dot_products(query * query.shape[-1] ** -0.5, keys)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class GeneralScore(Score):
     """`g * query . (W memory)`, Luong's bilinear score.
 
@@ -130,7 +136,7 @@ class GeneralScore(Score):
             self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
 
     def project_memory(self, memory):
-        return ops.matmul(memory, self.memory_kernel)
+        return self.project(memory, self.memory_kernel)
 
     def compare(self, query, keys):
         return dot_products(query * self.scale if self.use_scale else query, keys)
@@ -139,16 +145,17 @@ class GeneralScore(Score):
         return {**super().get_config(), "use_scale": self.use_scale}
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class AdditiveScore(Score):
     """`v . tanh(W_query query + W_memory memory)`, Bahdanau's score.
 
     Args:
         units: depth of the hidden layer; None takes the depth of the query.
         normalize: whether to normalise the weights: `g v / |v|` in the place of `v`, with a learnt
-            scalar `g` (sqrt(1 / units) at first), and a bias within the tanh.
+            scalar `g` (sqrt(1 / units) at first), and a bias within the tanh (as tensorflow-addons has).
 
-    Reference: Bahdanau et al. (2014), appendix A.1.2; Salimans and Kingma (2016), section 2.
+    Reference: Bahdanau et al. (2014), appendix A.1.2, there with the state before the step as the query;
+    Salimans and Kingma (2016), section 2.
     """
 
     def __init__(self, units=None, normalize=False, **kwargs):
@@ -170,26 +177,28 @@ class AdditiveScore(Score):
         self.memory_kernel = self.add_weight(shape=(memory_depth, units), name="memory_kernel")
 
     def project_memory(self, memory):
-        return ops.matmul(memory, self.memory_kernel)
+        return self.project(memory, self.memory_kernel)
 
     def compare(self, query, keys):
-        query, v = ops.matmul(query, self.query_kernel), ops.convert_to_tensor(self.v)
+        query, v = ops.matmul(query, self.query_kernel), self.v
         if self.normalize:
             query = query + self.bias
             v = v * (self.g * ops.rsqrt(ops.sum(ops.square(v))))
         hidden = ops.tanh(ops.expand_dims(query, 2) + ops.expand_dims(keys, 1))  # (B, T, S, units)
-        return ops.squeeze(ops.matmul(hidden, ops.expand_dims(v, 1)), axis=-1)
+        # Not matmul: of four dimensions by two, TensorFlow 2.21's (oneDNN) broke memory on a CPU.
+        return ops.tensordot(hidden, v, axes=1)
 
     def get_config(self):
         return {**super().get_config(), "normalize": self.normalize}
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@keras.saving.register_keras_serializable("keras_attention")
 class ConcatScore(AdditiveScore):
     """`v . tanh(W [query; memory])`, Luong's concat.
 
     `W [query; memory] = W_query query + W_memory memory`: the additive score with its two matrices
-    written, and initialised, as one. The memory's part is computed once per source here too.
+    written, and initialised, as one. The memory's part is computed once per source here too. `units` and
+    `normalize` as in `AdditiveScore`.
 
     Reference: Luong et al. (2015), section 3.1, "concat".
     """
@@ -200,11 +209,11 @@ class ConcatScore(AdditiveScore):
 
     @property
     def query_kernel(self):
-        return ops.convert_to_tensor(self.kernel)[: self.query_depth]
+        return self.kernel[: self.query_depth]
 
     @property
     def memory_kernel(self):
-        return ops.convert_to_tensor(self.kernel)[self.query_depth :]
+        return self.kernel[self.query_depth :]
 
 
 def _vector_initializer(units):

@@ -1,6 +1,7 @@
 """Seq2Seq: an encoder and a decoder as one Keras model that trains, decodes and exports itself."""
 
 import functools
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -11,13 +12,19 @@ from keras_attention.decoder import AttentionDecoder
 from keras_attention.decoding import Decoded, Greedy
 from keras_attention.encoder import Encoder
 from keras_attention.masking import padding_mask
-from keras_attention.scores import PACKAGE
 from keras_attention.tokens import END_ID, PADDING_ID, shift_right
 
 DEFAULT_MAX_LENGTH = 128
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+class Scored(NamedTuple):
+    """Log-probabilities (nats) of given targets."""
+
+    log_probs: object  # (B,) float32, summed
+    token_log_probs: object  # (B, T) float32, 0 on padding
+
+
+@keras.saving.register_keras_serializable("keras_attention")
 class Seq2Seq(keras.Model):
     """A functional Keras model of an encoder and an attention decoder.
 
@@ -67,6 +74,9 @@ class Seq2Seq(keras.Model):
         self._compiled = functools.lru_cache(maxsize=8)(functools.partial(_Compiled, self))
 
     def call(self, inputs, training=None, mask=None):
+        if not isinstance(inputs, dict):  # Keras takes a list in the order of the names, too
+            inputs = dict(zip(("source", "target"), inputs, strict=True))
+        # Here, and not in the layers alone: Keras would make integers of floats on the way to them.
         check_tokens(inputs["source"], "source", self.encoder.vocabulary_size)
         check_tokens(inputs["target"], "target", self.decoder.vocabulary_size)
         return super().call(inputs, training=training, mask=mask)
@@ -76,7 +86,8 @@ class Seq2Seq(keras.Model):
 
         Args:
             source: (B, S) integer ids, each row `tokens + [end]`, padded on the right with 0.
-            strategy: how the next token is chosen, by default `Greedy()`.
+            strategy: how the next token is chosen, by default `Greedy()`; hashable, and unchanging, since
+                the graph of the last few strategies and limits is kept.
             max_length: T, the most tokens to write for a source.
 
         Returns:
@@ -90,7 +101,8 @@ class Seq2Seq(keras.Model):
         max_length = check_size("max_length", max_length)
         source = _as_array(source)
         check_tokens(source, "source", self.encoder.vocabulary_size)
-        decode = self._compiled("decode", strategy or Greedy(), max_length)
+        strategy = Greedy() if strategy is None else strategy
+        decode = self._compiled("decode", strategy=strategy, max_length=max_length)
         return Decoded(**decode.predict_on_batch({"source": source}))
 
     def score(self, source, target):
@@ -101,8 +113,8 @@ class Seq2Seq(keras.Model):
             target: (B, T) integer ids, each row `tokens + [end]`, padded on the right with 0.
 
         Returns:
-            `(log_probs, token_log_probs)`, NumPy float32 (B,) and (B, T) in nats, padding 0. For the
-            tokens that `generate` found, `log_probs` are the scores that it gave them.
+            `Scored(log_probs, token_log_probs)`, NumPy float32 (B,) and (B, T) in nats, padding 0. For
+            the tokens that `generate` found, `log_probs` are the scores that it gave them.
         """
         source, target = _as_array(source), _as_array(target)
         check_tokens(source, "source", self.encoder.vocabulary_size)
@@ -112,8 +124,8 @@ class Seq2Seq(keras.Model):
                 "`source` and `target` must have one row for each pair. "
                 f"Received: {len(source)} and {len(target)} rows."
             )
-        scores = self._compiled("log_probs").predict_on_batch({"source": source, "target": target})
-        return scores["log_probs"], scores["token_log_probs"]
+        log_probs = self._compiled("log_probs")
+        return Scored(**log_probs.predict_on_batch({"source": source, "target": target}))
 
     def decode(self, source, strategy, max_length):
         """`generate` as a part of a graph: tensors in, `Decoded` tensors out, no ids checked."""
@@ -130,34 +142,38 @@ class Seq2Seq(keras.Model):
         return strategy(
             step,
             self.decoder.initial_states(memory, final_state),
-            ops.full_like(source[:, 0], self.start_id, dtype="int32"),
+            ops.full_like(source[:, 0], self.start_id, dtype="int32"),  # idea 2's first input
             end_id=self.end_id,
             max_length=max_length,
             source_length=ops.shape(source)[1],
         )
 
     def log_probs(self, source, target):
-        """`score` as a part of a graph: tensors in, (B,) and (B, T) tensors out, no ids checked."""
+        """`score` as a part of a graph: tensors in, `Scored` tensors out, no ids checked."""
         fed = shift_right(target, self.start_id)
         logits = super().call({"source": source, "target": fed}, training=False)
         losses = ops.sparse_categorical_crossentropy(target, logits, from_logits=True)
         token_log_probs = ops.where(padding_mask(target), -losses, 0.0)
-        return ops.sum(token_log_probs, axis=1), token_log_probs
+        return Scored(ops.sum(token_log_probs, axis=1), token_log_probs)
 
-    def export(self, filepath, format="tf_saved_model", **options):
+    def export(self, filepath, format="tf_saved_model", verbose=None, **options):
         """Writes the model as an artifact that decodes by itself.
 
         Args:
             filepath: the directory to write, `DIR/VERSION` for TensorFlow Serving.
             format: `"tf_saved_model"`; other formats of `keras.Model.export` hold the call alone, under
                 teacher forcing.
+            verbose: whether to print where it lies.
             **options: of `keras_attention.export.saved_model`, or of `keras.Model.export`.
         """
         if format != "tf_saved_model":
-            return super().export(filepath, format=format, **options)
+            return super().export(filepath, format=format, verbose=verbose, **options)
         from keras_attention.export import saved_model  # late: only an export needs TensorFlow
 
-        return saved_model(self, filepath, **options)
+        path = saved_model(self, filepath, **options)
+        if verbose:
+            print(f"SavedModel in {path}")
+        return path
 
     def get_config(self):
         return {
@@ -181,21 +197,17 @@ class Seq2Seq(keras.Model):
 class _Compiled(keras.Model):
     """A graph method of a `Seq2Seq` as a model of its own, so that Keras compiles it on any backend."""
 
-    def __init__(self, seq2seq, method, *arguments):
+    def __init__(self, seq2seq, method, **options):
         super().__init__(name=method)
         self.seq2seq = seq2seq
-        self.method = method
-        self.arguments = arguments
+        self.function = functools.partial(getattr(seq2seq, method), **options)
         self.compile()
 
     def call(self, inputs):
-        if self.method == "decode":
-            return self.seq2seq.decode(inputs["source"], *self.arguments)._asdict()
-        log_probs, token_log_probs = self.seq2seq.log_probs(inputs["source"], inputs["target"])
-        return {"log_probs": log_probs, "token_log_probs": token_log_probs}
+        return self.function(**inputs)._asdict()
 
 
-def _check_type(name, value, expected):
+def _check_type(name: str, value: object, expected: type) -> None:
     if not isinstance(value, expected):
         raise TypeError(
             f"`{name}` must be a keras_attention.{expected.__name__}. "
@@ -203,7 +215,7 @@ def _check_type(name, value, expected):
         )
 
 
-def _check_id(name, value, decoder):
+def _check_id(name: str, value: int, decoder: AttentionDecoder) -> int:
     if check_size(name, value) >= decoder.vocabulary_size:
         raise ValueError(
             f"`{name}` must be an id of the decoder's vocabulary of {decoder.vocabulary_size}. "
@@ -212,7 +224,7 @@ def _check_id(name, value, decoder):
     return int(value)
 
 
-def _as_array(tokens):
+def _as_array(tokens) -> np.ndarray:
     try:
         return np.asarray(tokens)
     except ValueError as error:  # rows of several lengths

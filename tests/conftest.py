@@ -15,7 +15,10 @@ def pytest_addoption(parser):
 def pytest_generate_tests(metafunc):
     for kind in ("scores", "decoder"):
         if f"{kind}_file" in metafunc.fixturenames:
-            files = sorted(metafunc.config.getoption("oracles").glob(f"{kind}_*.npz"))
+            folder = metafunc.config.getoption("oracles")
+            files = sorted(folder.glob(f"{kind}_*.npz"))
+            if not files:
+                raise pytest.UsageError(f"There is no {kind}_*.npz in {folder}.")
             metafunc.parametrize(f"{kind}_file", files, ids=[file.stem for file in files])
 
 

@@ -28,6 +28,8 @@ try:
     model({**inputs, "source": np.array([[3, 9], [2, 2]])})
 except ValueError as error:
     assert "ids from 0 to 6" in str(error)
+else:
+    raise AssertionError("ids out of range were taken")
 del sys.modules["tensorflow"]
 try:
     model.export(sys.argv[1])

@@ -154,13 +154,18 @@ def test_configuration_makes_the_same_attention(case):
     [
         ({"score": "luong"}, "must be one of dot, scaled_dot, general, additive, concat"),
         ({"units": 0}, "`units` must be an integer >= 1"),
-        ({"units": 2.5}, "`units` must be an integer >= 1"),
+        ({"units": 3, "score": "dot"}, "takes no `units`"),
         ({"units": 3, "score": AdditiveScore(2)}, "`units` contradicts the score layer's own"),
     ],
 )
 def test_wrong_options_are_refused(options, reason):
     with pytest.raises(ValueError, match=reason):
         AttentionContext(**options)
+
+
+def test_units_of_another_type_are_refused():
+    with pytest.raises(TypeError, match="`units` must be an integer"):
+        AttentionContext(2.5)
 
 
 def test_something_else_than_a_score_is_refused():
@@ -171,7 +176,6 @@ def test_something_else_than_a_score_is_refused():
 @pytest.mark.parametrize(
     ("attention", "depth", "reason"),
     [
-        (lambda: AttentionContext(U, score="dot"), U, "takes no `units`"),
         (lambda: AttentionContext(score="dot"), D, "a query and a memory of one depth"),
         (lambda: AttentionContext(score="scaled_dot"), D, "a query and a memory of one depth"),
         (lambda: AttentionContext(U + 1), D, "to the depth of the query"),

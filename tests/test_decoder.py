@@ -62,7 +62,7 @@ def test_states_after_all_at_once_equal_those_of_the_steps(decoder, encoded):
     memory, final_state, mask = encoded
     decoder(TARGET, memory, final_state)
     cell, embedded = decoder.attention_cell, decoder.embedding(TARGET)
-    _, all_states, _ = cell.unroll(embedded, decoder.initial_states(memory), memory, mask)
+    _, all_states, _ = cell.unroll(embedded, cell.zero_states(memory), memory, mask)
     states = cell.zero_states(memory)
     for t in range(T):
         _, states, _ = cell(embedded[:, t], states, memory, memory_mask=mask)
@@ -95,16 +95,23 @@ def test_more_padding_changes_nothing(decoder, encoded):
     assert not np.any(padded_weights[:, :, S:])
 
 
-def test_it_starts_from_zeros_or_from_the_final_state(decoder, encoded):
-    memory, final_state, mask = encoded
-    from_state, _ = decoder(TARGET, memory, final_state, memory_mask=mask)
-    from_zeros, _ = decoder(TARGET, memory, memory_mask=mask)
-    assert np.any(np.abs(from_state - from_zeros) > 1e-4)
-    zeros = decoder.initial_states(memory)
-    assert not any(np.any(state) for state in zeros)
-    assert [state.shape for state in decoder.initial_states(memory, final_state)] == [
-        state.shape for state in zeros
-    ]
+def test_the_bridge_makes_the_first_states_of_the_final_state(decoder, encoded):
+    memory, final_state, _ = encoded
+    logits, _ = decoder(TARGET, memory, final_state)
+    other_logits, _ = decoder(TARGET, memory, 2 * final_state)
+    assert np.any(np.abs(logits - other_logits) > 1e-4)
+    states = decoder.initial_states(memory, final_state)
+    zeros = decoder.attention_cell.zero_states(memory)
+    assert [state.shape for state in states] == [state.shape for state in zeros]
+    bridged = decoder.attention_cell.num_states
+    assert all(np.any(state) for state in states[:bridged])
+    assert not any(np.any(state) for state in [*states[bridged:], *zeros])
+
+
+def test_a_bridge_without_a_final_state_is_refused(encoded):
+    memory, _, _ = encoded
+    with pytest.raises(ValueError, match="`bridge=False` to start from zeros"):
+        AttentionDecoder(V, E, UNITS)(TARGET, memory)
 
 
 def test_without_a_bridge_the_final_state_is_not_read(encoded):
@@ -112,7 +119,8 @@ def test_without_a_bridge_the_final_state_is_not_read(encoded):
     decoder = AttentionDecoder(V, E, UNITS, bridge=False)
     given, _ = decoder(TARGET, memory, final_state)
     np.testing.assert_array_equal(given, decoder(TARGET, memory)[0])
-    assert not any("bridge" in weight.path for weight in decoder.weights)
+    assert not any(np.any(state) for state in decoder.initial_states(memory, final_state))
+    assert not decoder.bridge_layers
 
 
 def test_dropout_acts_in_training_alone(decoder, encoded):
@@ -144,35 +152,67 @@ def test_vector_is_tanh_of_h_and_context(encoded):
 
 def test_without_the_attentional_layer_the_head_reads_h_and_context(encoded):
     memory, _, _ = encoded
-    decoder = AttentionDecoder(V, E, UNITS, attentional_layer=False)
+    decoder = AttentionDecoder(V, E, UNITS, attentional_layer=False, bridge=False)
     decoder(TARGET, memory)
     assert decoder.head.kernel.shape == (UNITS + D, V)
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_dropout_of_a_cell_called_alone_acts_in_training(kind, encoded):
+    memory, _, _ = encoded
+    cell = AttentionDecoderCell(UNITS, kind, num_layers=2, dropout=0.5)
+    inputs, states = np.ones((B, E), "float32"), [ops.zeros((B, UNITS))] * (4 if kind == "lstm" else 2)
+    vector, _, _ = cell(inputs, states, memory)
+    np.testing.assert_array_equal(cell(inputs, states, memory)[0], vector)
+    assert np.any(cell(inputs, states, memory, training=True)[0] != vector)
+
+
+def test_another_number_of_states_is_refused(encoded):
+    memory, _, _ = encoded
+    cell = AttentionDecoderCell(UNITS, "gru")
+    with pytest.raises(ValueError, match="must hold 1 tensors"):
+        cell(np.ones((B, E), "float32"), [ops.zeros((B, UNITS))] * 2, memory)
+
+
+@pytest.mark.parametrize("input_feeding", [False, True])
+def test_keys_are_computed_once_for_all_steps(monkeypatch, encoded, input_feeding):
+    memory, final_state, _ = encoded
+    decoder = AttentionDecoder(V, E, UNITS, input_feeding=input_feeding)
+    decoder(TARGET, memory, final_state)
+    calls = []
+    score = type(decoder.attention_cell.score)
+    project = score.project_memory
+    monkeypatch.setattr(score, "project_memory", lambda self, m: calls.append(1) or project(self, m))
+    decoder(TARGET, memory, final_state)
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("options", "error", "reason"),
     [
-        ({"cell": "elman"}, "`cell` must be one of lstm, gru"),
-        ({"score": "hamming"}, "`score` must be one of dot, scaled_dot, general, additive, concat"),
-        ({"units": -3}, "`units` must be an integer >= 1"),
-        ({"units": True}, "`units` must be an integer >= 1"),
-        ({"vocabulary_size": "many"}, "`vocabulary_size` must be an integer >= 1"),
+        ({"cell": "elman"}, ValueError, "`cell` must be one of lstm, gru"),
+        ({"cell": ["lstm"]}, ValueError, "`cell` must be one of lstm, gru"),
+        ({"score": "hamming"}, ValueError, "`score` must be one of dot, scaled_dot, general, additive"),
+        ({"units": -3}, ValueError, "`units` must be an integer >= 1"),
+        ({"units": True}, TypeError, "`units` must be an integer"),
+        ({"attention_units": 0}, ValueError, "`attention_units` must be an integer >= 1"),
+        ({"vocabulary_size": "many"}, TypeError, "`vocabulary_size` must be an integer"),
     ],
 )
-def test_wrong_options_are_refused(options, reason):
-    with pytest.raises(ValueError, match=reason):
+def test_wrong_options_are_refused(options, error, reason):
+    with pytest.raises(error, match=reason):
         AttentionDecoder(**{"vocabulary_size": V, "embedding_dim": E, "units": UNITS, **options})
 
 
 def test_units_that_the_score_cannot_take_are_refused(encoded):
     memory, _, _ = encoded
     with pytest.raises(ValueError, match="one depth"):
-        AttentionDecoder(V, E, UNITS, score="dot")(TARGET, memory)
+        AttentionDecoder(V, E, UNITS, score="dot", bridge=False)(TARGET, memory)
 
 
 def test_bad_tokens_are_refused(encoded):
     memory, _, _ = encoded
-    decoder = AttentionDecoder(V, E, UNITS)
+    decoder = AttentionDecoder(V, E, UNITS, bridge=False)
     with pytest.raises(ValueError, match=r"ids from 0 to 12. Received: target\[0, 4\]=13"):
         decoder(np.where(TARGET == 3, V, TARGET), memory)
     with pytest.raises(TypeError, match="integer"):

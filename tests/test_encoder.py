@@ -114,13 +114,17 @@ def test_layers_after_the_first_are_residual():
         ({"cell": "rnn"}, "`cell` must be one of lstm, gru"),
         ({"num_layers": 0}, "`num_layers` must be an integer >= 1"),
         ({"vocabulary_size": -1}, "`vocabulary_size` must be an integer >= 1"),
-        ({"embedding_dim": 2.5}, "`embedding_dim` must be an integer >= 1"),
         ({"dropout": 1.5}, "between 0 and 1"),
     ],
 )
 def test_wrong_options_are_refused(options, reason):
     with pytest.raises(ValueError, match=reason):
         Encoder(**{"vocabulary_size": V, "embedding_dim": E, "units": UNITS, **options})
+
+
+def test_sizes_of_another_type_are_refused():
+    with pytest.raises(TypeError, match="`embedding_dim` must be an integer"):
+        Encoder(V, 2.5, UNITS)
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,9 @@ def exported(tmp_path_factory):
 
 def test_signatures_are_those_of_the_table(exported):
     assert set(exported.loaded.signatures) == SIGNATURE_NAMES
-    assert set(export.SIGNATURES) == SIGNATURE_NAMES - {"serving_default"}
-    for name, signature in export.SIGNATURES.items():
+    signatures = export.signatures_of(exported.model)
+    assert set(signatures) == SIGNATURE_NAMES - {"serving_default"}
+    for name, signature in signatures.items():
         written = exported.loaded.signatures[name]
         (args, inputs) = written.structured_input_signature
         assert args == ()
@@ -462,11 +463,11 @@ def test_failure_while_moving_into_place_leaves_the_old_saved_model(exported, tm
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("max_length", [0, -1, 2.5, True, "3", None])
+@pytest.mark.parametrize("max_length", [0, -1, 2.5, True, "3"])
 def test_max_length_must_be_a_positive_integer(exported, tmp_path, max_length):
-    with pytest.raises(ValueError, match="max_length"):
+    with pytest.raises((TypeError, ValueError), match="max_length"):
         export.saved_model(exported.model, tmp_path / "1", max_length=max_length)
-    with pytest.raises(ValueError, match="max_length"):
+    with pytest.raises((TypeError, ValueError), match="max_length"):
         exported.model.export(tmp_path / "1", max_length=max_length)
     assert list(tmp_path.iterdir()) == []
 
@@ -483,7 +484,7 @@ def test_a_model_that_is_no_seq2seq_is_refused(tmp_path, model):
 
 def test_warmup_requests_run_through_each_signature(exported):
     (names, requests) = zip(*read_warmup_requests(exported.path), strict=True)
-    assert sorted(names) == sorted(export.SIGNATURES)
+    assert sorted(names) == sorted(export.signatures_of(exported.model))
     for name, request in zip(names, requests, strict=True):
         expected = export.SIGNATURES[name].inputs
         assert {key: ids.dtype for key, ids in request.items()} == {
@@ -505,7 +506,7 @@ def read_warmup_requests(path):
 def test_without_tensorflow_serving_api_a_warning_says_what_to_install(exported, tmp_path, monkeypatch):
     for module in ("tensorflow_serving", "tensorflow_serving.apis"):
         monkeypatch.setitem(sys.modules, module, None)  # importing it now fails
-    with pytest.warns(UserWarning, match=r"pip install 'keras-attention\[serving\]'") as warned:
+    with pytest.warns(UserWarning, match="pip install tensorflow-serving-api") as warned:
         export.saved_model(exported.model, tmp_path / "1", max_length=MAX_LENGTH)
     assert warned.pop(UserWarning).filename == __file__  # the caller's line
     assert not (tmp_path / "1" / "assets.extra").exists()

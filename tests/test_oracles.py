@@ -68,7 +68,7 @@ def decoder_with_weights_of(oracle, score):
     """An `AttentionDecoder` with the weights of an oracle, and its first states."""
     vocabulary_size, embedding_dim = oracle["embedding"].shape
     decoder = AttentionDecoder(
-        vocabulary_size, embedding_dim, oracle["h0"].shape[1], score=score, input_feeding=True
+        vocabulary_size, embedding_dim, oracle["h0"].shape[1], score=score, input_feeding=True, bridge=False
     )
     decoder.build(oracle["inputs"].shape, oracle["memory"].shape)
     cell = decoder.attention_cell

@@ -1,0 +1,163 @@
+"""Tokenizers that live in the graph: SentencePiece models, run by TensorFlow Text."""
+
+import base64
+import functools
+import io
+from collections.abc import Iterable
+
+import keras
+import sentencepiece
+import tensorflow as tf
+import tensorflow_text
+
+from keras_attention.checks import check_size
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
+
+KINDS = ("char", "word", "bpe", "unigram")
+NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
+TRAINING_TEXTS = 1_000_000  # SentencePiece reads no more than these, drawn at random
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class SentencePieceTokenizer:
+    """Texts to ids and back, as operators of the graph that it is called in.
+
+    Ids: 0 padding, 1 unknown, 2 end, then the pieces. The trained model travels within the
+    configuration, and so within a `.keras` file.
+
+    Args:
+        model: a serialized SentencePiece model, `bytes` (or base64 `str`, as a configuration has it),
+            whose padding, unknown and end ids are 0, 1 and 2.
+        kind: `"char"`, `"word"`, `"bpe"` or `"unigram"`, as which it was trained.
+
+    Raises:
+        ValueError: an unknown kind, no SentencePiece model, or one with other reserved ids.
+
+    Example:
+        tokenizer = SentencePieceTokenizer.train(["two dogs", "a dog"], kind="char")
+        ids = tokenizer.tokenize(tf.constant(["a dog"]))  # (1, 6): five characters and the end
+        text = tokenizer.detokenize(ids)  # (1,) string
+
+    Reference: Kudo and Richardson (2018), *SentencePiece*.
+    """
+
+    def __init__(self, model, kind):
+        if kind not in KINDS:
+            raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}.")
+        self.model = base64.b64decode(model) if isinstance(model, str) else model
+        self.kind = kind
+        reserved = [self.processor.pad_id(), self.processor.unk_id(), self.processor.eos_id()]
+        if reserved != [PADDING_ID, UNKNOWN_ID, END_ID]:
+            raise ValueError(
+                "The SentencePiece model must have the padding, unknown and end ids "
+                f"{PADDING_ID}, {UNKNOWN_ID}, {END_ID}. Received: {reserved}. "
+                "Train it with `SentencePieceTokenizer.train`, or with these as pad_id, unk_id and eos_id."
+            )
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        kind: str = "unigram",
+        vocabulary_size: int = 8000,
+        normalization: str = "nmt_nfkc",
+    ) -> "SentencePieceTokenizer":
+        """Trains a tokenizer.
+
+        Args:
+            texts: the texts, read once as a stream.
+            kind: `"char"`, `"word"` (between spaces), `"bpe"` or `"unigram"`.
+            vocabulary_size: the most ids it may have.
+            normalization: SentencePiece's rule for Unicode: `"nmt_nfkc"`, ..., or `"identity"`.
+
+        Raises:
+            ValueError: an unknown kind or rule, no text, or a vocabulary too small for the characters.
+        """
+        vocabulary_size = check_size("vocabulary_size", vocabulary_size, least=4)
+        if kind not in KINDS:
+            raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}.")
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(
+                f"`normalization` must be one of {', '.join(NORMALIZATIONS)}. "
+                f"Received: normalization={normalization!r}."
+            )
+        written = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(texts),
+                model_writer=written,
+                model_type=kind,
+                vocab_size=vocabulary_size,
+                pad_id=PADDING_ID,
+                unk_id=UNKNOWN_ID,
+                eos_id=END_ID,
+                bos_id=-1,
+                hard_vocab_limit=False,
+                character_coverage=1.0 if kind != "unigram" else 0.9999,
+                normalization_rule_name=normalization,
+                add_dummy_prefix=kind != "char",
+                input_sentence_size=TRAINING_TEXTS,
+                max_sentence_length=100_000,
+                minloglevel=2,
+            )
+        except RuntimeError as error:  # SentencePiece's words, of which the last line has the reason
+            raise ValueError(
+                f"No {kind} tokenizer of {vocabulary_size} ids could be trained on these texts: "
+                f"{str(error).strip().splitlines()[-1]}"
+            ) from None
+        return cls(written.getvalue(), kind)
+
+    @functools.cached_property
+    def processor(self) -> sentencepiece.SentencePieceProcessor:
+        """The same model in the `sentencepiece` library."""
+        try:
+            return sentencepiece.SentencePieceProcessor(model_proto=self.model)
+        except RuntimeError as error:
+            raise ValueError(f"`model` must be a serialized SentencePiece model. {error}") from None
+
+    @functools.cached_property
+    def operators(self):
+        """TensorFlow Text's tokenizer, a `tf.Module`, for those who must track it (export)."""
+        # FastSentencepiece runs in LiteRT too and breaks ties as the library does, but has no BPE: it
+        # finds the likeliest pieces, where BPE merges in order (TensorFlow Text 2.21).
+        if self.kind == "bpe":
+            return tensorflow_text.SentencepieceTokenizer(model=self.model, out_type=tf.int32)
+        return tensorflow_text.FastSentencepieceTokenizer(self.model)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """V, the number of ids."""
+        return self.processor.vocab_size()
+
+    def tokenize(self, texts) -> tf.Tensor:
+        """(B,) string -> (B, S) int32: the pieces of each text, the end id, padding."""
+        return self.ragged_ids(texts).to_tensor(PADDING_ID)
+
+    def ragged_ids(self, texts) -> tf.RaggedTensor:
+        """(B,) string -> ragged (B, None) int32: the pieces of each text and the end id."""
+        ids = self._run("tokenize", texts)
+        ends = tf.fill([ids.nrows(), 1], END_ID)
+        return tf.concat([ids, ends], axis=1)
+
+    def detokenize(self, tokens) -> tf.Tensor:
+        """(B, T) int32 ids, the end id and padding among them -> (B,) string."""
+        said = tf.ragged.boolean_mask(tokens, (tokens != PADDING_ID) & (tokens != END_ID))
+        return tf.strings.strip(self._run("detokenize", said))
+
+    def _run(self, method, argument):
+        try:
+            return getattr(self.operators, method)(argument)
+        except tf.errors.NotFoundError:  # `keras.utils.set_random_seed` has cleared TensorFlow's resources
+            del self.operators
+            return getattr(self.operators, method)(argument)
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Ids -> how they are written, for the axes of a picture; a space shows as U+2581."""
+        return [self.processor.id_to_piece(int(i)) for i in ids]
+
+    def get_config(self) -> dict:
+        return {"model": base64.b64encode(self.model).decode("ascii"), "kind": self.kind}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "SentencePieceTokenizer":
+        return cls(**config)
