@@ -1,0 +1,223 @@
+"""Files of text pairs -> batches of ids, each of rows of about one length."""
+
+import gzip
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attention.checks import check_size
+from keras_attention.tokens import END_ID, PADDING_ID, shift_right
+
+CHUNK = 10_000  # lines that are tokenized at once
+WINDOW = 64  # batches among which rows are sorted by length
+
+
+class Pair(NamedTuple):
+    """A line of a file: its number, from 1, and its two texts."""
+
+    line: int
+    source: str
+    target: str
+
+
+@dataclass
+class BadLines:
+    """The lines of a file that are no pairs: how many for each reason, and the first numbers of each."""
+
+    strict: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, line: int, reason: str) -> None:
+        if self.strict:
+            raise ValueError(f"Line {line} is no pair: {reason}. Mend it, or read on without `strict`.")
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        numbers = self.first.setdefault(reason, [])
+        if len(numbers) < 10:
+            numbers.append(line)
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    def __str__(self) -> str:
+        parts = []
+        for reason, count in self.counts.items():
+            numbers = ", ".join(map(str, self.first[reason]))
+            more = ", ..." if count > len(self.first[reason]) else ""
+            parts.append(f"{count} {'line' if count == 1 else 'lines'} left out, {reason}: {numbers}{more}")
+        return "\n".join(parts)
+
+
+def read_lines(path) -> Iterator[bytes]:
+    """The lines of a file, plain or gzip (told by its first bytes), without their ends, as a stream."""
+    with Path(path).open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with gzip.open(raw) if zipped else raw as file:
+            for line in file:
+                yield line.rstrip(b"\r\n")
+
+
+def read_pairs(path, bad_lines: BadLines | None = None) -> Iterator[Pair]:
+    """The pairs of a file of `source<TAB>target` lines in UTF-8, plain or gzip, as a stream.
+
+    Args:
+        path: the file.
+        bad_lines: where lines go that have no tab or several, an empty side, or invalid UTF-8.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: a bad line, where `bad_lines` is strict.
+    """
+    bad_lines = BadLines() if bad_lines is None else bad_lines
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            sides = line.decode("utf-8").split("\t")
+        except UnicodeDecodeError:
+            bad_lines.add(number, "invalid UTF-8")
+            continue
+        if len(sides) != 2:
+            bad_lines.add(number, "not one tab")
+        elif not sides[0].strip() or not sides[1].strip():
+            bad_lines.add(number, "an empty side")
+        else:
+            yield Pair(number, *sides)
+
+
+class Batches(NamedTuple):
+    """A data set of batches, and how much of an epoch is padding."""
+
+    dataset: tf.data.Dataset
+    num_batches: int
+    padding: float  # share of all source and target positions
+
+
+@dataclass
+class TokenizedPairs:
+    """Pairs as ids, held in memory at 4 bytes an id, whatever the number of epochs.
+
+    `source` and `target` are (ids, starts): all rows one after the other, and where each begins.
+    """
+
+    source: tuple[np.ndarray, np.ndarray]
+    target: tuple[np.ndarray, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.source[1]) - 1
+
+    def lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """The lengths of the sources and of the targets, end ids included."""
+        return np.diff(self.source[1]), np.diff(self.target[1])
+
+    def batches(
+        self, batch_size: int, start_id: int = END_ID, seed: int | None = None, first_epoch: int = 0
+    ) -> Batches:
+        """Rows sorted by length within windows, so that little of a batch is padding.
+
+        Args:
+            batch_size: rows in a batch.
+            start_id: the token that the decoder is fed first.
+            seed: of the order of the rows and of the batches, another at each pass over the data set;
+                None sorts all rows, shortest first.
+            first_epoch: the number of the first pass, for those who resume.
+        """
+        batch_size = check_size("batch_size", batch_size)
+        groups = self._groups(batch_size, seed, first_epoch)
+        epochs = itertools.count(first_epoch)
+        lengths = self.lengths()
+        real = sum(int(side.sum()) for side in lengths)
+        padded = sum(len(rows) * int(side[rows].max()) for rows in groups for side in lengths)
+
+        def generate():
+            for rows in self._groups(batch_size, seed, next(epochs)):
+                source, target = (_dense(side, rows) for side in (self.source, self.target))
+                yield {"source": source, "target": shift_right(target, start_id)}, target
+
+        ids = tf.TensorSpec((None, None), tf.int32)
+        dataset = tf.data.Dataset.from_generator(
+            generate, output_signature=({"source": ids, "target": ids}, ids)
+        )
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(groups)))
+        return Batches(dataset.prefetch(4), len(groups), 1 - real / max(padded, 1))
+
+    def _groups(self, batch_size, seed, epoch) -> list[np.ndarray]:
+        """The rows of each batch, in the order of the epoch."""
+        random = np.random.default_rng(None if seed is None else (seed, epoch))
+        sources, targets = self.lengths()
+        order = np.arange(len(self)) if seed is None else random.permutation(len(self))
+        size = len(order) if seed is None else WINDOW * batch_size
+        groups = []
+        for start in range(0, len(order), max(size, 1)):
+            window = order[start : start + size]
+            window = window[np.lexsort((sources[window], targets[window]))]
+            groups += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+        return groups if seed is None else [groups[i] for i in random.permutation(len(groups))]
+
+
+def tokenize_pairs(
+    pairs: Iterator[Pair],
+    source_tokenizer,
+    target_tokenizer,
+    max_source_length: int,
+    max_target_length: int,
+    bad_lines: BadLines | None = None,
+    keep: Callable[[Pair], bool] = lambda pair: True,
+) -> TokenizedPairs:
+    """Pairs of texts -> pairs of ids; those longer than a limit go to `bad_lines`.
+
+    Args:
+        pairs: the pairs, read as a stream.
+        source_tokenizer, target_tokenizer: `SentencePieceTokenizer`s.
+        max_source_length, max_target_length: the most ids of a side, the end id included.
+        bad_lines: where the numbers of pairs that are too long go.
+        keep: which pairs to take.
+    """
+    bad_lines = BadLines() if bad_lines is None else bad_lines
+    tokenizers = (source_tokenizer, target_tokenizer)
+    limits = (max_source_length, max_target_length)
+    ids: tuple[list, list] = ([], [])
+    lengths: tuple[list, list] = ([], [])
+    for chunk in _chunks(pair for pair in pairs if keep(pair)):
+        rows = [
+            tokenizer.ragged_ids([pair[side] for pair in chunk])
+            for side, tokenizer in enumerate(tokenizers, start=1)
+        ]
+        widths = [row.row_lengths().numpy() for row in rows]
+        fits = (widths[0] <= limits[0]) & (widths[1] <= limits[1])
+        for i in np.flatnonzero(~fits):
+            bad_lines.add(chunk[i].line, f"longer than {limits[0]} source or {limits[1]} target ids")
+        for side in range(2):
+            ids[side].append(tf.ragged.boolean_mask(rows[side], fits).flat_values.numpy())
+            lengths[side].append(widths[side][fits])
+    return TokenizedPairs(*(_joined(i, n) for i, n in zip(ids, lengths, strict=True)))
+
+
+def _joined(ids, lengths):
+    starts = np.concatenate([np.zeros(1, "int64"), *lengths]).cumsum()
+    return np.concatenate([np.zeros(0, "int32"), *ids]), starts
+
+
+def _chunks(items) -> Iterator[list]:
+    chunk = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _dense(side, rows) -> np.ndarray:
+    """The rows of one side, padded to the longest of them."""
+    ids, starts = side
+    lengths = starts[rows + 1] - starts[rows]
+    dense = np.full((len(rows), lengths.max()), PADDING_ID, dtype="int32")
+    for out, row, length in zip(dense, rows, lengths, strict=True):
+        out[:length] = ids[starts[row] : starts[row] + length]
+    return dense

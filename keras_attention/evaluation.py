@@ -1,0 +1,72 @@
+"""How good translations are: exact match, error rates, BLEU and chrF, with alternative references."""
+
+from collections.abc import Sequence
+
+BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh")
+
+
+def evaluate(hypotheses: Sequence[str], references: Sequence[Sequence[str]], bleu_tokenizer="13a") -> dict:
+    """Compares texts with their references, of which each text may have several.
+
+    Args:
+        hypotheses: N texts.
+        references: for each the texts that would be right, at least one.
+        bleu_tokenizer: sacrebleu's; `"none"` for texts that are tokenized already.
+
+    Returns:
+        `sentences`: N. `exact_match`: the share that equals a reference. `token_error_rate` and
+        `character_error_rate`: edit distance to the nearest reference over its length, in tokens between
+        spaces and in characters, summed over all texts. `bleu`, `chrf`: sacrebleu's, 0 to 100, and
+        `bleu_signature`, `chrf_signature`, or None for all four where sacrebleu is not installed.
+
+    Raises:
+        ValueError: no texts, another number of references, or a text without any.
+    """
+    if not hypotheses or len(hypotheses) != len(references) or not all(references):
+        raise ValueError(
+            "There must be texts, and references for each. "
+            f"Received: {len(hypotheses)} texts, {len(references)} lists of references."
+        )
+    matches = [text in right for text, right in zip(hypotheses, references, strict=True)]
+    return {
+        "sentences": len(hypotheses),
+        "exact_match": sum(matches) / len(matches),
+        "token_error_rate": _error_rate(hypotheses, references, str.split),
+        "character_error_rate": _error_rate(hypotheses, references, list),
+        **_sacrebleu(hypotheses, references, bleu_tokenizer),
+    }
+
+
+def edit_distance(one: Sequence, other: Sequence) -> int:
+    """The fewest insertions, deletions and substitutions from one to the other (Levenshtein, 1965)."""
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, start=1):
+        diagonal, row[0] = row[0], i
+        for j, b in enumerate(other, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
+    return row[-1]
+
+
+def _error_rate(hypotheses, references, split) -> float:
+    errors = length = 0
+    for text, right in zip(hypotheses, references, strict=True):
+        said = split(text)
+        distances = [(edit_distance(said, split(reference)), len(split(reference))) for reference in right]
+        nearest = min(distances, key=lambda pair: pair[0] / max(pair[1], 1))
+        errors += nearest[0]
+        length += nearest[1]
+    return errors / max(length, 1)
+
+
+def _sacrebleu(hypotheses, references, bleu_tokenizer) -> dict:
+    try:
+        from sacrebleu.metrics import BLEU, CHRF
+    except ImportError:
+        return dict.fromkeys(("bleu", "bleu_signature", "chrf", "chrf_signature"))
+    most = max(map(len, references))
+    streams = [[right[i] if i < len(right) else None for right in references] for i in range(most)]
+    scores = {}
+    for name, metric in (("bleu", BLEU(tokenize=bleu_tokenizer, force=True)), ("chrf", CHRF())):
+        scores[name] = metric.corpus_score(list(hypotheses), streams).score
+        scores[f"{name}_signature"] = str(metric.get_signature())
+    return scores

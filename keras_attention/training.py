@@ -1,0 +1,350 @@
+"""From a file of text pairs to a trained `Translator`, in a folder from which training can go on.
+
+`RUN/translator.keras` is the best model by validation, `RUN/checkpoint.keras` the newest with all that
+training needs to go on, `RUN/config.json` the options, `RUN/history.json` the figures of each epoch,
+`RUN/logs` TensorBoard's. Each is written beside and moved into place, so that none is ever half there.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+
+from keras_attention.datasets import BadLines, Pair, TokenizedPairs, read_pairs, tokenize_pairs
+from keras_attention.decoder import AttentionDecoder
+from keras_attention.encoder import Encoder
+from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
+from keras_attention.seq2seq import Seq2Seq
+from keras_attention.text import SentencePieceTokenizer
+from keras_attention.translator import Translator
+
+MONITOR = "val_token_accuracy"
+STATE = "training_state.json"  # a member of checkpoint.keras, which is a zip
+MAX_IDS = 256  # no text in training has more, unless its limit is given
+DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}
+
+
+@dataclass
+class Options:
+    """How to train. `None` is chosen by the data."""
+
+    source_tokenizer: str | None = None
+    target_tokenizer: str | None = None
+    source_vocabulary_size: int | None = None
+    target_vocabulary_size: int | None = None
+    max_source_length: int | None = None
+    max_target_length: int | None = None
+    units: int = 256
+    embedding_dim: int = 128
+    layers: int = 1
+    cell: str = "lstm"
+    score: str = "general"
+    input_feeding: bool = False
+    dropout: float = 0.3
+    label_smoothing: float = 0.1
+    batch_size: int = 64
+    epochs: int = 30
+    max_minutes: float | None = None
+    patience: int = 5
+    learning_rate: float = 0.002
+    seed: int = 0
+    precision: str = "float32"
+    validation_split: float = 0.02
+
+
+def train(
+    train_file,
+    output,
+    options: Options | None = None,
+    validation_file=None,
+    resume: bool = False,
+    strict: bool = False,
+    verbose: int = 1,
+    say: Callable[[str], None] = print,
+) -> Translator:
+    """Trains a `Translator` on a file of `source<TAB>target` lines and returns the best by validation.
+
+    The learning rate warms up over the first 2% of training and then falls along a cosine to nothing as
+    epochs or minutes, whichever ends first, run out. The best model is the one with the highest accuracy
+    of the next token on the validation pairs, which share no source with the training pairs.
+
+    Args:
+        train_file: the pairs, plain or gzip.
+        output: the folder to make, or to go on in.
+        options: see `Options`.
+        validation_file: other pairs to validate on; None sets `validation_split` of the sources aside.
+        resume: whether to go on from the last finished epoch in `output`, with its options.
+        strict: whether the first bad line stops it.
+        verbose: Keras' progress bar.
+        say: takes each line of the report.
+
+    Raises:
+        FileExistsError: there is a training in `output`, and `resume` is False.
+        FileNotFoundError: there is none, and `resume` is True.
+        OSError, ValueError: a file that cannot be read, no pairs in it, or options out of range.
+    """
+    output = Path(output)
+    checkpoint = output / "checkpoint.keras"
+    started = time.monotonic()
+    if resume and not checkpoint.is_file():
+        raise FileNotFoundError(f"There is no training to resume in {output}: no {checkpoint.name}.")
+    if not resume and (output / "config.json").exists():
+        raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
+    if resume:
+        options = Options(**json.loads((output / "config.json").read_text(encoding="utf-8"))["options"])
+    options = options or Options()
+    keras.utils.set_random_seed(options.seed)
+    keras.config.set_dtype_policy(options.precision)
+
+    bad_lines = BadLines(strict)
+    is_training = _splitter(options, validation_file)
+    if resume:
+        translator, state = _load_checkpoint(output)
+    else:
+        translator, state = _new_translator(train_file, is_training, options, say), _new_state()
+    pairs = {
+        "train": _tokenized(read_pairs(train_file, bad_lines), translator, bad_lines, is_training),
+        "validation": _tokenized(
+            read_pairs(validation_file or train_file), translator, BadLines(), lambda p: not is_training(p)
+        )
+        if validation_file is None
+        else _tokenized(read_pairs(validation_file, bad_lines), translator, bad_lines),
+    }
+    for side, tokenized in pairs.items():
+        if not len(tokenized):
+            raise ValueError(f"There are no {side} pairs in {validation_file or train_file}. {bad_lines}")
+    if len(bad_lines):
+        say(str(bad_lines))
+    _fit(translator, pairs, options, output, state, started, verbose, say)
+    return keras.saving.load_model(output / "translator.keras")
+
+
+def _new_state():
+    return {"epoch": 0, "seconds": 0.0, "best": -math.inf, "best_epoch": 0, "history": []}
+
+
+def _splitter(options, validation_file) -> Callable[[Pair], bool]:
+    """Whether a pair is to train on: told by a hash of its source, so that equal sources stay together."""
+    if validation_file is not None:
+        return lambda pair: True
+    limit = options.validation_split * 2**32
+
+    def is_training(pair):
+        digest = hashlib.blake2b(f"{options.seed}\0{pair.source}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "big") >= limit
+
+    return is_training
+
+
+def _new_translator(train_file, is_training, options, say) -> Translator:
+    """Trains the tokenizers on the training pairs and assembles an untrained model."""
+    tokenizers, limits = [], []
+    for side in ("source", "target"):
+
+        def texts(side=side):
+            return (getattr(p, side) for p in read_pairs(train_file, BadLines()) if is_training(p))
+
+        kind = getattr(options, f"{side}_tokenizer") or suitable_tokenizer(texts())
+        size = getattr(options, f"{side}_vocabulary_size") or DEFAULT_VOCABULARY_SIZES[kind]
+        # The target as it is written; the source as its reader would normalise it.
+        normalization = "identity" if side == "target" else "nmt_nfkc"
+        tokenizer = SentencePieceTokenizer.train(texts(), kind, size, normalization)
+        limit = getattr(options, f"max_{side}_length") or _suitable_limit(texts(), tokenizer)
+        say(f"{side}: {kind} tokenizer, {tokenizer.vocabulary_size} ids, at most {limit} of them a text")
+        tokenizers.append(tokenizer)
+        limits.append(limit)
+    encoder = Encoder(
+        tokenizers[0].vocabulary_size,
+        options.embedding_dim,
+        options.units,
+        options.cell,
+        options.layers,
+        dropout=options.dropout,
+    )
+    decoder = AttentionDecoder(
+        tokenizers[1].vocabulary_size,
+        options.embedding_dim,
+        options.units,
+        options.cell,
+        options.layers,
+        options.score,
+        input_feeding=options.input_feeding,
+        dropout=options.dropout,
+    )
+    translator = Translator(Seq2Seq(encoder, decoder), *tokenizers, *limits)
+    say(f"model: {translator.count_params():,} parameters")
+    return translator
+
+
+def suitable_tokenizer(texts) -> str:
+    """Words where there are few of them, characters where texts are short, else subwords.
+
+    Phones ("AH B AE D IY") are words, spelt words and dates are characters, sentences are subwords.
+    """
+    words, num_words, num_characters, num_texts = set(), 0, 0, 0
+    for text in itertools.islice(texts, 100_000):
+        split = text.split()
+        words.update(split)
+        num_words += len(split)
+        num_characters += len(text)
+        num_texts += 1
+    if num_words > 1.5 * num_texts and len(words) <= 500 and num_words > 20 * len(words):
+        return "word"
+    return "char" if num_characters <= 40 * num_texts else "unigram"
+
+
+def _suitable_limit(texts, tokenizer) -> int:
+    """Half more than the longest text of the training, and at most `MAX_IDS`."""
+    longest = 1
+    while chunk := list(itertools.islice(texts, 10_000)):
+        longest = max(longest, int(tokenizer.ragged_ids(chunk).row_lengths().numpy().max()))
+    return min(longest + longest // 2, MAX_IDS)
+
+
+def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> TokenizedPairs:
+    return tokenize_pairs(
+        pairs,
+        translator.source_tokenizer,
+        translator.target_tokenizer,
+        translator.max_source_length,
+        translator.max_target_length,
+        bad_lines,
+        keep,
+    )
+
+
+def _fit(translator, pairs, options, output, state, started, verbose, say):
+    model = translator.seq2seq
+    if not model.compiled:
+        model.compile(
+            keras.optimizers.Adam(options.learning_rate, global_clipnorm=1.0),
+            TokenCrossentropy(options.label_smoothing),
+            metrics=[TokenAccuracy(), ExactMatch(), Perplexity()],
+        )
+    batches = pairs["train"].batches(options.batch_size, model.start_id, options.seed, state["epoch"])
+    validation = pairs["validation"].batches(4 * options.batch_size, model.start_id)
+    say(
+        f"{len(pairs['train']):,} pairs to train on, {len(pairs['validation']):,} to validate; "
+        f"{batches.padding:.1%} of a training batch is padding"
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    write_atomically(
+        output / "config.json", json.dumps({"options": asdict(options)}, indent=2).encode("utf-8")
+    )
+    say(f"training starts {time.monotonic() - started:.1f} s after the command")
+    run = Run(translator, options, output, state, batches.num_batches)
+    callbacks = [run]
+    try:
+        callbacks.append(_tensorboard(output))
+    except ImportError as error:
+        say(str(error))
+    if not run.finished():
+        model.fit(
+            batches.dataset,
+            validation_data=validation.dataset,
+            shuffle=False,  # the data set does
+            initial_epoch=state["epoch"],
+            epochs=options.epochs,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+
+
+def _tensorboard(output):
+    import importlib.util
+
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ImportError("No TensorBoard logs: `pip install tensorboard` for them.")
+    return keras.callbacks.TensorBoard(output / "logs", write_graph=False)
+
+
+class Run(keras.callbacks.Callback):
+    """Learning rate, best model, early stopping and checkpoints of one training, over its restarts."""
+
+    WARMUP = 0.02  # of the whole training
+
+    def __init__(self, translator, options, output, state, num_batches):
+        super().__init__()
+        self.translator, self.options, self.output, self.state = translator, options, output, state
+        self.num_batches = num_batches
+        self.before = state["seconds"]
+        self.began = time.monotonic()
+
+    def progress(self, batch=0) -> float:
+        """How much of the training is done, from 0 to 1: epochs or minutes, whichever is further."""
+        done = (self.state["epoch"] + batch / self.num_batches) / self.options.epochs
+        if self.options.max_minutes:
+            done = max(done, self._seconds() / (60 * self.options.max_minutes))
+        return min(done, 1.0)
+
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        waited = self.state["epoch"] - self.state["best_epoch"]
+        return self.progress() >= 1 or waited >= self.options.patience
+
+    def on_train_batch_begin(self, batch, logs=None):
+        progress = self.progress(batch)
+        warm = min(1.0, (progress + 1e-4) / self.WARMUP)
+        rate = self.options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * progress))
+        self.model.optimizer.learning_rate = rate
+        if progress >= 1 and self.options.max_minutes:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        state, logs = self.state, {name: float(value) for name, value in (logs or {}).items()}
+        state["epoch"] = epoch + 1
+        state["seconds"] = self._seconds()
+        state["history"].append({"epoch": epoch + 1, "seconds": round(state["seconds"], 1), **logs})
+        if logs[MONITOR] > state["best"]:
+            state["best"], state["best_epoch"] = logs[MONITOR], epoch + 1
+            save_atomically(self.translator, self.output / "translator.keras")
+        save_atomically(self.model, self.output / "checkpoint.keras", state)
+        write_atomically(
+            self.output / "history.json", json.dumps(state["history"], indent=1).encode("utf-8")
+        )
+        if self.finished():
+            self.model.stop_training = True
+
+    def _seconds(self):
+        return self.before + time.monotonic() - self.began
+
+
+def _load_checkpoint(output):
+    """The newest model, with its optimizer, between the tokenizers of the best."""
+    checkpoint = output / "checkpoint.keras"
+    with zipfile.ZipFile(checkpoint) as archive:
+        state = json.loads(archive.read(STATE))
+    best = keras.saving.load_model(output / "translator.keras")
+    return best.with_seq2seq(keras.saving.load_model(checkpoint)), state
+
+
+def save_atomically(model, path: Path, state=None) -> None:
+    """Saves a model, with a training state as one more member of the file, whole or not at all."""
+    beside = path.with_name(f".{path.stem}.new.keras")
+    model.save(beside)
+    if state is not None:
+        with zipfile.ZipFile(beside, "a") as archive:
+            archive.writestr(STATE, json.dumps(state))
+    _flush(beside)
+    beside.replace(path)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_bytes(content)
+    _flush(beside)
+    beside.replace(path)
+
+
+def _flush(path):
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,104 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from keras_attention.datasets import BadLines, Pair, read_pairs, tokenize_pairs
+from keras_attention.text import SentencePieceTokenizer
+
+LINES = [
+    b"ab\tba",
+    b"no tab",
+    b"a\tb\tc",
+    b"\tempty",
+    b"abc\tcba",
+    b"bad \xff\tutf",
+    b"  \tblank",
+    b"c\tc\r",
+]
+
+
+@pytest.mark.parametrize(
+    "write", [lambda p, b: p.write_bytes(b), lambda p, b: p.write_bytes(gzip.compress(b))]
+)
+def test_pairs_are_read_and_bad_lines_named(tmp_path, write):
+    path = tmp_path / "pairs"
+    write(path, b"\n".join(LINES))
+    bad_lines = BadLines()
+    assert list(read_pairs(path, bad_lines)) == [
+        Pair(1, "ab", "ba"),
+        Pair(5, "abc", "cba"),
+        Pair(8, "c", "c"),
+    ]
+    assert bad_lines.first == {"not one tab": [2, 3], "an empty side": [4, 7], "invalid UTF-8": [6]}
+    assert len(bad_lines) == 5
+    assert "2 lines left out, not one tab: 2, 3" in str(bad_lines)
+
+
+def test_strict_stops_at_the_first_bad_line(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes(b"\n".join(LINES))
+    with pytest.raises(ValueError, match="Line 2 is no pair: not one tab"):
+        list(read_pairs(path, BadLines(strict=True)))
+
+
+@pytest.fixture(scope="module")
+def tokenized():
+    random = np.random.default_rng(0)
+    texts = ["".join(random.choice(list("abcd"), random.integers(1, 30))) for _ in range(500)]
+    tokenizer = SentencePieceTokenizer.train(texts, "char", 100)
+    pairs = [Pair(i, text, text[::-1]) for i, text in enumerate(texts, start=1)]
+    bad_lines = BadLines()
+    return texts, tokenizer, tokenize_pairs(iter(pairs), tokenizer, tokenizer, 25, 25, bad_lines), bad_lines
+
+
+def rows_of(batches):
+    for inputs, target in batches.dataset.as_numpy_iterator():
+        yield from zip(inputs["source"], inputs["target"], target, strict=True)
+
+
+def test_pairs_that_are_too_long_are_named(tokenized):
+    texts, _, pairs, bad_lines = tokenized
+    long = [i for i, text in enumerate(texts, start=1) if len(text) + 1 > 25]
+    assert len(pairs) == len(texts) - len(long)
+    assert bad_lines.first == {"longer than 25 source or 25 target ids": long[:10]}
+
+
+@pytest.mark.parametrize("seed", [None, 0, 7])
+def test_an_epoch_has_every_pair_once(tokenized, seed):
+    texts, tokenizer, pairs, _ = tokenized
+    batches = pairs.batches(16, seed=seed)
+    rows = list(rows_of(batches))
+    said = [tokenizer.detokenize(source[None]).numpy()[0].decode() for source, _, _ in rows]
+    assert sorted(said) == sorted(text for text in texts if len(text) < 25)
+    for source, fed, target in rows:
+        real = target[target != 0]
+        np.testing.assert_array_equal(source[source != 0], [*real[-2::-1], 2])
+        np.testing.assert_array_equal(fed[: len(real)], [2, *real[:-1]])
+    assert batches.num_batches == len(batches.dataset)
+
+
+def test_little_of_a_batch_is_padding(tokenized):
+    _, _, pairs, _ = tokenized
+    sources, _ = pairs.lengths()
+    unsorted = 1 - sources.mean() / sources.max()
+    batches = pairs.batches(16, seed=0)
+    assert batches.padding < 0.15 < unsorted
+    shapes = [(inputs["source"], target) for inputs, target in batches.dataset.as_numpy_iterator()]
+    counted = sum((ids == 0).sum() for pair in shapes for ids in pair) / sum(
+        i.size for p in shapes for i in p
+    )
+    assert counted == pytest.approx(batches.padding)
+
+
+def test_the_order_is_that_of_the_seed_and_of_the_epoch(tokenized):
+    _, _, pairs, _ = tokenized
+
+    def first_rows(batches):
+        return [target[0].tolist() for _, target in batches.dataset.as_numpy_iterator()]
+
+    one, other = (pairs.batches(16, seed=3) for _ in range(2))
+    first, second = first_rows(one), first_rows(one)
+    assert first == first_rows(other)
+    assert first != second
+    assert second == first_rows(pairs.batches(16, seed=3, first_epoch=1))

@@ -1,0 +1,273 @@
+"""Text in, text out: live, saved, exported, and from the command line the same."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_attention import AttentionDecoder, Encoder, Greedy, Seq2Seq
+from keras_attention.cli import main
+from keras_attention.text import SentencePieceTokenizer
+from keras_attention.training import Options, suitable_tokenizer, train
+from keras_attention.translator import Translator
+
+LIMITS = {"max_source_length": 20, "max_target_length": 9}
+WORDS = ["anna", "otto", "baum", "haus", "ton", "not", "regal", "lager"]
+TEXTS = [
+    "",
+    "  ",
+    "anna",
+    "tonne",
+    "an" * 300,
+    "x" * 5000,
+    "שלום 👩‍👩‍👧",
+    "a\0b",
+    b"\xff\xfe",
+    b"ab\xc3",
+    "nota bene",
+]
+
+
+def make_translator(kind="char", **options):
+    """An untrained one with weights scaled up, so that its answers differ."""
+    tokenizer = SentencePieceTokenizer.train(WORDS * 5, kind, 60)
+    size = tokenizer.vocabulary_size
+    model = Seq2Seq(Encoder(size, 5, 6), AttentionDecoder(size, 7, 4))
+    for weight in model.weights:
+        weight.assign(weight * 3)
+    return Translator(
+        model, tokenizer, tokenizer, **{"max_source_length": 20, "max_target_length": 9, **options}
+    )
+
+
+@pytest.fixture(scope="module", params=["char", "bpe"])
+def translator(request):
+    keras.utils.set_random_seed(1)
+    return make_translator(request.param)
+
+
+def test_answers_stand_in_the_order_of_the_texts(translator):
+    together = translator.translate(WORDS, batch_size=3)
+    assert together.texts == translator(WORDS).texts
+    for i, word in enumerate(WORDS):
+        alone = translator.translate([word])
+        assert alone.texts == [together.texts[i]]
+        np.testing.assert_allclose(alone.scores[0], together.scores[i], rtol=1e-4)
+        np.testing.assert_allclose(alone.attention[0], together.attention[i], atol=1e-5)
+
+
+def test_attention_has_the_pieces_on_its_axes(translator):
+    found = translator.translate(["anna", "nota"])
+    for attention, source, target in zip(
+        found.attention, found.source_pieces, found.target_pieces, strict=True
+    ):
+        assert attention.shape == (len(target), len(source))
+        assert source[-1] == "</s>"
+        np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
+
+
+def test_no_texts_give_no_answers(translator):
+    assert translator.translate([]).texts == []
+
+
+def test_long_texts_are_cut_and_said_to_be(translator):
+    with pytest.warns(UserWarning, match=r"1 of 2 texts have more than 20 ids, the first at index 1"):
+        found = translator.translate(["anna", "an" * 300])
+    assert len(found.source_pieces[1]) == 20
+
+
+def test_long_texts_are_refused_where_asked():
+    translator = make_translator(too_long="refuse")
+    with pytest.raises(ValueError, match="1 of 1 texts have more than 20 ids"):
+        translator.translate(["an" * 300])
+    assert len(translator.translate(["anna"]).texts) == 1
+
+
+@pytest.mark.parametrize("texts", ["anna", [3], [None]])
+def test_something_else_than_texts_is_refused(translator, texts):
+    with pytest.raises(TypeError, match="must be"):
+        translator.translate(texts)
+
+
+def test_loaded_equals_saved(translator, tmp_path):
+    translator.save(tmp_path / "t.keras")
+    loaded = keras.saving.load_model(tmp_path / "t.keras")
+    expected = translator.translate(WORDS)
+    found = loaded.translate(WORDS, strategy=Greedy())
+    assert found.texts == expected.texts
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+IN_ANOTHER_PROCESS = """
+import sys, numpy as np, tensorflow as tf, tensorflow_text
+texts = np.load(sys.argv[2], allow_pickle=True).tolist()
+translate = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+found = translate(text=tf.constant(texts))
+assert not any(name.startswith("keras_attention") for name in sys.modules)
+np.save(sys.argv[3], np.array(found["text"].numpy().tolist(), dtype=object), allow_pickle=True)
+np.save(sys.argv[4], found["scores"].numpy())
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
+def test_exported_and_on_the_command_line_the_answers_are_those_of_live(
+    translator, tmp_path, monkeypatch, capfdbinary
+):
+    expected = translator.translate(TEXTS)
+    translator.save(tmp_path / "t.keras")
+
+    assert main(["export", str(tmp_path / "t.keras"), "--output", str(tmp_path / "1")]) == 0
+    encoded = [text if isinstance(text, bytes) else text.encode() for text in TEXTS]
+    files = [str(tmp_path / name) for name in ("in.npy", "text.npy", "scores.npy")]
+    np.save(files[0], np.array(encoded, dtype=object), allow_pickle=True)
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path / "1"), *files]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "they were cut" in done.stderr
+    texts = [text.decode() for text in np.load(files[1], allow_pickle=True)]
+    assert texts == expected.texts
+    np.testing.assert_allclose(np.load(files[2]), expected.scores, rtol=1e-4)
+
+    capfdbinary.readouterr()
+    (tmp_path / "in.txt").write_bytes(b"".join(text + b"\n" for text in encoded))
+    with (tmp_path / "in.txt").open() as lines:
+        monkeypatch.setattr(sys, "stdin", lines)
+        assert main(["translate", str(tmp_path / "t.keras")]) == 0
+    assert capfdbinary.readouterr().out.decode().split("\n")[:-1] == expected.texts
+
+
+def test_an_export_refuses_where_asked(tmp_path):
+    make_translator(too_long="refuse").export(tmp_path / "1")
+    translate = tf.saved_model.load(str(tmp_path / "1")).signatures["translate"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more than 20 ids"):
+        translate(text=tf.constant(["an" * 300]))
+    assert translate(text=tf.constant(["anna"]))["text"].shape == (1,)
+
+
+def test_vocabularies_that_differ_are_refused():
+    translator = make_translator()
+    other = SentencePieceTokenizer.train(["xyz"], "char", 60)
+    with pytest.raises(ValueError, match="must have one vocabulary"):
+        Translator(translator.seq2seq, other, translator.target_tokenizer, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["AH B AE D IY", "AH B EY T IH NG"] * 200, "word"),
+        (["ABADI", "may 5th, 2018"], "char"),
+        (["two young , white males are outside near many bushes ."] * 9, "unigram"),
+    ],
+)
+def test_the_tokenizer_suits_the_texts(texts, kind):
+    assert suitable_tokenizer(iter(texts)) == kind
+
+
+def write_pairs(path, pairs=400):
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list("abcde"), random.integers(1, 6))) for _ in range(pairs)]
+    path.write_text("".join(f"{word}\t{word[::-1]}\n" for word in words) + "broken\n")
+    return path
+
+
+SMALL = [
+    "--units",
+    "16",
+    "--embedding-dim",
+    "8",
+    "--batch-size",
+    "32",
+    "--patience",
+    "99",
+    "--dropout",
+    "0",
+]
+
+
+def test_train_evaluate_plot_and_go_on(tmp_path, capsys):
+    pairs, run = write_pairs(tmp_path / "pairs.tsv"), tmp_path / "run"
+    command = ["train", str(pairs), "--output", str(run), *SMALL]
+    assert main([*command, "--epochs", "2", "--validation-split", "0.1"]) == 0
+    out = capsys.readouterr().out
+    assert "1 line left out, not one tab: 401" in out
+    assert {path.name for path in run.iterdir()} >= {"translator.keras", "config.json", "history.json"}
+    assert [entry["epoch"] for entry in json.loads((run / "history.json").read_text())] == [1, 2]
+
+    assert main(command) == 2
+    assert "There is a training in" in capsys.readouterr().err
+
+    config = json.loads((run / "config.json").read_text())
+    config["options"]["epochs"] = 3
+    (run / "config.json").write_text(json.dumps(config))
+    assert main([*command, "--resume"]) == 0
+    assert [entry["epoch"] for entry in json.loads((run / "history.json").read_text())] == [1, 2, 3]
+
+    capsys.readouterr()
+    assert main(["evaluate", str(run), str(pairs), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert 0 <= figures["exact_match"] <= 1
+    assert figures["sentences"] > 200  # distinct ones
+
+    assert main(["plot", str(run), "abc 日本 שלום", "--output", str(tmp_path / "a.png")]) == 0
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+KILLED_IN_THE_SECOND_EPOCH = """
+import os, signal, sys
+import keras
+from keras_attention.training import Options, Run, train
+
+def kill(self, batch, logs=None):
+    if self.state["epoch"] == 1 and batch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Run.on_train_batch_end = kill
+train(sys.argv[1], sys.argv[2], Options(**eval(sys.argv[3])), verbose=0)
+"""
+
+
+def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
+    """And comes to what it would have come to; the new order of an epoch depends on its number alone."""
+    pairs = write_pairs(tmp_path / "pairs.tsv")
+    options = {"units": 8, "embedding_dim": 4, "epochs": 3, "validation_split": 0.1, "dropout": 0.0}
+    train(pairs, tmp_path / "whole", Options(**options), verbose=0)
+
+    command = [sys.executable, "-c", KILLED_IN_THE_SECOND_EPOCH, pairs, tmp_path / "parts", repr(options)]
+    assert subprocess.run(command, capture_output=True).returncode == -9
+    assert {path.name for path in (tmp_path / "parts").glob("*.keras")} == {
+        "translator.keras",
+        "checkpoint.keras",
+    }
+    train(pairs, tmp_path / "parts", resume=True, verbose=0)
+
+    whole, parts = (
+        json.loads((tmp_path / name / "history.json").read_text()) for name in ("whole", "parts")
+    )
+    assert [entry["epoch"] for entry in parts] == [1, 2, 3]
+    for one, other in zip(whole, parts, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["translate", "nothing"], "There is no trained model at nothing"),
+        (["train", "nothing.tsv", "--output", "run"], "nothing.tsv"),
+        (["train", "nothing.tsv", "--output", "run", "--resume"], "no training to resume"),
+        (["train", "{bad}", "--output", "run"], "could be trained"),
+        (["evaluate", "nothing", "{bad}"], "There are no pairs"),
+        (["export", "nothing", "--output", "x"], "There is no trained model"),
+    ],
+)
+def test_what_the_user_can_cause_is_one_line_and_2(tmp_path, monkeypatch, capsys, arguments, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.tsv").write_bytes(b"no pair\n\xff\t\n")
+    assert main([argument.format(bad="bad.tsv") for argument in arguments]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert len(lines) == 1
+    assert reason in lines[0]
+    assert not (tmp_path / "run").exists()
