@@ -12,6 +12,11 @@ The idea in five sentences (Alammar 2018, after Bahdanau 2014 and Luong 2015), a
 5. Repeat, feeding the token back, until the end token: `decoding.Greedy.__call__`.
 """
 
+from keras_attention.quiet import quiet_start
+
+with quiet_start():
+    import keras
+
 from keras_attention.cell import AttentionDecoderCell
 from keras_attention.context import AttentionContext
 from keras_attention.decoder import AttentionDecoder
@@ -58,3 +63,9 @@ __all__ = [
     "sequence_lengths",
     "shift_right",
 ]
+
+if keras.backend.backend() == "tensorflow":  # what works on texts needs TensorFlow
+    from keras_attention.text import SentencePieceTokenizer
+    from keras_attention.translator import Translator
+
+    __all__ += ["SentencePieceTokenizer", "Translator"]

@@ -2,13 +2,10 @@
 
 import argparse
 import json
-import os
 import sys
 import warnings
 from dataclasses import fields
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 EXAMPLES = """
 examples:
@@ -195,8 +192,6 @@ def _plot(options):
 def _load(run):
     """The translator of a run's folder, or of a `.keras` file."""
     import keras
-
-    import keras_attention.translator  # noqa: F401  (registers the class)
 
     path = Path(run)
     path = path / "translator.keras" if path.is_dir() else path

@@ -6,9 +6,7 @@ import io
 from collections.abc import Iterable
 
 import keras
-import sentencepiece
 import tensorflow as tf
-import tensorflow_text
 
 from keras_attention.checks import check_size
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
@@ -81,6 +79,8 @@ class SentencePieceTokenizer:
                 f"`normalization` must be one of {', '.join(NORMALIZATIONS)}. "
                 f"Received: normalization={normalization!r}."
             )
+        import sentencepiece  # late, here and below: it and TensorFlow Text cost time that few imports need
+
         written = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
@@ -108,8 +108,10 @@ class SentencePieceTokenizer:
         return cls(written.getvalue(), kind)
 
     @functools.cached_property
-    def processor(self) -> sentencepiece.SentencePieceProcessor:
-        """The same model in the `sentencepiece` library."""
+    def processor(self):
+        """The same model as a `SentencePieceProcessor` of the `sentencepiece` library."""
+        import sentencepiece
+
         try:
             return sentencepiece.SentencePieceProcessor(model_proto=self.model)
         except RuntimeError as error:
@@ -118,9 +120,11 @@ class SentencePieceTokenizer:
     @functools.cached_property
     def operators(self):
         """TensorFlow Text's tokenizer, a `tf.Module`, for those who must track it (export)."""
-        # FastSentencepiece runs in LiteRT too and breaks ties as the library does, but has no BPE: it
-        # finds the likeliest pieces, where BPE merges in order (TensorFlow Text 2.21).
-        if self.kind == "bpe":
+        import tensorflow_text
+
+        # FastSentencepiece runs in LiteRT too and breaks ties as the library does, but it always finds the
+        # likeliest pieces, where BPE merges in order and an unknown word is one piece (TensorFlow Text 2.21).
+        if self.kind in ("bpe", "word"):
             return tensorflow_text.SentencepieceTokenizer(model=self.model, out_type=tf.int32)
         return tensorflow_text.FastSentencepieceTokenizer(self.model)
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     *("tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell", "decoder"),
     *("decoding", "seq2seq", "objectives", "text", "translator", "datasets", "training"),
-    *("evaluation", "plotting", "export.signatures", "export.saved_model", "export", "cli"),
+    *("evaluation", "plotting", "quiet", "export.signatures", "export.saved_model", "export", "cli"),
 ]
 LATE_IMPORTS = {("seq2seq", "export"), ("translator", "export")}  # as Keras' own Model.export has
 NEED_TENSORFLOW = {"text", "translator", "datasets"}
@@ -136,7 +136,7 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
 def test_the_readme_names_what_there_is():
     text = (ROOT / "README.md").read_text()
     for name in re.findall(r"`(?:ka\.)?([A-Z]\w+)[(`]", text):
-        assert hasattr(keras_attention, name) or hasattr(keras.utils, name) or name == "B", name
+        assert hasattr(keras_attention, name) or hasattr(keras.utils, name), name
     for file in re.findall(r"\]\(([\w/.]+)\)", text):
         assert (ROOT / file).is_file(), file
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -271,3 +272,13 @@ def test_what_the_user_can_cause_is_one_line_and_2(tmp_path, monkeypatch, capsys
     assert len(lines) == 1
     assert reason in lines[0]
     assert not (tmp_path / "run").exists()
+
+
+def test_the_command_says_one_line_and_nothing_of_tensorflows():
+    command = Path(sys.executable).with_name("keras-attention")
+    done = subprocess.run([command, "translate", "nothing"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "keras-attention: error: There is no trained model at nothing. Train one: keras-attention train\n"
+    )

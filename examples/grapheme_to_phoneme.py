@@ -1,0 +1,28 @@
+"""Spelling to pronunciation: trains on `WORD<TAB>P H O N E S` lines and says some words.
+
+    python examples/grapheme_to_phoneme.py train.tsv.gz build/g2p [--minutes 30]
+
+Data: CMUdict (https://github.com/cmusphinx/cmudict, BSD licence), its variants and stress marks dropped:
+a word, a tab, and its phones between spaces.
+"""
+
+import argparse
+
+from keras_attention.training import Options, train
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pairs")
+    parser.add_argument("output")
+    parser.add_argument("--minutes", type=float, default=30)
+    options = parser.parse_args()
+
+    translator = train(options.pairs, options.output, Options(max_minutes=options.minutes))
+    words = ["ATTENTION", "KERAS", "PHONETIC"]
+    for word, phones in zip(words, translator.translate(words).texts, strict=True):
+        print(f"{word:12} {phones}")
+
+
+if __name__ == "__main__":
+    main()
