@@ -41,10 +41,12 @@ def saved_model(
             plays when it loads the model; needs `tensorflow-serving-api`, and warns where that is missing.
 
     Returns:
-        The path. The directory appears there whole or not at all.
+        The path. The directory appears there whole or not at all; what a kill leaves beside it is a folder
+        `.export-...`, which TensorFlow Serving passes over.
 
     Raises:
         FileExistsError: something is there, and `overwrite` is False or it is no SavedModel.
+        NotADirectoryError: the path lies in a file.
         RuntimeError: Keras runs on another backend than TensorFlow.
         TypeError, ValueError: another model, or `max_length` is no integer >= 1.
     """
@@ -59,19 +61,28 @@ def saved_model(
             f"{keras.backend.backend()!r}. Save the model as .keras, then load and export it with "
             "KERAS_BACKEND=tensorflow in the environment."
         )
+    if "://" in os.fspath(path) or not os.fspath(path):
+        raise ValueError(
+            f"`path` must be a path of this machine. Received: path={os.fspath(path)!r}. "
+            "Export to a folder, then copy it."
+        )
     path = Path(path)
     _check_destination(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as work:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as work:
         written = Path(work) / "new"
         _write(model, written, max_length)
         if warmup:
             _write_warmup_requests(model, written)
+        _check_destination(path, overwrite)  # once more: the writing took a while
         _move_into_place(written, path, aside=Path(work) / "old")
     return path
 
 
 def _check_destination(path: Path, overwrite: bool) -> None:
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise NotADirectoryError(f"The export path lies in a file. Received: path={str(path)!r}.")
     if not (path.exists() or path.is_symlink()):
         return
     if not overwrite:
@@ -93,7 +104,7 @@ def _move_into_place(new: Path, path: Path, aside: Path) -> None:
     path.replace(aside)
     try:
         new.replace(path)
-    except OSError:
+    except BaseException:  # a Ctrl-C too
         aside.replace(path)
         raise
 
@@ -139,6 +150,8 @@ def _write_warmup_requests(model: Seq2Seq | Translator, path: Path) -> None:
             stacklevel=3,
         )
         return
+    seq2seq = seq2seq_of(model)
+    end_id = min(END_ID, seq2seq.encoder.vocabulary_size - 1, seq2seq.decoder.vocabulary_size - 1)
     file = path / "assets.extra" / "tf_serving_warmup_requests"
     file.parent.mkdir()
     with tf.io.TFRecordWriter(str(file)) as writer:
@@ -147,7 +160,7 @@ def _write_warmup_requests(model: Seq2Seq | Translator, path: Path) -> None:
             request.model_spec.name = "warmup"
             request.model_spec.signature_name = name
             for key, spec in signature.inputs.items():
-                value = [b"a"] if spec.dtype == tf.string else [[END_ID]]
+                value = [b"a"] if spec.dtype == tf.string else [[end_id]]
                 request.inputs[key].CopyFrom(tf.make_tensor_proto(value, dtype=spec.dtype))
             log = prediction_log_pb2.PredictionLog(
                 predict_log=prediction_log_pb2.PredictLog(request=request)

@@ -20,7 +20,7 @@ with quiet_start():
 from keras_attention.cell import AttentionDecoderCell
 from keras_attention.context import AttentionContext
 from keras_attention.decoder import AttentionDecoder
-from keras_attention.decoding import Decoded, Greedy
+from keras_attention.decoding import Decoded, Greedy, Strategy
 from keras_attention.encoder import Encoder
 from keras_attention.masking import masked_softmax, padding_mask, sequence_lengths
 from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
@@ -56,6 +56,7 @@ __all__ = [
     "ScaledDotScore",
     "Score",
     "Seq2Seq",
+    "Strategy",
     "TokenAccuracy",
     "TokenCrossentropy",
     "masked_softmax",

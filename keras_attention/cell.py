@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.checks import check_size
+from keras_attention.checks import check_flag, check_rate, check_size
 from keras_attention.context import AttentionContext
 from keras_attention.recurrent import check_cell, recurrent_layer
 
@@ -65,28 +65,26 @@ class AttentionDecoderCell(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.units = units = check_size("units", units)
         self.cell = check_cell(cell)
         self.num_layers = num_layers = check_size("num_layers", num_layers)
         self.attention_units = (
             None if attention_units is None else check_size("attention_units", attention_units)
         )
-        self.input_feeding = input_feeding
-        self.attentional_layer = attentional_layer
-        self.dropout = dropout
+        self.input_feeding = check_flag("input_feeding", input_feeding)
+        self.attentional_layer = check_flag("attentional_layer", attentional_layer)
+        self.dropout = check_rate("dropout", dropout)
         self.recurrent_layers = [
-            recurrent_layer(cell, units, return_state=True, dtype=self.dtype_policy)
-            for _ in range(num_layers)
+            recurrent_layer(cell, units, return_state=True, **shared) for _ in range(num_layers)
         ]
-        self.attention = AttentionContext(attention_units, score, dtype=self.dtype_policy)
+        self.attention = AttentionContext(attention_units, score, **shared)
         self.combine = (
-            keras.layers.Dense(
-                units, activation="tanh", use_bias=False, dtype=self.dtype_policy, name="combine"
-            )
+            keras.layers.Dense(units, activation="tanh", use_bias=False, **shared, name="combine")
             if attentional_layer
             else None
         )
-        self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.dropout_layer = keras.layers.Dropout(dropout, **shared)
 
     def build(self, inputs_shape, states_shape, memory_shape):
         size = inputs_shape[-1]

@@ -16,6 +16,22 @@ def check_size(name: str, value: int, least: int = 1) -> int:
     return int(value)
 
 
+def check_rate(name: str, value: float) -> float:
+    """An argument as a `float` of at least 0 and below 1; raises `TypeError` or `ValueError` otherwise."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"`{name}` must be a number. Received: {name}={value!r}.")
+    if not 0 <= value < 1:
+        raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={value!r}.")
+    return float(value)
+
+
+def check_flag(name: str, value: bool) -> bool:
+    """An argument as a `bool`; raises `TypeError` where it is none."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"`{name}` must be True or False. Received: {name}={value!r}.")
+    return bool(value)
+
+
 def check_tokens(tokens, name: str, vocabulary_size: int) -> None:
     """Raises unless `tokens` is a batch of token ids that an embedding of that size can look up.
 
@@ -31,12 +47,6 @@ def check_tokens(tokens, name: str, vocabulary_size: int) -> None:
         TypeError: the ids are not integers.
         ValueError: another rank than 2, no row, no column, or an id out of range.
     """
-    dtype = getattr(tokens.dtype, "name", str(tokens.dtype))
-    if "int" not in dtype:
-        raise TypeError(
-            f"`{name}` must hold integer token ids. Received: {name}.dtype={dtype}. "
-            "Cast them where they are made, e.g. `.astype('int32')`."
-        )
     shape = tuple(tokens.shape)
     if len(shape) != 2:
         raise ValueError(
@@ -46,6 +56,12 @@ def check_tokens(tokens, name: str, vocabulary_size: int) -> None:
     if 0 in shape:
         raise ValueError(
             f"`{name}` must have at least one row and one column. Received: {name}.shape={shape}."
+        )
+    dtype = getattr(tokens.dtype, "name", str(tokens.dtype))
+    if "int" not in dtype:
+        raise TypeError(
+            f"`{name}` must hold integer token ids. Received: {name}.dtype={dtype}. "
+            "Cast them where they are made, e.g. `.astype('int32')`."
         )
     values = _values(tokens)
     if values is None:

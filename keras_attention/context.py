@@ -42,7 +42,7 @@ class AttentionContext(keras.layers.Layer):
     def __init__(self, units=None, score="general", **kwargs):
         super().__init__(**kwargs)
         self.units = units
-        self.score = get_score(score, units)
+        self.score = get_score(score, units, dtype=self.dtype_policy, trainable=self.trainable)
 
     def build(self, query_shape, memory_shape):
         _check_ranks(query_shape, memory_shape)
@@ -50,7 +50,7 @@ class AttentionContext(keras.layers.Layer):
             self.score.build((query_shape[0], None, query_shape[-1]), memory_shape)
 
     def call(self, query, memory, keys=None, memory_mask=None):
-        _check_ranks(query.shape, memory.shape)
+        _check_ranks(query.shape, memory.shape, None if memory_mask is None else memory_mask.shape)
         one_step = len(query.shape) == 2
         if one_step:
             query = ops.expand_dims(query, 1)
@@ -65,7 +65,17 @@ class AttentionContext(keras.layers.Layer):
         return context, weights
 
     def project_memory(self, memory):
-        """(B, S, D) memory -> (B, S, units) keys: once per source, for every later call."""
+        """(B, S, D) memory -> (B, S, units) keys: once per source, for every later call.
+
+        Raises:
+            ValueError: the layer has no weights yet, or `memory` is a `KerasTensor`: this is no layer's
+                call, and in a functional model nothing would train through it.
+        """
+        if isinstance(memory, keras.KerasTensor):
+            raise ValueError(
+                "`project_memory` takes tensors, no KerasTensor. In a functional model leave `keys` out, "
+                "or call it within a layer of your own."
+            )
         if not self.built:
             raise ValueError(
                 "This AttentionContext has no weights yet. "
@@ -84,9 +94,14 @@ class AttentionContext(keras.layers.Layer):
         }
 
 
-def _check_ranks(query_shape, memory_shape) -> None:
+def _check_ranks(query_shape, memory_shape, mask_shape=None) -> None:
     if len(query_shape) not in (2, 3) or len(memory_shape) != 3:
         raise ValueError(
             "AttentionContext takes a query (B, U) or (B, T, U) and a memory (B, S, D). "
             f"Received: query.shape={tuple(query_shape)}, memory.shape={tuple(memory_shape)}."
+        )
+    if mask_shape is not None and len(mask_shape) != 2:
+        raise ValueError(
+            "`memory_mask` must have the shape (batch, source length). "
+            f"Received: memory_mask.shape={tuple(mask_shape)}."
         )

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.cell import AttentionDecoderCell
-from keras_attention.checks import check_size, check_tokens
+from keras_attention.checks import check_flag, check_size, check_tokens
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -60,9 +60,10 @@ class AttentionDecoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.vocabulary_size = vocabulary_size = check_size("vocabulary_size", vocabulary_size)
         self.embedding_dim = embedding_dim = check_size("embedding_dim", embedding_dim)
-        self.bridge = bridge
+        self.bridge = check_flag("bridge", bridge)
         self.attention_cell = AttentionDecoderCell(
             units=units,
             cell=cell,
@@ -72,21 +73,21 @@ class AttentionDecoder(keras.layers.Layer):
             input_feeding=input_feeding,
             attentional_layer=attentional_layer,
             dropout=dropout,
-            dtype=self.dtype_policy,
+            **shared,
         )
-        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, dtype=self.dtype_policy)
+        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, **shared)
         self.bridge_layers = []
         if bridge:
             self.bridge_layers = [
                 keras.layers.Dense(
                     self.attention_cell.units,
                     activation="tanh",
-                    dtype=self.dtype_policy,
+                    **shared,
                     name=f"bridge_{i}",
                 )
                 for i in range(self.attention_cell.num_states)
             ]
-        self.head = keras.layers.Dense(vocabulary_size, dtype=self.dtype_policy, name="head")
+        self.head = keras.layers.Dense(vocabulary_size, **shared, name="head")
 
     def build(self, target_shape, memory_shape, final_state_shape=None):
         if self.bridge and final_state_shape is None:
@@ -121,7 +122,7 @@ class AttentionDecoder(keras.layers.Layer):
         return bridged + states[len(bridged) :]
 
     def project_memory(self, memory):
-        """(B, S, D) memory -> (B, S, attention_units) keys, computed once per source."""
+        """(B, S, D) memory -> (B, S, attention_units) keys, computed once per source. No `KerasTensor`."""
         return self.attention_cell.attention.project_memory(memory)
 
     def step(self, tokens, states, memory, keys, memory_mask=None):

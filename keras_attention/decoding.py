@@ -1,6 +1,5 @@
 """Strategies that choose the next token. They know a step function and no model."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from keras import ops
@@ -15,8 +14,21 @@ class Decoded(NamedTuple):
     attention: object  # (B, T, S) float32, weights of each step, 0 after the end
 
 
-@dataclass(frozen=True)
-class Greedy:
+class Strategy:
+    """Base of the strategies: two of one class with equal attributes are equal.
+
+    A model keeps the graphs of the strategies it has met, so a strategy must be hashable and must not
+    change. A user's own is a subclass with `__call__` as `Greedy` has it.
+    """
+
+    def __eq__(self, other):
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self):
+        return hash((type(self), tuple(sorted(vars(self).items()))))
+
+
+class Greedy(Strategy):
     """Takes the most probable token at each step, until the end token or `max_length`.
 
     Call arguments:

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.checks import check_size, check_tokens
+from keras_attention.checks import check_flag, check_rate, check_size, check_tokens
 from keras_attention.masking import padding_mask, reverse_prefix, sequence_lengths, step_at
 from keras_attention.recurrent import check_cell, recurrent_layer
 
@@ -56,27 +56,25 @@ class Encoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.vocabulary_size = vocabulary_size = check_size("vocabulary_size", vocabulary_size)
         self.embedding_dim = embedding_dim = check_size("embedding_dim", embedding_dim)
         self.units = units = check_size("units", units)
         self.cell = check_cell(cell)
         self.num_layers = num_layers = check_size("num_layers", num_layers)
-        self.bidirectional = bidirectional
-        self.dropout = dropout
+        self.bidirectional = check_flag("bidirectional", bidirectional)
+        self.dropout = check_rate("dropout", dropout)
         if bidirectional and units % 2:
             raise ValueError(
                 "`units` must be even where the encoder is bidirectional: each direction has half. "
                 f"Received: units={units}."
             )
         layer_units = units // 2 if bidirectional else units
-        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, dtype=self.dtype_policy)
-        self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
-        self.forward_layers = [
-            recurrent_layer(cell, layer_units, dtype=self.dtype_policy) for _ in range(num_layers)
-        ]
+        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, **shared)
+        self.dropout_layer = keras.layers.Dropout(dropout, **shared)
+        self.forward_layers = [recurrent_layer(cell, layer_units, **shared) for _ in range(num_layers)]
         self.backward_layers = [
-            recurrent_layer(cell, layer_units, dtype=self.dtype_policy)
-            for _ in range(num_layers if bidirectional else 0)
+            recurrent_layer(cell, layer_units, **shared) for _ in range(num_layers if bidirectional else 0)
         ]
 
     def build(self, tokens_shape):

@@ -13,7 +13,7 @@ def padding_mask(tokens):
 
 def sequence_lengths(mask):
     """(B, S) boolean mask -> (B,) int32, the number of steps up to the last real token."""
-    positions = ops.arange(1, ops.shape(mask)[1] + 1, dtype="int32")
+    positions = ops.cumsum(ops.ones_like(mask, dtype="int32"), axis=1)  # a KerasTensor has no length
     return ops.max(ops.where(mask, positions, 0), axis=1)
 
 

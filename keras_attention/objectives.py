@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.checks import check_rate
 from keras_attention.masking import padding_mask
 from keras_attention.tokens import PADDING_ID
 
@@ -36,12 +37,7 @@ class TokenCrossentropy(keras.losses.Loss):
     def __init__(self, label_smoothing=0.0, reduction="mean_with_sample_weight", name="token_crossentropy"):
         # float32 whatever the policy: Keras casts y_true too, and ids would be rounded.
         super().__init__(name=name, reduction=reduction, dtype="float32")
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                "`label_smoothing` must be at least 0 and below 1. "
-                f"Received: label_smoothing={label_smoothing!r}."
-            )
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_rate("label_smoothing", label_smoothing)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         weights = _real_token_weights(y_true, sample_weight)
@@ -68,6 +64,7 @@ class TokenAccuracy(keras.metrics.Mean):
 
     def __init__(self, name="token_accuracy", dtype=None):
         super().__init__(name=name, dtype=dtype)
+        self._direction = "up"  # what Keras' callbacks look for where they are given no `mode`
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         super().update_state(_right(y_true, y_pred), _real_token_weights(y_true, sample_weight))
@@ -84,12 +81,14 @@ class ExactMatch(keras.metrics.Mean):
 
     def __init__(self, name="exact_match", dtype=None):
         super().__init__(name=name, dtype=dtype)
+        self._direction = "up"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         real = padding_mask(y_true)
         match = ops.all(ops.logical_or(_right(y_true, y_pred), ops.logical_not(real)), axis=1)
         weights = ops.cast(ops.any(real, axis=1), self.dtype)
         if sample_weight is not None:
+            sample_weight = ops.convert_to_tensor(sample_weight)
             if len(sample_weight.shape) != 1:
                 raise ValueError(
                     "ExactMatch weighs whole targets: `sample_weight` must have the shape (batch,). "
@@ -108,6 +107,7 @@ class Perplexity(keras.metrics.Mean):
 
     def __init__(self, name="perplexity", dtype=None):
         super().__init__(name=name, dtype=dtype)
+        self._direction = "down"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         losses = _negative_log_likelihood(y_true, ops.cast(y_pred, "float32"))

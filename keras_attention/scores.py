@@ -231,8 +231,8 @@ SCORES = {
 }
 
 
-def get_score(score, units=None):
-    """A score's name, layer or saved configuration -> the score layer.
+def get_score(score: "str | dict | Score", units: int | None = None, **options) -> Score:
+    """A score's name (with options of the layer), layer or saved configuration -> the score layer.
 
     Raises:
         ValueError: an unknown name, or `units` that contradict the given layer's.
@@ -253,4 +253,4 @@ def get_score(score, units=None):
         )
     if score not in SCORES:
         raise ValueError(f"`score` must be one of {', '.join(SCORES)}. Received: score={score!r}.")
-    return SCORES[score](units)
+    return SCORES[score](units, **options)

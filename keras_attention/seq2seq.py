@@ -54,7 +54,7 @@ class Seq2Seq(keras.Model):
     Reference: Alammar (2018); Bahdanau et al. (2014); Luong et al. (2015).
     """
 
-    def __init__(self, encoder, decoder, start_id=None, end_id=END_ID, name=None, **kwargs):
+    def __init__(self, encoder, decoder, start_id=None, end_id=END_ID, name=None, trainable=True):
         _check_type("encoder", encoder, Encoder)
         _check_type("decoder", decoder, AttentionDecoder)
         end_id = _check_id("end_id", end_id, decoder)
@@ -65,7 +65,9 @@ class Seq2Seq(keras.Model):
         memory, final_state = encoder(source, tokens_mask=memory_mask)
         logits, _ = decoder(target, memory, final_state, memory_mask=memory_mask)
         inputs = {"source": source, "target": target}
-        super().__init__(inputs=inputs, outputs=logits, name=name, **kwargs)
+        super().__init__(inputs=inputs, outputs=logits, name=name)
+        if not trainable:  # True would thaw parts that are frozen
+            self.trainable = False
         self.encoder = encoder
         self.decoder = decoder
         self.start_id = start_id
@@ -79,6 +81,12 @@ class Seq2Seq(keras.Model):
         # Here, and not in the layers alone: Keras would make integers of floats on the way to them.
         check_tokens(inputs["source"], "source", self.encoder.vocabulary_size)
         check_tokens(inputs["target"], "target", self.decoder.vocabulary_size)
+        rows = [inputs[name].shape[0] for name in ("source", "target")]
+        if None not in rows and rows[0] != rows[1]:
+            raise ValueError(
+                "`source` and `target` must have one row for each pair. "
+                f"Received: {rows[0]} and {rows[1]} rows."
+            )
         return super().call(inputs, training=training, mask=mask)
 
     def generate(self, source, strategy=None, max_length=DEFAULT_MAX_LENGTH):
@@ -102,6 +110,11 @@ class Seq2Seq(keras.Model):
         source = _as_array(source)
         check_tokens(source, "source", self.encoder.vocabulary_size)
         strategy = Greedy() if strategy is None else strategy
+        if isinstance(strategy, type) or not callable(strategy):
+            raise TypeError(
+                "`strategy` must be a strategy such as `Greedy()`. "
+                f"Received: strategy={strategy!r} of type {type(strategy).__name__}."
+            )
         decode = self._compiled("decode", strategy=strategy, max_length=max_length)
         return Decoded(**decode.predict_on_batch({"source": source}))
 

@@ -32,7 +32,7 @@ class SentencePieceTokenizer:
         ValueError: an unknown kind, no SentencePiece model, or one with other reserved ids.
 
     Example:
-        tokenizer = SentencePieceTokenizer.train(["two dogs", "a dog"], kind="char")
+        tokenizer = keras_attention.SentencePieceTokenizer.train(["two dogs", "a dog"], kind="char")
         ids = tokenizer.tokenize(tf.constant(["a dog"]))  # (1, 6): five characters and the end
         text = tokenizer.detokenize(ids)  # (1,) string
 
@@ -123,7 +123,7 @@ class SentencePieceTokenizer:
         import tensorflow_text
 
         # FastSentencepiece runs in LiteRT too and breaks ties as the library does, but it always finds the
-        # likeliest pieces, where BPE merges in order and an unknown word is one piece (TensorFlow Text 2.21).
+        # likeliest pieces, where BPE merges in order and an unknown word is one piece (2.21).
         if self.kind in ("bpe", "word"):
             return tensorflow_text.SentencepieceTokenizer(model=self.model, out_type=tf.int32)
         return tensorflow_text.FastSentencepieceTokenizer(self.model)

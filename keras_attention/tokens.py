@@ -19,6 +19,8 @@ def shift_right(tokens, start_id=END_ID):
         (B, T) ids, array or tensor as they came. The end id of a row may move into its padding, where
         the loss ignores it.
     """
+    if isinstance(tokens, list | tuple):
+        tokens = np.asarray(tokens)
     library = np if isinstance(tokens, np.ndarray) else ops
     start = library.full_like(tokens[:, :1], start_id)
     return library.concatenate([start, tokens[:, :-1]], axis=1)

@@ -194,6 +194,28 @@ def test_wrong_ranks_are_refused(query, memory):
         AttentionContext()(np.ones(query, "float32"), np.ones(memory, "float32"))
 
 
+def test_keys_of_a_symbol_are_refused():
+    attention = AttentionContext()
+    attention.build((B, U), (B, S, D))
+    with pytest.raises(ValueError, match="In a functional model leave `keys` out"):
+        attention.project_memory(keras.KerasTensor((None, None, D)))
+
+
+@pytest.mark.parametrize("shape", [(S,), (B, 1, S), (B, S, 1)])
+def test_a_mask_of_another_rank_is_refused(shape):
+    with pytest.raises(ValueError, match="`memory_mask` must have the shape"):
+        AttentionContext()(
+            np.ones((B, U), "float32"), np.ones((B, S, D), "float32"), memory_mask=np.ones(shape, bool)
+        )
+
+
+def test_a_score_by_name_has_the_policy_of_its_attention():
+    attention = AttentionContext(score="additive", dtype="mixed_bfloat16")
+    assert attention.score.dtype_policy.name == "mixed_bfloat16"
+    _, weights = attention(np.ones((B, U), "float32"), np.ones((B, S, D), "float32"))
+    assert keras.backend.standardize_dtype(weights.dtype) == "bfloat16"
+
+
 def test_keys_before_the_weights_are_refused():
     with pytest.raises(ValueError, match="no weights yet"):
         AttentionContext().project_memory(np.ones((B, S, D), "float32"))

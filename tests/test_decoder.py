@@ -195,6 +195,8 @@ def test_keys_are_computed_once_for_all_steps(monkeypatch, encoded, input_feedin
         ({"score": "hamming"}, ValueError, "`score` must be one of dot, scaled_dot, general, additive"),
         ({"units": -3}, ValueError, "`units` must be an integer >= 1"),
         ({"units": True}, TypeError, "`units` must be an integer"),
+        ({"input_feeding": "no"}, TypeError, "`input_feeding` must be True or False"),
+        ({"bridge": None}, TypeError, "`bridge` must be True or False"),
         ({"attention_units": 0}, ValueError, "`attention_units` must be an integer >= 1"),
         ({"vocabulary_size": "many"}, TypeError, "`vocabulary_size` must be an integer"),
     ],

@@ -114,7 +114,7 @@ def test_layers_after_the_first_are_residual():
         ({"cell": "rnn"}, "`cell` must be one of lstm, gru"),
         ({"num_layers": 0}, "`num_layers` must be an integer >= 1"),
         ({"vocabulary_size": -1}, "`vocabulary_size` must be an integer >= 1"),
-        ({"dropout": 1.5}, "between 0 and 1"),
+        ({"dropout": 1.5}, "`dropout` must be at least 0 and below 1"),
     ],
 )
 def test_wrong_options_are_refused(options, reason):
@@ -122,9 +122,18 @@ def test_wrong_options_are_refused(options, reason):
         Encoder(**{"vocabulary_size": V, "embedding_dim": E, "units": UNITS, **options})
 
 
-def test_sizes_of_another_type_are_refused():
-    with pytest.raises(TypeError, match="`embedding_dim` must be an integer"):
-        Encoder(V, 2.5, UNITS)
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"embedding_dim": 2.5}, "`embedding_dim` must be an integer"),
+        ({"dropout": "x"}, "`dropout` must be a number"),
+        ({"dropout": None}, "`dropout` must be a number"),
+        ({"bidirectional": "no"}, "`bidirectional` must be True or False"),
+    ],
+)
+def test_options_of_another_type_are_refused(options, reason):
+    with pytest.raises(TypeError, match=reason):
+        Encoder(**{"vocabulary_size": V, "embedding_dim": E, "units": UNITS, **options})
 
 
 @pytest.mark.parametrize(

@@ -552,3 +552,61 @@ def test_leaves_the_weights_as_they_were(exported, tmp_path):
     export.saved_model(exported.model, tmp_path / "1", max_length=3, warmup=False)
     for weight, expected in zip(exported.model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, expected)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_appears_while_it_exports_is_kept(exported, tmp_path, monkeypatch, kind):
+    path = tmp_path / "1"
+    save = tf.saved_model.save
+
+    def save_while_another_writes(*arguments, **options):
+        save(*arguments, **options)
+        if kind == "folder":
+            path.mkdir()
+            (path / "precious.txt").write_text("kept")
+        else:
+            path.write_text("kept")
+
+    monkeypatch.setattr(tf.saved_model, "save", save_while_another_writes)
+    with pytest.raises(FileExistsError):
+        export.saved_model(exported.model, path, max_length=3)
+    assert (path / "precious.txt" if kind == "folder" else path).read_text() == "kept"
+    assert [child.name for child in tmp_path.iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("path", ["gs://bucket/1", "file:///tmp/1", ""])
+def test_a_path_of_another_machine_is_refused(exported, path):
+    with pytest.raises(ValueError, match="must be a path of this machine"):
+        export.saved_model(exported.model, path)
+
+
+def test_a_path_within_a_file_is_refused(exported, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(NotADirectoryError, match="lies in a file"):
+        export.saved_model(exported.model, tmp_path / "file" / "1")
+
+
+def test_a_model_of_bfloat16_is_exported_as_it_computes(tmp_path):
+    """Also where the global policy is another by then."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = keras_attention.Seq2Seq(
+        keras_attention.Encoder(11, 5, 6), keras_attention.AttentionDecoder(13, 7, 6)
+    )
+    keras.config.set_dtype_policy("float32")
+    source = np.array([[3, 7, 4, 2], [5, 2, 0, 0]], "int32")
+    live = model.generate(source, max_length=5)
+    export.saved_model(model, tmp_path / "1", max_length=5)
+    found = tf.saved_model.load(str(tmp_path / "1")).signatures["greedy_decode"](source=source)
+    np.testing.assert_array_equal(found["tokens"], live.tokens)
+    np.testing.assert_allclose(found["scores"], live.scores, rtol=1e-4)
+    np.testing.assert_allclose(found["attention"], live.attention, atol=1e-4)
+
+
+def test_warmup_requests_of_the_smallest_vocabulary_are_valid(tmp_path):
+    model = keras_attention.Seq2Seq(
+        keras_attention.Encoder(2, 5, 6), keras_attention.AttentionDecoder(2, 7, 6), end_id=1
+    )
+    export.saved_model(model, tmp_path / "1", max_length=3)
+    loaded = tf.saved_model.load(str(tmp_path / "1"))
+    for name, request in read_warmup_requests(tmp_path / "1"):
+        loaded.signatures[name](**request)

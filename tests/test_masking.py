@@ -18,6 +18,10 @@ def test_length_reaches_the_last_real_token(mask, length):
     assert int(sequence_lengths(np.array([mask], dtype=bool))[0]) == length
 
 
+def test_lengths_of_a_symbol_of_unknown_length():
+    assert sequence_lengths(keras.KerasTensor((None, None), "bool")).shape == (None,)
+
+
 def test_softmax_without_a_mask_is_keras_own():
     scores = np.random.normal(size=(2, 3, 5)).astype("float32")
     np.testing.assert_array_equal(masked_softmax(scores), ops.softmax(scores))

@@ -111,6 +111,28 @@ def test_a_file_cut_short_is_refused_with_a_reason(tmp_path, kept):
         keras.saving.load_model(path)
 
 
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_what_is_frozen_stays_frozen(tmp_path, part):
+    model = MODELS["gru in layers"]()
+    getattr(model, part).trainable = False
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert 0 < len(model.trainable_weights) < len(model.weights)
+    frozen, still_frozen = (
+        [any(weight is w for w in m.trainable_weights) for weight in m.weights] for m in (model, loaded)
+    )
+    assert still_frozen == frozen
+    getattr(loaded, part).trainable = True
+    assert len(loaded.trainable_weights) == len(loaded.weights)
+
+
+def test_a_layer_made_untrainable_trains_nothing():
+    frozen = Encoder(11, 5, 6, trainable=False)
+    model = Seq2Seq(frozen, AttentionDecoder(13, 7, 4))
+    assert not frozen.trainable_weights
+    assert model.trainable_weights == model.decoder.trainable_weights
+
+
 def test_a_pickled_model_is_the_model():
     import pickle
 

@@ -142,6 +142,39 @@ def test_a_strategy_of_the_users_own(model):
     assert (second < best).all()
 
 
+class Without(Greedy):
+    """Greedy that never says one word; its graph is not that of another."""
+
+    def __init__(self, word):
+        self.word = word
+
+    def __call__(self, step, states, start_tokens, **options):
+        def without_the_word(tokens, states):
+            log_probs, states, weights = step(tokens, states)
+            is_word = keras.ops.equal(keras.ops.arange(TARGET_SIZE), self.word)
+            return keras.ops.where(is_word, -1e9, log_probs), states, weights
+
+        return super().__call__(without_the_word, states, start_tokens, **options)
+
+
+def test_strategies_that_differ_have_graphs_that_differ():
+    model = make_model()
+    for word in model.generate(SOURCE, max_length=1).tokens[:, 0]:
+        assert word not in model.generate(SOURCE, Without(word), 4).tokens[:, 0]
+    assert Without(3) == Without(3) != Without(4) != Greedy() == Greedy()
+
+
+@pytest.mark.parametrize("strategy", [Greedy, "greedy", 3])
+def test_something_else_than_a_strategy_is_refused(strategy):
+    with pytest.raises(TypeError, match=r"must be a strategy such as `Greedy\(\)`"):
+        make_model().generate(SOURCE, strategy)
+
+
+def test_another_number_of_rows_is_refused(model):
+    with pytest.raises(ValueError, match="one row for each pair"):
+        model({"source": SOURCE, "target": TARGET[:1]})
+
+
 @pytest.mark.parametrize(
     ("source", "error", "reason"),
     [

@@ -111,7 +111,7 @@ def test_arrays_datasets_and_py_datasets_train_alike():
 @pytest.mark.parametrize(
     ("policy", "jit_compile", "options"),
     [
-        ("float32", True, {"num_layers": 2, "dropout": 0.1}),
+        ("float32", True, {"dropout": 0.1}),
         ("float32", True, {"input_feeding": True}),
         ("mixed_bfloat16", False, {"input_feeding": True, "num_layers": 2, "dropout": 0.1}),
         ("mixed_bfloat16", True, {}),
@@ -139,6 +139,18 @@ def test_mixed_precision_computes_in_it_and_answers_in_float32():
     assert keras.backend.standardize_dtype(memory.dtype) == "bfloat16"
     assert keras.backend.standardize_dtype(model(inputs).dtype) == "float32"
     assert all(weight.dtype == "float32" for weight in model.weights)
+
+
+def test_layers_of_a_policy_of_their_own():
+    """The widest case: input feeding, no attentional layer, and the global policy another."""
+    policy = "mixed_bfloat16"
+    model = Seq2Seq(
+        Encoder(VOCABULARY_SIZE, 5, 6, dtype=policy),
+        AttentionDecoder(VOCABULARY_SIZE, 5, 6, input_feeding=True, attentional_layer=False, dtype=policy),
+    )
+    inputs, _ = make_data(3)
+    found = model.generate(inputs["source"], max_length=4)
+    np.testing.assert_allclose(model.score(inputs["source"], found.tokens)[0], found.scores, rtol=0.05)
 
 
 def test_eager_training_equals_graph_training():
@@ -192,9 +204,9 @@ def test_checkpoints_early_stopping_and_tensorboard(tmp_path):
         verbose=0,
         callbacks=[
             keras.callbacks.ModelCheckpoint(
-                tmp_path / "best.keras", monitor="val_exact_match", mode="max", save_best_only=True
+                tmp_path / "best.keras", monitor="val_exact_match", save_best_only=True
             ),
-            keras.callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True),
+            keras.callbacks.EarlyStopping("val_perplexity", patience=2, restore_best_weights=True),
             keras.callbacks.TensorBoard(tmp_path / "logs"),
         ],
     )
