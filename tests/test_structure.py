@@ -1,10 +1,12 @@
 """The package as a whole: its imports, its wheel, its documents."""
 
 import ast
+import inspect
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -149,10 +151,8 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_example_of_each_docstring_runs(name):
-    lines = (
-        getattr(keras_attention, name).__doc__.split("Example:\n")[1].split("\n\n    Ref")[0].splitlines()
-    )
-    code = "\n".join(line.removeprefix(" " * 8) for line in lines)
+    documentation = inspect.getdoc(getattr(keras_attention, name))
+    code = textwrap.dedent(documentation.split("Example:\n")[1].split("\n\nRef")[0])
     encoder = keras_attention.Encoder(50, 16, 32)
     source = np.array([[7, 5, 2], [9, 2, 0]])
     memory, final_state = encoder(source)
