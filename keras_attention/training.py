@@ -1,33 +1,25 @@
-"""From a file of text pairs to a trained `Translator`, in a folder from which training can go on.
-
-`RUN/translator.keras` is the best model by validation, `RUN/checkpoint.keras` the newest with all that
-training needs to go on, `RUN/config.json` the options, `RUN/history.json` the figures of each epoch,
-`RUN/logs` TensorBoard's. Each is written beside and moved into place, so that none is ever half there.
-"""
+"""From a file of text pairs to a trained `Translator`, in a folder from which training can go on."""
 
 import hashlib
 import itertools
 import json
-import math
-import os
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
 
+from keras_attention.checks import check_rate, check_size
 from keras_attention.datasets import BadLines, Pair, TokenizedPairs, read_pairs, tokenize_pairs
 from keras_attention.decoder import AttentionDecoder
 from keras_attention.encoder import Encoder
 from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
+from keras_attention.run import Run, load_checkpoint, new_state, write_atomically
 from keras_attention.seq2seq import Seq2Seq
 from keras_attention.text import SentencePieceTokenizer
 from keras_attention.translator import Translator
 
-MONITOR = "val_token_accuracy"
-STATE = "training_state.json"  # a member of checkpoint.keras, which is a zip
 MAX_IDS = 256  # no text in training has more, unless its limit is given
 DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}
 
@@ -58,6 +50,16 @@ class Options:
     seed: int = 0
     precision: str = "float32"
     validation_split: float = 0.02
+
+    def __post_init__(self):
+        for name in ("units", "embedding_dim", "layers", "batch_size", "epochs", "patience"):
+            check_size(name, getattr(self, name))
+        for name in ("dropout", "label_smoothing", "validation_split"):
+            check_rate(name, getattr(self, name))
+        for name in ("learning_rate", "max_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"`{name}` must be above 0. Received: {name}={value!r}.")
 
 
 def train(
@@ -107,9 +109,9 @@ def train(
     bad_lines = BadLines(strict)
     is_training = _splitter(options, validation_file)
     if resume:
-        translator, state = _load_checkpoint(output)
+        translator, state = load_checkpoint(output)
     else:
-        translator, state = _new_translator(train_file, is_training, options, say), _new_state()
+        translator, state = _new_translator(train_file, is_training, options, say), new_state()
     pairs = {
         "train": _tokenized(read_pairs(train_file, bad_lines), translator, bad_lines, is_training),
         "validation": _tokenized(
@@ -125,10 +127,6 @@ def train(
         say(str(bad_lines))
     _fit(translator, pairs, options, output, state, started, verbose, say)
     return keras.saving.load_model(output / "translator.keras")
-
-
-def _new_state():
-    return {"epoch": 0, "seconds": 0.0, "best": -math.inf, "best_epoch": 0, "history": []}
 
 
 def _splitter(options, validation_file) -> Callable[[Pair], bool]:
@@ -264,87 +262,3 @@ def _tensorboard(output):
     if importlib.util.find_spec("tensorboard") is None:
         raise ImportError("No TensorBoard logs: `pip install tensorboard` for them.")
     return keras.callbacks.TensorBoard(output / "logs", write_graph=False)
-
-
-class Run(keras.callbacks.Callback):
-    """Learning rate, best model, early stopping and checkpoints of one training, over its restarts."""
-
-    WARMUP = 0.02  # of the whole training
-
-    def __init__(self, translator, options, output, state, num_batches):
-        super().__init__()
-        self.translator, self.options, self.output, self.state = translator, options, output, state
-        self.num_batches = num_batches
-        self.before = state["seconds"]
-        self.began = time.monotonic()
-
-    def progress(self, batch=0) -> float:
-        """How much of the training is done, from 0 to 1: epochs or minutes, whichever is further."""
-        done = (self.state["epoch"] + batch / self.num_batches) / self.options.epochs
-        if self.options.max_minutes:
-            done = max(done, self._seconds() / (60 * self.options.max_minutes))
-        return min(done, 1.0)
-
-    def finished(self) -> bool:
-        """Whether nothing is left to do."""
-        waited = self.state["epoch"] - self.state["best_epoch"]
-        return self.progress() >= 1 or waited >= self.options.patience
-
-    def on_train_batch_begin(self, batch, logs=None):
-        progress = self.progress(batch)
-        warm = min(1.0, (progress + 1e-4) / self.WARMUP)
-        rate = self.options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * progress))
-        self.model.optimizer.learning_rate = rate
-        if progress >= 1 and self.options.max_minutes:
-            self.model.stop_training = True
-
-    def on_epoch_end(self, epoch, logs=None):
-        state, logs = self.state, {name: float(value) for name, value in (logs or {}).items()}
-        state["epoch"] = epoch + 1
-        state["seconds"] = self._seconds()
-        state["history"].append({"epoch": epoch + 1, "seconds": round(state["seconds"], 1), **logs})
-        if logs[MONITOR] > state["best"]:
-            state["best"], state["best_epoch"] = logs[MONITOR], epoch + 1
-            save_atomically(self.translator, self.output / "translator.keras")
-        save_atomically(self.model, self.output / "checkpoint.keras", state)
-        write_atomically(
-            self.output / "history.json", json.dumps(state["history"], indent=1).encode("utf-8")
-        )
-        if self.finished():
-            self.model.stop_training = True
-
-    def _seconds(self):
-        return self.before + time.monotonic() - self.began
-
-
-def _load_checkpoint(output):
-    """The newest model, with its optimizer, between the tokenizers of the best."""
-    checkpoint = output / "checkpoint.keras"
-    with zipfile.ZipFile(checkpoint) as archive:
-        state = json.loads(archive.read(STATE))
-    best = keras.saving.load_model(output / "translator.keras")
-    return best.with_seq2seq(keras.saving.load_model(checkpoint)), state
-
-
-def save_atomically(model, path: Path, state=None) -> None:
-    """Saves a model, with a training state as one more member of the file, whole or not at all."""
-    beside = path.with_name(f".{path.stem}.new.keras")
-    model.save(beside)
-    if state is not None:
-        with zipfile.ZipFile(beside, "a") as archive:
-            archive.writestr(STATE, json.dumps(state))
-    _flush(beside)
-    beside.replace(path)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(content)
-    _flush(beside)
-    beside.replace(path)
-
-
-def _flush(path):
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

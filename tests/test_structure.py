@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 # Each module imports only those before it.
 ORDER = [
     *("tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell", "decoder"),
-    *("decoding", "seq2seq", "objectives", "text", "translator", "datasets", "training"),
+    *("decoding", "seq2seq", "objectives", "text", "translator", "run", "datasets", "training"),
     *("evaluation", "plotting", "quiet", "export.signatures", "export.saved_model", "export", "cli"),
 ]
 LATE_IMPORTS = {("seq2seq", "export"), ("translator", "export")}  # as Keras' own Model.export has
