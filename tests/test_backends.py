@@ -5,12 +5,17 @@ import os
 import subprocess
 import sys
 
+import keras
+import numpy as np
 import pytest
+
+import keras_attention  # noqa: F401  (registers what is loaded)
 
 TRAIN_AND_GENERATE = """
 import sys
 sys.modules["tensorflow"] = None  # not to be imported
 import keras, numpy as np, keras_attention as ka
+keras.utils.set_random_seed(0)
 source = np.array([[3, 4, 2], [5, 2, 0]])
 target = np.array([[6, 2], [3, 2]])
 model = ka.Seq2Seq(
@@ -42,9 +47,6 @@ np.savez(sys.argv[1] + ".npz", source=source, **found._asdict())
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 def test_jax_trains_a_model_that_tensorflow_loads(tmp_path):
-    import keras
-    import numpy as np
-
     path = str(tmp_path / "model")
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     command = [sys.executable, "-c", TRAIN_AND_GENERATE, path]
