@@ -22,6 +22,7 @@ def saved_model(
     max_length: int | None = None,
     overwrite: bool = False,
     warmup: bool = True,
+    verbose: bool = False,
 ) -> Path:
     """Writes a model as a SavedModel that decodes by itself.
 
@@ -39,6 +40,7 @@ def saved_model(
         overwrite: whether to replace a SavedModel that is there.
         warmup: whether to write `assets.extra/tf_serving_warmup_requests`, which TensorFlow Serving
             plays when it loads the model; needs `tensorflow-serving-api`, and warns where that is missing.
+        verbose: whether to print where it lies.
 
     Returns:
         The path. The directory appears there whole or not at all; what a kill leaves beside it is a folder
@@ -76,6 +78,8 @@ def saved_model(
             _write_warmup_requests(model, written)
         _check_destination(path, overwrite)  # once more: the writing took a while
         _move_into_place(written, path, aside=Path(work) / "old")
+    if verbose:
+        print(f"SavedModel in {path}")
     return path
 
 

@@ -7,6 +7,11 @@ import warnings
 from dataclasses import fields
 from pathlib import Path
 
+from keras_attention.evaluation import BLEU_TOKENIZERS
+from keras_attention.recurrent import RECURRENT_LAYERS
+from keras_attention.scores import SCORES
+from keras_attention.text import KINDS
+
 EXAMPLES = """
 examples:
   keras-attention train pairs.tsv --output run
@@ -53,16 +58,16 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--validation-split", type=float, default=0.02, metavar="SHARE",
                        help="of the sources set aside where there is no --validation (0.02)")  # fmt: skip
     for side in ("source", "target"):
-        train.add_argument(f"--{side}-tokenizer", choices=("char", "word", "bpe", "unigram"),
+        train.add_argument(f"--{side}-tokenizer", choices=KINDS,
                            help="by default what suits the data")  # fmt: skip
         train.add_argument(f"--{side}-vocabulary-size", type=int, metavar="N")
         train.add_argument(f"--max-{side}-length", type=int, metavar="N", help="ids, the end included")
     train.add_argument("--units", type=int, default=256, metavar="N")
     train.add_argument("--embedding-dim", type=int, default=128, metavar="N")
     train.add_argument("--layers", type=int, default=1, metavar="N")
-    train.add_argument("--cell", default="lstm", choices=("lstm", "gru"))
+    train.add_argument("--cell", default="lstm", choices=tuple(RECURRENT_LAYERS))
     train.add_argument("--score", default="general",
-                       choices=("dot", "scaled_dot", "general", "additive", "concat"))  # fmt: skip
+                       choices=tuple(SCORES))  # fmt: skip
     train.add_argument("--input-feeding", action="store_true")
     train.add_argument("--dropout", type=float, default=0.3, metavar="RATE")
     train.add_argument("--label-smoothing", type=float, default=0.1, metavar="E")
@@ -86,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run", metavar="RUN")
     evaluate.add_argument("test_file", metavar="TEST.tsv")
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
-    evaluate.add_argument("--bleu-tokenizer", default="13a", choices=("13a", "char", "intl", "none", "zh"),
+    evaluate.add_argument("--bleu-tokenizer", default="13a", choices=BLEU_TOKENIZERS,
                           help="sacrebleu's; none for texts that are tokenized already")  # fmt: skip
     evaluate.add_argument("--strict", action="store_true", help="stop at the first bad line")
     _add_decoding_options(evaluate)
@@ -128,10 +133,12 @@ def _train(options):
 
 
 def _translate(options):
+    from keras_attention.datasets import chunks
+
     translator = _load(options.run)
     shows_progress = sys.stderr.isatty()
     written = 0
-    for lines in _line_batches(sys.stdin.buffer, 16 * options.batch_size):
+    for lines in chunks((line.rstrip(b"\r\n") for line in sys.stdin.buffer), 16 * options.batch_size):
         texts, *_ = translator.translate(lines, batch_size=options.batch_size)
         for text in texts:
             sys.stdout.buffer.write(" ".join(text.split("\n")).encode("utf-8") + b"\n")
@@ -141,17 +148,6 @@ def _translate(options):
             print(f"\r{written} lines", end="", file=sys.stderr, flush=True)
     if shows_progress:
         print(file=sys.stderr)
-
-
-def _line_batches(stream, size):
-    batch = []
-    for line in stream:
-        batch.append(line.rstrip(b"\r\n"))
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _evaluate(options):
@@ -177,8 +173,7 @@ def _evaluate(options):
 
 
 def _export(options):
-    path = _load(options.run).export(options.output, overwrite=options.overwrite)
-    print(f"SavedModel in {path}")
+    _load(options.run).export(options.output, overwrite=options.overwrite, verbose=True)
 
 
 def _plot(options):

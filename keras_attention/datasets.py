@@ -2,7 +2,7 @@
 
 import gzip
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attention.checks import check_size
-from keras_attention.tokens import END_ID, PADDING_ID, shift_right
+from keras_attention.tokens import END_ID, pad, shift_right
 
 CHUNK = 10_000  # lines that are tokenized at once
 WINDOW = 64  # batches among which rows are sorted by length
@@ -135,7 +135,7 @@ class TokenizedPairs:
 
         def generate():
             for rows in self._groups(batch_size, seed, next(epochs)):
-                source, target = (_dense(side, rows) for side in (self.source, self.target))
+                source, target = (pad(_rows(side, rows)) for side in (self.source, self.target))
                 yield {"source": source, "target": shift_right(target, start_id)}, target
 
         ids = tf.TensorSpec((None, None), tf.int32)
@@ -182,7 +182,7 @@ def tokenize_pairs(
     limits = (max_source_length, max_target_length)
     ids: tuple[list, list] = ([], [])
     lengths: tuple[list, list] = ([], [])
-    for chunk in _chunks(pair for pair in pairs if keep(pair)):
+    for chunk in chunks((pair for pair in pairs if keep(pair)), CHUNK):
         rows = [
             tokenizer.ragged_ids([pair[side] for pair in chunk])
             for side, tokenizer in enumerate(tokenizers, start=1)
@@ -197,27 +197,19 @@ def tokenize_pairs(
     return TokenizedPairs(*(_joined(i, n) for i, n in zip(ids, lengths, strict=True)))
 
 
-def _joined(ids, lengths):
-    starts = np.concatenate([np.zeros(1, "int64"), *lengths]).cumsum()
-    return np.concatenate([np.zeros(0, "int32"), *ids]), starts
-
-
-def _chunks(items) -> Iterator[list]:
-    chunk = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
+def chunks(items: Iterable, size: int) -> Iterator[list]:
+    """The items in lists of that size, the last of what is left."""
+    items = iter(items)
+    while chunk := list(itertools.islice(items, size)):
         yield chunk
 
 
-def _dense(side, rows) -> np.ndarray:
-    """The rows of one side, padded to the longest of them."""
+def _rows(side, rows) -> list[np.ndarray]:
+    """Some rows of one side."""
     ids, starts = side
-    lengths = starts[rows + 1] - starts[rows]
-    dense = np.full((len(rows), lengths.max()), PADDING_ID, dtype="int32")
-    for out, row, length in zip(dense, rows, lengths, strict=True):
-        out[:length] = ids[starts[row] : starts[row] + length]
-    return dense
+    return [ids[starts[row] : starts[row + 1]] for row in rows]
+
+
+def _joined(ids, lengths):
+    starts = np.concatenate([np.zeros(1, "int64"), *lengths]).cumsum()
+    return np.concatenate([np.zeros(0, "int32"), *ids]), starts

@@ -79,14 +79,7 @@ class Seq2Seq(keras.Model):
         if not isinstance(inputs, dict):  # Keras takes a list in the order of the names, too
             inputs = dict(zip(("source", "target"), inputs, strict=True))
         # Here, and not in the layers alone: Keras would make integers of floats on the way to them.
-        check_tokens(inputs["source"], "source", self.encoder.vocabulary_size)
-        check_tokens(inputs["target"], "target", self.decoder.vocabulary_size)
-        rows = [inputs[name].shape[0] for name in ("source", "target")]
-        if None not in rows and rows[0] != rows[1]:
-            raise ValueError(
-                "`source` and `target` must have one row for each pair. "
-                f"Received: {rows[0]} and {rows[1]} rows."
-            )
+        self._check_pairs(inputs["source"], inputs["target"])
         return super().call(inputs, training=training, mask=mask)
 
     def generate(self, source, strategy=None, max_length=DEFAULT_MAX_LENGTH):
@@ -130,15 +123,19 @@ class Seq2Seq(keras.Model):
             the tokens that `generate` found, `log_probs` are the scores that it gave them.
         """
         source, target = _as_array(source), _as_array(target)
-        check_tokens(source, "source", self.encoder.vocabulary_size)
-        check_tokens(target, "target", self.decoder.vocabulary_size)
-        if len(source) != len(target):
-            raise ValueError(
-                "`source` and `target` must have one row for each pair. "
-                f"Received: {len(source)} and {len(target)} rows."
-            )
+        self._check_pairs(source, target)
         log_probs = self._compiled("log_probs")
         return Scored(**log_probs.predict_on_batch({"source": source, "target": target}))
+
+    def _check_pairs(self, source, target):
+        check_tokens(source, "source", self.encoder.vocabulary_size)
+        check_tokens(target, "target", self.decoder.vocabulary_size)
+        rows = source.shape[0], target.shape[0]
+        if None not in rows and rows[0] != rows[1]:
+            raise ValueError(
+                "`source` and `target` must have one row for each pair. "
+                f"Received: {rows[0]} and {rows[1]} rows."
+            )
 
     def decode(self, source, strategy, max_length):
         """`generate` as a part of a graph: tensors in, `Decoded` tensors out, no ids checked."""
@@ -183,10 +180,7 @@ class Seq2Seq(keras.Model):
             return super().export(filepath, format=format, verbose=verbose, **options)
         from keras_attention.export import saved_model  # late: only an export needs TensorFlow
 
-        path = saved_model(self, filepath, **options)
-        if verbose:
-            print(f"SavedModel in {path}")
-        return path
+        return saved_model(self, filepath, verbose=bool(verbose), **options)
 
     def get_config(self):
         return {

@@ -40,8 +40,7 @@ class SentencePieceTokenizer:
     """
 
     def __init__(self, model, kind):
-        if kind not in KINDS:
-            raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}.")
+        _check_kind(kind)
         self.model = base64.b64decode(model) if isinstance(model, str) else model
         self.kind = kind
         reserved = [self.processor.pad_id(), self.processor.unk_id(), self.processor.eos_id()]
@@ -72,8 +71,7 @@ class SentencePieceTokenizer:
             ValueError: an unknown kind or rule, no text, or a vocabulary too small for the characters.
         """
         vocabulary_size = check_size("vocabulary_size", vocabulary_size, least=4)
-        if kind not in KINDS:
-            raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}.")
+        _check_kind(kind)
         if normalization not in NORMALIZATIONS:
             raise ValueError(
                 f"`normalization` must be one of {', '.join(NORMALIZATIONS)}. "
@@ -165,3 +163,8 @@ class SentencePieceTokenizer:
     @classmethod
     def from_config(cls, config: dict) -> "SentencePieceTokenizer":
         return cls(**config)
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}.")

@@ -1,4 +1,4 @@
-"""Token ids: what the reserved ones mean, and how a target is fed to the decoder."""
+"""Token ids: what the reserved ones mean, how rows are padded and a target is fed."""
 
 import numpy as np
 from keras import ops
@@ -6,6 +6,14 @@ from keras import ops
 PADDING_ID = 0
 UNKNOWN_ID = 1
 END_ID = 2
+
+
+def pad(rows) -> np.ndarray:
+    """Rows of ids -> int32 (B, length of the longest), padded on the right."""
+    dense = np.full((len(rows), max(map(len, rows))), PADDING_ID, dtype="int32")
+    for out, row in zip(dense, rows, strict=True):
+        out[: len(row)] = row
+    return dense
 
 
 def shift_right(tokens, start_id=END_ID):

@@ -1,6 +1,7 @@
 """From a file of text pairs to a trained `Translator`, in a folder from which training can go on."""
 
 import hashlib
+import importlib.util
 import itertools
 import json
 import time
@@ -11,7 +12,15 @@ from pathlib import Path
 import keras
 
 from keras_attention.checks import check_rate, check_size
-from keras_attention.datasets import BadLines, Pair, TokenizedPairs, read_pairs, tokenize_pairs
+from keras_attention.datasets import (
+    CHUNK,
+    BadLines,
+    Pair,
+    TokenizedPairs,
+    chunks,
+    read_pairs,
+    tokenize_pairs,
+)
 from keras_attention.decoder import AttentionDecoder
 from keras_attention.encoder import Encoder
 from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
@@ -112,14 +121,14 @@ def train(
         translator, state = load_checkpoint(output)
     else:
         translator, state = _new_translator(train_file, is_training, options, say), new_state()
-    pairs = {
-        "train": _tokenized(read_pairs(train_file, bad_lines), translator, bad_lines, is_training),
-        "validation": _tokenized(
-            read_pairs(validation_file or train_file), translator, BadLines(), lambda p: not is_training(p)
+    pairs = {"train": _tokenized(read_pairs(train_file, bad_lines), translator, bad_lines, is_training)}
+    if validation_file is None:
+        held_out = read_pairs(train_file)
+        pairs["validation"] = _tokenized(
+            held_out, translator, BadLines(), lambda pair: not is_training(pair)
         )
-        if validation_file is None
-        else _tokenized(read_pairs(validation_file, bad_lines), translator, bad_lines),
-    }
+    else:
+        pairs["validation"] = _tokenized(read_pairs(validation_file, bad_lines), translator, bad_lines)
     for side, tokenized in pairs.items():
         if not len(tokenized):
             raise ValueError(f"There are no {side} pairs in {validation_file or train_file}. {bad_lines}")
@@ -202,7 +211,7 @@ def suitable_tokenizer(texts) -> str:
 def _suitable_limit(texts, tokenizer) -> int:
     """Half more than the longest text of the training, and at most `MAX_IDS`."""
     longest = 1
-    while chunk := list(itertools.islice(texts, 10_000)):
+    for chunk in chunks(texts, CHUNK):
         longest = max(longest, int(tokenizer.ragged_ids(chunk).row_lengths().numpy().max()))
     return min(longest + longest // 2, MAX_IDS)
 
@@ -240,10 +249,10 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
     say(f"training starts {time.monotonic() - started:.1f} s after the command")
     run = Run(translator, options, output, state, batches.num_batches)
     callbacks = [run]
-    try:
-        callbacks.append(_tensorboard(output))
-    except ImportError as error:
-        say(str(error))
+    if importlib.util.find_spec("tensorboard"):
+        callbacks.append(keras.callbacks.TensorBoard(output / "logs", write_graph=False))
+    else:
+        say("No TensorBoard logs: `pip install tensorboard` for them.")
     if not run.finished():
         model.fit(
             batches.dataset,
@@ -254,11 +263,3 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
             callbacks=callbacks,
             verbose=verbose,
         )
-
-
-def _tensorboard(output):
-    import importlib.util
-
-    if importlib.util.find_spec("tensorboard") is None:
-        raise ImportError("No TensorBoard logs: `pip install tensorboard` for them.")
-    return keras.callbacks.TensorBoard(output / "logs", write_graph=False)

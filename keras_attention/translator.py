@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_attention.checks import check_size
 from keras_attention.seq2seq import Seq2Seq
 from keras_attention.text import SentencePieceTokenizer
-from keras_attention.tokens import END_ID, PADDING_ID
+from keras_attention.tokens import END_ID, PADDING_ID, pad
 
 TOO_LONG = ("cut", "refuse")
 
@@ -134,10 +134,7 @@ class Translator(keras.Model):
         return rows
 
     def _translate_batch(self, rows, strategy):
-        source = np.full((len(rows), max(map(len, rows))), PADDING_ID, "int32")
-        for out, row in zip(source, rows, strict=True):
-            out[: len(row)] = row
-        found = self.seq2seq.generate(source, strategy, self.max_target_length)
+        found = self.seq2seq.generate(pad(rows), strategy, self.max_target_length)
         texts = self.target_tokenizer.detokenize(found.tokens).numpy()
         for i, row in enumerate(rows):
             length = int(found.lengths[i])
@@ -177,10 +174,7 @@ class Translator(keras.Model):
             raise ValueError(f"`format` must be 'tf_saved_model'. Received: format={format!r}.")
         from keras_attention.export import saved_model  # late: as in `Seq2Seq.export`
 
-        path = saved_model(self, filepath, **options)
-        if verbose:
-            print(f"SavedModel in {path}")
-        return path
+        return saved_model(self, filepath, verbose=bool(verbose), **options)
 
     def with_seq2seq(self, seq2seq) -> "Translator":
         """The same tokenizers and limits round another model."""
