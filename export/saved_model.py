@@ -9,8 +9,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_attention.beam import Beam
 from keras_attention.checks import check_size
-from keras_attention.export.signatures import default_signature, seq2seq_of, signatures_of
+from keras_attention.export.signatures import Decoding, default_signature, seq2seq_of, signatures_of
 from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
 from keras_attention.tokens import END_ID
 from keras_attention.translator import Translator
@@ -23,6 +24,7 @@ def saved_model(
     overwrite: bool = False,
     warmup: bool = True,
     verbose: bool = False,
+    beam: Beam | None = None,
 ) -> Path:
     """Writes a model as a SavedModel that decodes by itself.
 
@@ -41,6 +43,8 @@ def saved_model(
         warmup: whether to write `assets.extra/tf_serving_warmup_requests`, which TensorFlow Serving
             plays when it loads the model; needs `tensorflow-serving-api`, and warns where that is missing.
         verbose: whether to print where it lies.
+        beam: the search of `beam_decode` and `translate_beam`, by default `Beam(5)`; it gives K = `n_best`
+            hypotheses.
 
     Returns:
         The path. The directory appears there whole or not at all; what a kill leaves beside it is a folder
@@ -50,13 +54,16 @@ def saved_model(
         FileExistsError: something is there, and `overwrite` is False or it is no SavedModel.
         NotADirectoryError: the path lies in a file.
         RuntimeError: Keras runs on another backend than TensorFlow.
-        TypeError, ValueError: another model, or `max_length` is no integer >= 1.
+        TypeError, ValueError: another model, `max_length` is no integer >= 1, or `beam` no `Beam`.
     """
     if not isinstance(model, Seq2Seq | Translator):
         raise TypeError(f"`model` must be a Seq2Seq or a Translator. Received: model={model!r}.")
     if max_length is None:
         max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
-    max_length = check_size("max_length", max_length)
+    beam = Beam(5) if beam is None else beam
+    if not isinstance(beam, Beam):
+        raise TypeError(f"`beam` must be a Beam. Received: beam={beam!r} of type {type(beam).__name__}.")
+    decoding = Decoding(check_size("max_length", max_length), beam)
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             "Export needs Keras on TensorFlow. Received: the backend "
@@ -73,7 +80,7 @@ def saved_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as work:
         written = Path(work) / "new"
-        _write(model, written, max_length)
+        _write(model, written, decoding)
         if warmup:
             _write_warmup_requests(model, written)
         _check_destination(path, overwrite)  # once more: the writing took a while
@@ -113,7 +120,7 @@ def _move_into_place(new: Path, path: Path, aside: Path) -> None:
         raise
 
 
-def _write(model: Seq2Seq | Translator, path: Path, max_length: int) -> None:
+def _write(model: Seq2Seq | Translator, path: Path, decoding: Decoding) -> None:
     module = tf.Module()
     # TensorFlow's variables, not Keras' round them: those leave a session (the C API, TensorFlow Serving)
     # with variables that nothing initialises (Keras 3.15).
@@ -122,7 +129,7 @@ def _write(model: Seq2Seq | Translator, path: Path, max_length: int) -> None:
         module.tokenizers = [model.source_tokenizer.operators, model.target_tokenizer.operators]
     with _without_cudnn(seq2seq_of(model)):
         signatures = {
-            name: signature.function(model, max_length).get_concrete_function(**signature.inputs)
+            name: signature.function(model, decoding).get_concrete_function(**signature.inputs)
             for name, signature in signatures_of(model).items()
         }
     signatures["serving_default"] = signatures[default_signature(model)]

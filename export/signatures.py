@@ -1,6 +1,6 @@
 """The one table of signatures: their names, inputs, outputs, and the graphs that compute them.
 
-B batch, S source length, T target length (`max_length` where it is decoded).
+B batch, S source length, T target length (`max_length` where it is decoded), K hypotheses of a beam.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from keras_attention.beam import Beam
 from keras_attention.decoding import Greedy
 from keras_attention.seq2seq import Seq2Seq
 from keras_attention.translator import Translator
@@ -19,27 +20,44 @@ class Signature:
 
     inputs: dict[str, tf.TensorSpec]
     outputs: dict[str, str]  # name -> dtype, shape and meaning
-    compute: Callable  # (model, max_length, **inputs) -> {name: tensor}
+    compute: Callable  # (model, decoding, **inputs) -> {name: tensor}
 
-    def function(self, model: Seq2Seq | Translator, max_length: int) -> Callable:
+    def function(self, model: Seq2Seq | Translator, decoding: "Decoding") -> Callable:
         """The signature of a model as a `tf.function` that takes its inputs by name."""
 
         def checked(**inputs):
-            return self.compute(model, max_length, **_checked_inputs(seq2seq_of(model), inputs))
+            return self.compute(model, decoding, **_checked_inputs(seq2seq_of(model), inputs))
 
         return tf.function(checked, autograph=False)
 
 
-def _greedy_decode(model, max_length, source):
-    return seq2seq_of(model).decode(source, Greedy(), max_length)._asdict()
+@dataclass(frozen=True)
+class Decoding:
+    """What is fixed in an exported model's decoding: the most tokens it writes, and its beam search."""
+
+    max_length: int
+    beam: Beam
 
 
-def _score(model, max_length, source, target):
+def _greedy_decode(model, decoding, source):
+    return seq2seq_of(model).decode(source, Greedy(), decoding.max_length)._asdict()
+
+
+def _beam_decode(model, decoding, source):
+    return seq2seq_of(model).decode(source, decoding.beam, decoding.max_length)._asdict()
+
+
+def _score(model, decoding, source, target):
     return seq2seq_of(model).log_probs(source, target)._asdict()
 
 
-def _translate(model, max_length, text):
-    text, scores = model.translate_tensors(text, Greedy(), max_length)
+def _translate(model, decoding, text):
+    text, scores = model.translate_tensors(text, Greedy(), decoding.max_length)
+    return {"text": text, "scores": scores}
+
+
+def _translate_beam(model, decoding, text):
+    text, scores = model.translate_tensors(text, decoding.beam, decoding.max_length)
     return {"text": text, "scores": scores}
 
 
@@ -58,6 +76,16 @@ SIGNATURES = {
         },
         compute=_greedy_decode,
     ),
+    "beam_decode": Signature(
+        inputs={"source": _SOURCE},
+        outputs={
+            "tokens": "int32 (B, K, T), best first, the end id included, 0 after it",
+            "lengths": "int32 (B, K), tokens with the end id, 0 where there is no hypothesis",
+            "scores": "float32 (B, K), summed log-probability (nats), -inf where there is no hypothesis",
+            "attention": "float32 (B, K, T, S), weights of each step",
+        },
+        compute=_beam_decode,
+    ),
     "score": Signature(
         inputs={"source": _SOURCE, "target": _TARGET},
         outputs={
@@ -74,8 +102,16 @@ SIGNATURES = {
         },
         compute=_translate,
     ),
+    "translate_beam": Signature(
+        inputs={"text": _TEXT},
+        outputs={
+            "text": "string (B, K), best first",
+            "scores": "float32 (B, K), summed log-probability (nats), -inf where there is no hypothesis",
+        },
+        compute=_translate_beam,
+    ),
 }
-TEXT_SIGNATURES = ("translate",)
+TEXT_SIGNATURES = ("translate", "translate_beam")
 
 
 def signatures_of(model: Seq2Seq | Translator) -> dict[str, Signature]:

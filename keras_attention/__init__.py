@@ -17,10 +17,11 @@ from keras_attention.quiet import quiet_start
 with quiet_start():
     import keras
 
+from keras_attention.beam import Beam
 from keras_attention.cell import AttentionDecoderCell
 from keras_attention.context import AttentionContext
 from keras_attention.decoder import AttentionDecoder
-from keras_attention.decoding import Decoded, Greedy, Strategy
+from keras_attention.decoding import Decoded, Greedy, Sample, Strategy
 from keras_attention.encoder import Encoder
 from keras_attention.masking import masked_softmax, padding_mask, sequence_lengths
 from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
@@ -45,6 +46,7 @@ __all__ = [
     "AttentionContext",
     "AttentionDecoder",
     "AttentionDecoderCell",
+    "Beam",
     "ConcatScore",
     "Decoded",
     "DotScore",
@@ -53,6 +55,7 @@ __all__ = [
     "GeneralScore",
     "Greedy",
     "Perplexity",
+    "Sample",
     "ScaledDotScore",
     "Score",
     "Seq2Seq",

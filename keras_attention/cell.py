@@ -27,7 +27,8 @@ class AttentionDecoderCell(keras.layers.Layer):
         dropout: rate of dropout on what each recurrent layer reads and on the attentional vector.
 
     Call arguments:
-        inputs: (B, E), the embedding of the previous token.
+        inputs: (B, E), the embedding of the previous token; or (B, K, E), of K hypotheses of each source,
+            which share its memory. Then all that follows but the memory has the axis K too.
         states: list of (B, units): h (and c, for an LSTM) of each layer; with input feeding the
             previous vector last. `zero_states` makes the first.
         memory: (B, S, D), the encoder's states.
@@ -121,7 +122,7 @@ class AttentionDecoderCell(keras.layers.Layer):
     def _step(self, inputs, states, memory, keys, memory_mask, drop):
         # Idea 2: the RNN takes the previous token's embedding and its previous state, and yields h.
         below = ops.concatenate([inputs, states[-1]], axis=-1) if self.input_feeding else inputs
-        h, new_states = self._recur(lambda layer, *read: layer.cell(*read), below, states, drop)
+        h, new_states = self._recur(_run_cell, below, states, drop)
         vector, weights = self._attend(h, memory, keys, memory_mask)
         if self.input_feeding:
             new_states.append(vector)
@@ -231,6 +232,20 @@ class AttentionDecoderCell(keras.layers.Layer):
             "attentional_layer": self.attentional_layer,
             "dropout": self.dropout,
         }
+
+
+def _run_cell(layer, inputs, states):
+    """One step of a recurrent layer; Keras' cells know no axis of hypotheses."""
+    if len(inputs.shape) == 2:
+        return layer.cell(inputs, states)
+    output, states = layer.cell(_fold(inputs), [_fold(state) for state in states])
+    unfolded = (-1, inputs.shape[1], layer.units)
+    return ops.reshape(output, unfolded), [ops.reshape(state, unfolded) for state in states]
+
+
+def _fold(x):
+    """(B, K, D) -> (B * K, D)"""
+    return ops.reshape(x, (-1, x.shape[-1]))
 
 
 class _StepFunction:

@@ -1,5 +1,6 @@
 """The checks that every entry point makes of its arguments."""
 
+import math
 import numbers
 
 import numpy as np
@@ -18,10 +19,29 @@ def check_size(name: str, value: int, least: int = 1) -> int:
 
 def check_rate(name: str, value: float) -> float:
     """An argument as a `float` of at least 0 and below 1; raises `TypeError` or `ValueError` otherwise."""
+    if not 0 <= _number(name, value) < 1:
+        raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={value!r}.")
+    return float(value)
+
+
+def check_positive(name: str, value: float, most: float = math.inf) -> float:
+    """An argument as a `float` above 0 and at most `most`; raises `TypeError` or `ValueError` otherwise."""
+    if not 0 < _number(name, value) <= most or math.isinf(value):
+        limit = "" if math.isinf(most) else f" and at most {most:g}"
+        raise ValueError(f"`{name}` must be above 0{limit}. Received: {name}={value!r}.")
+    return float(value)
+
+
+def check_weight(name: str, value: float) -> float:
+    """An argument as a finite `float` of at least 0; raises `TypeError` or `ValueError` otherwise."""
+    if not 0 <= _number(name, value) < math.inf:
+        raise ValueError(f"`{name}` must be at least 0. Received: {name}={value!r}.")
+    return float(value)
+
+
+def _number(name: str, value: float) -> float:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"`{name}` must be a number. Received: {name}={value!r}.")
-    if not 0 <= value < 1:
-        raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={value!r}.")
     return float(value)
 
 

@@ -1,16 +1,15 @@
 """The command line, `keras-attention`."""
 
 import argparse
-import json
 import sys
 import warnings
-from dataclasses import fields
-from pathlib import Path
 
+import keras_attention.commands as commands
 from keras_attention.evaluation import BLEU_TOKENIZERS
 from keras_attention.recurrent import RECURRENT_LAYERS
 from keras_attention.scores import SCORES
 from keras_attention.text import KINDS
+from keras_attention.training import Options
 
 EXAMPLES = """
 examples:
@@ -18,7 +17,9 @@ examples:
   keras-attention train pairs.tsv.gz --output run --max-minutes 30 --validation dev.tsv
   keras-attention train pairs.tsv --output run --resume
   keras-attention translate run < in.txt > out.txt
-  keras-attention evaluate run test.tsv --json
+  keras-attention translate run --beam 5 --n-best 3 < in.txt
+  keras-attention translate run --temperature 0.8 --top-p 0.9 --seed 1 < in.txt
+  keras-attention evaluate run test.tsv --beam 5 --json
   keras-attention export run --output served/1
   keras-attention plot run "may 5th, 2018" --output attention.png
 
@@ -49,150 +50,110 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="learn from a file of pairs")
-    train.add_argument("train_file", metavar="TRAIN.tsv")
-    train.add_argument("--output", required=True, metavar="RUN", help="the folder to make")
-    train.add_argument("--validation", metavar="DEV.tsv", help="pairs to choose the best model by")
-    train.add_argument("--validation-split", type=float, default=0.02, metavar="SHARE",
-                       help="of the sources set aside where there is no --validation (0.02)")  # fmt: skip
-    for side in ("source", "target"):
-        train.add_argument(f"--{side}-tokenizer", choices=KINDS,
-                           help="by default what suits the data")  # fmt: skip
-        train.add_argument(f"--{side}-vocabulary-size", type=int, metavar="N")
-        train.add_argument(f"--max-{side}-length", type=int, metavar="N", help="ids, the end included")
-    train.add_argument("--units", type=int, default=256, metavar="N")
-    train.add_argument("--embedding-dim", type=int, default=128, metavar="N")
-    train.add_argument("--layers", type=int, default=1, metavar="N")
-    train.add_argument("--cell", default="lstm", choices=tuple(RECURRENT_LAYERS))
-    train.add_argument("--score", default="general",
-                       choices=tuple(SCORES))  # fmt: skip
-    train.add_argument("--input-feeding", action="store_true")
-    train.add_argument("--dropout", type=float, default=0.3, metavar="RATE")
-    train.add_argument("--label-smoothing", type=float, default=0.1, metavar="E")
-    train.add_argument("--batch-size", type=int, default=64, metavar="N", help="pairs in a batch")
-    train.add_argument("--epochs", type=int, default=30, metavar="N", help="at most")
-    train.add_argument("--max-minutes", type=float, metavar="M", help="of training, restarts included")
-    train.add_argument("--patience", type=int, default=5, metavar="N", help="epochs without a better one")
-    train.add_argument("--learning-rate", type=float, default=0.002, metavar="RATE", help="the highest")
-    train.add_argument("--seed", type=int, default=0, metavar="N")
-    train.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
-    train.add_argument("--resume", action="store_true", help="go on from the last finished epoch in RUN")
-    train.add_argument("--strict", action="store_true", help="stop at the first bad line")
-    train.set_defaults(command=_train)
+    _add_train(subparsers.add_parser("train", help="learn from a file of pairs"))
 
-    translate = commands.add_parser("translate", help="lines in, lines out")
+    translate = subparsers.add_parser("translate", help="lines in, lines out")
     translate.add_argument("run", metavar="RUN")
-    _add_decoding_options(translate)
-    translate.set_defaults(command=_translate)
+    translate.add_argument("--n-best", type=int, metavar="N",
+                           help="of the beam: N lines for each, best first, of line number, "
+                           "log-probability and text between tabs")  # fmt: skip
+    _add_decoding(translate)
+    translate.set_defaults(command=commands.translate)
 
-    evaluate = commands.add_parser("evaluate", help="compare with a file of pairs")
+    evaluate = subparsers.add_parser("evaluate", help="compare with a file of pairs")
     evaluate.add_argument("run", metavar="RUN")
     evaluate.add_argument("test_file", metavar="TEST.tsv")
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.add_argument("--bleu-tokenizer", default="13a", choices=BLEU_TOKENIZERS,
                           help="sacrebleu's; none for texts that are tokenized already")  # fmt: skip
     evaluate.add_argument("--strict", action="store_true", help="stop at the first bad line")
-    _add_decoding_options(evaluate)
-    evaluate.set_defaults(command=_evaluate)
+    _add_decoding(evaluate)
+    evaluate.set_defaults(command=commands.evaluate)
 
-    export = commands.add_parser("export", help="write a SavedModel that takes and gives text")
+    export = subparsers.add_parser("export", help="write a SavedModel that takes and gives text")
     export.add_argument("run", metavar="RUN")
     export.add_argument("--output", required=True, metavar="PATH")
     export.add_argument("--format", default="saved_model", choices=("saved_model",))
+    export.add_argument("--beam", type=int, default=commands.DEFAULT_WIDTH, metavar="K",
+                        help="hypotheses of beam_decode and translate_beam (5)")  # fmt: skip
+    _add_penalties(export, default=0.0)
     export.add_argument("--overwrite", action="store_true")
-    export.set_defaults(command=_export)
+    export.set_defaults(command=commands.export)
 
-    plot = commands.add_parser("plot", help="draw where the model looks")
+    plot = subparsers.add_parser("plot", help="draw where the model looks")
     plot.add_argument("run", metavar="RUN")
     plot.add_argument("text")
     plot.add_argument("--output", required=True, metavar="FILE.png")
-    plot.set_defaults(command=_plot)
+    plot.set_defaults(command=commands.plot)
     return parser
 
 
-def _add_decoding_options(parser):
-    parser.add_argument("--strategy", default="greedy", choices=("greedy",))
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="texts at once")
+def _add_train(train):
+    defaults = Options()
+
+    def option(name, metavar="N", help=None):
+        default = getattr(defaults, name)
+        says = " ".join(filter(None, [help, f"({default})" if default is not None else ""]))
+        kind = float if metavar in ("RATE", "SHARE", "M") else int
+        flag = "--" + name.replace("_", "-")
+        train.add_argument(flag, type=kind, default=default, metavar=metavar, help=says)
+
+    def choice(name, choices, help=None):
+        default = getattr(defaults, name)
+        help = help or f"({default})"
+        train.add_argument("--" + name.replace("_", "-"), choices=choices, default=default, help=help)
+
+    train.add_argument("train_file", metavar="TRAIN.tsv")
+    train.add_argument("--output", required=True, metavar="RUN", help="the folder to make")
+    train.add_argument("--validation", metavar="DEV.tsv", help="pairs to choose the best model by")
+    option("validation_split", "SHARE", "of the sources set aside where there is no --validation")
+    for side in ("source", "target"):
+        choice(f"{side}_tokenizer", KINDS, "by default what suits the data")
+        option(f"{side}_vocabulary_size", help="ids, at most")
+        option(f"max_{side}_length", help="ids, the end included")
+    option("units", help="depth of the states")
+    option("embedding_dim", help="depth of the embeddings")
+    option("layers", help="recurrent layers of encoder and decoder each")
+    choice("cell", tuple(RECURRENT_LAYERS))
+    choice("score", tuple(SCORES))
+    train.add_argument("--input-feeding", action="store_true", help="feed the attention back")
+    option("dropout", "RATE")
+    option("label_smoothing", "RATE")
+    option("batch_size", help="pairs in a batch")
+    option("epochs", help="at most")
+    option("max_minutes", "M", "of training, restarts included")
+    option("patience", help="epochs without a better one")
+    option("learning_rate", "RATE", "the highest")
+    option("seed")
+    choice("precision", ("float32", "mixed_bfloat16"))
+    train.add_argument("--resume", action="store_true", help="go on from the last finished epoch in RUN")
+    train.add_argument("--strict", action="store_true", help="stop at the first bad line")
+    train.set_defaults(command=commands.train)
 
 
-def _train(options):
-    from keras_attention.training import Options, train
-
-    names = {field.name for field in fields(Options)}
-    train(
-        options.train_file,
-        options.output,
-        Options(**{name: value for name, value in vars(options).items() if name in names}),
-        validation_file=options.validation,
-        resume=options.resume,
-        strict=options.strict,
-        say=lambda line: print(line, flush=True),
-    )
-
-
-def _translate(options):
-    from keras_attention.datasets import chunks
-
-    translator = _load(options.run)
-    shows_progress = sys.stderr.isatty()
-    written = 0
-    for lines in chunks((line.rstrip(b"\r\n") for line in sys.stdin.buffer), 16 * options.batch_size):
-        texts, *_ = translator.translate(lines, batch_size=options.batch_size)
-        for text in texts:
-            sys.stdout.buffer.write(" ".join(text.split("\n")).encode("utf-8") + b"\n")
-        sys.stdout.buffer.flush()
-        written += len(lines)
-        if shows_progress:
-            print(f"\r{written} lines", end="", file=sys.stderr, flush=True)
-    if shows_progress:
-        print(file=sys.stderr)
+def _add_decoding(parser):
+    add = parser.add_argument
+    add("--batch-size", type=int, default=64, metavar="N", help="texts at once (64)")
+    add("--strategy", choices=tuple(commands.STRATEGIES), help="greedy, or that of the options given")
+    add("--beam", type=int, metavar="K", help="beam search with K hypotheses")
+    _add_penalties(parser)
+    add("--temperature", type=float, metavar="T", help="of the sampling (1)")
+    add("--top-k", type=int, metavar="K", help="of the sampling: the K likeliest ids alone")
+    add("--top-p", type=float, metavar="P", help="of the sampling: the likeliest that make up P alone")
+    add("--seed", type=int, metavar="N", help="of the sampling: the same draws the same")
+    add("--min-length", type=int, metavar="N", help="ids, the end included")
+    add("--max-length", type=int, metavar="N", help="ids, the end included")
+    add("--no-repeat-ngram-size", type=int, metavar="N", help="no N ids in a row twice")
+    add("--replace-unknown", action="store_true", help="by the source's piece with the highest attention")
 
 
-def _evaluate(options):
-    from keras_attention.datasets import BadLines, read_pairs
-    from keras_attention.evaluation import evaluate
-
-    bad_lines = BadLines(options.strict)
-    references: dict[str, list[str]] = {}
-    for pair in read_pairs(options.test_file, bad_lines):
-        references.setdefault(pair.source, []).append(" ".join(pair.target.split()))
-    if len(bad_lines):
-        print(bad_lines, file=sys.stderr)
-    if not references:
-        raise ValueError(f"There are no pairs in {options.test_file}.")
-    texts, *_ = _load(options.run).translate(list(references), batch_size=options.batch_size)
-    figures = evaluate(texts, list(references.values()), options.bleu_tokenizer)
-    figures["strategy"] = options.strategy
-    if options.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        for name, value in figures.items():
-            print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
-
-
-def _export(options):
-    _load(options.run).export(options.output, overwrite=options.overwrite, verbose=True)
-
-
-def _plot(options):
-    from keras_attention.plotting import plot_attention
-
-    found = _load(options.run).translate([options.text])
-    plot_attention(found.attention[0], found.source_pieces[0], found.target_pieces[0], options.output)
-    print(f"{found.texts[0]}\nattention in {options.output}")
-
-
-def _load(run):
-    """The translator of a run's folder, or of a `.keras` file."""
-    import keras
-
-    path = Path(run)
-    path = path / "translator.keras" if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no trained model at {path}. Train one: keras-attention train")
-    return keras.saving.load_model(path)
+def _add_penalties(parser, **options):
+    parser.add_argument("--length-penalty", type=commands.length_penalty, metavar="A",
+                        help="of the beam: Wu et al.'s alpha, or average (0)", **options)  # fmt: skip
+    parser.add_argument("--coverage-penalty", type=float, metavar="B",
+                        help="of the beam: Wu et al.'s beta (0)", **options)  # fmt: skip
 
 
 if __name__ == "__main__":

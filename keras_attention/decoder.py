@@ -126,7 +126,10 @@ class AttentionDecoder(keras.layers.Layer):
         return self.attention_cell.attention.project_memory(memory)
 
     def step(self, tokens, states, memory, keys, memory_mask=None):
-        """One step: (B,) previous tokens -> `(logits, states, weights)`, (B, V), list, (B, S)."""
+        """One step: (B,) previous tokens -> `(logits, states, weights)`, (B, V), list, (B, S).
+
+        (B, K) tokens are those of K hypotheses of each source: (B, K, V), list of (B, K, units), (B, K, S).
+        """
         vector, states, weights = self.attention_cell(
             self.embedding(tokens), states, memory, keys, memory_mask=memory_mask
         )

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_attention.checks import check_size, check_tokens
 from keras_attention.decoder import AttentionDecoder
-from keras_attention.decoding import Decoded, Greedy
+from keras_attention.decoding import Decoded, Greedy, Strategy
 from keras_attention.encoder import Encoder
 from keras_attention.masking import padding_mask
 from keras_attention.tokens import END_ID, PADDING_ID, shift_right
@@ -82,34 +82,54 @@ class Seq2Seq(keras.Model):
         self._check_pairs(inputs["source"], inputs["target"])
         return super().call(inputs, training=training, mask=mask)
 
-    def generate(self, source, strategy=None, max_length=DEFAULT_MAX_LENGTH):
+    def generate(self, source, strategy=None, max_length=None, prefix=None):
         """Decodes a batch of sources.
 
         Args:
             source: (B, S) integer ids, each row `tokens + [end]`, padded on the right with 0.
-            strategy: how the next token is chosen, by default `Greedy()`; hashable, and unchanging, since
-                the graph of the last few strategies and limits is kept.
-            max_length: T, the most tokens to write for a source.
+            strategy: a `Strategy`, which chooses the next token, by default `Greedy()`; the graphs of the
+                last few strategies and limits are kept.
+            max_length: T, the most tokens to write for a source; None takes the strategy's, or 128. Where
+                both say one, the smaller holds.
+            prefix: (B, P) integer ids that each answer begins with, padded on the right with 0; they count
+                as written tokens, in the scores too. None for no such beginning.
 
         Returns:
             `Decoded(tokens, lengths, scores, attention)`, NumPy arrays: int32 (B, T) with 0 after the
             end id, int32 (B,) with the end id counted, float32 (B,) summed log-probability (nats),
-            float32 (B, T, S). A row without the end id met `max_length`.
+            float32 (B, T, S). A row without the end id met `max_length`. `Beam` gives N hypotheses of each
+            source, best first: (B, N, T), (B, N), (B, N), (B, N, T, S).
 
         Raises:
-            TypeError, ValueError: as the model does, and where `max_length` is no integer >= 1.
+            TypeError, ValueError: as the model does, where `max_length` is no integer >= 1, and for a
+                prefix that is longer.
         """
-        max_length = check_size("max_length", max_length)
         source = _as_array(source)
         check_tokens(source, "source", self.encoder.vocabulary_size)
+        strategy, max_length = self.check_strategy(strategy, max_length)
+        return self.run(source, strategy, max_length, prefix, strategy.noise(len(source), max_length))
+
+    def check_strategy(self, strategy, max_length) -> tuple[Strategy, int]:
+        """The strategy, by default `Greedy()`, and the most tokens it may write, by default 128."""
         strategy = Greedy() if strategy is None else strategy
-        if isinstance(strategy, type) or not callable(strategy):
+        if not isinstance(strategy, Strategy):
             raise TypeError(
                 "`strategy` must be a strategy such as `Greedy()`. "
                 f"Received: strategy={strategy!r} of type {type(strategy).__name__}."
             )
+        if max_length is not None:
+            max_length = check_size("max_length", max_length)
+        return strategy, strategy.longest(max_length) or strategy.longest(DEFAULT_MAX_LENGTH)
+
+    def run(self, source, strategy, max_length, prefix=None, noise=None) -> Decoded:
+        """`generate` with every choice made: compiled, and arrays out."""
+        inputs = {"source": source}
+        if prefix is not None:
+            inputs["prefix"] = self._check_prefix(_as_array(prefix), len(source), max_length)
+        if noise is not None:
+            inputs["noise"] = noise
         decode = self._compiled("decode", strategy=strategy, max_length=max_length)
-        return Decoded(**decode.predict_on_batch({"source": source}))
+        return Decoded(**decode.predict_on_batch(inputs))
 
     def score(self, source, target):
         """Log-probability of given targets.
@@ -137,8 +157,25 @@ class Seq2Seq(keras.Model):
                 f"Received: {rows[0]} and {rows[1]} rows."
             )
 
-    def decode(self, source, strategy, max_length):
-        """`generate` as a part of a graph: tensors in, `Decoded` tensors out, no ids checked."""
+    def _check_prefix(self, prefix, rows, max_length):
+        """The prefix, as long as the answers may be, so that its length makes no new graph."""
+        check_tokens(prefix, "prefix", self.decoder.vocabulary_size)
+        if len(prefix) != rows or prefix.shape[1] > max_length:
+            raise ValueError(
+                f"`prefix` must have one row for each of the {rows} sources and at most {max_length} "
+                f"columns, the most tokens that are written. Received: prefix.shape={prefix.shape}."
+            )
+        return np.pad(prefix, ((0, 0), (0, max_length - prefix.shape[1]))).astype("int32")
+
+    def decode(self, source, strategy, max_length, prefix=None, noise=None):
+        """`generate` as a part of a graph: tensors in, `Decoded` tensors out, no ids checked.
+
+        Args:
+            source: (B, S) int32.
+            strategy, max_length: a `Strategy`, and T, an `int`.
+            prefix: (B, T) int32, or None; T here is `strategy.longest(max_length)`.
+            noise: what `strategy.noise(B, T)` drew.
+        """
         memory_mask = padding_mask(source)
         memory, final_state = self.encoder(source, tokens_mask=memory_mask)
         keys = self.decoder.project_memory(memory)
@@ -154,8 +191,10 @@ class Seq2Seq(keras.Model):
             self.decoder.initial_states(memory, final_state),
             ops.full_like(source[:, 0], self.start_id, dtype="int32"),  # idea 2's first input
             end_id=self.end_id,
-            max_length=max_length,
-            source_length=ops.shape(source)[1],
+            max_length=strategy.longest(max_length),
+            source_mask=memory_mask,
+            prefix=prefix,
+            noise=noise,
         )
 
     def log_probs(self, source, target):

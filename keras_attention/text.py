@@ -12,6 +12,7 @@ from keras_attention.checks import check_size
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
 KINDS = ("char", "word", "bpe", "unigram")
+SPACE = "\u2581"  # how SentencePiece writes a space
 NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
 TRAINING_TEXTS = 1_000_000  # SentencePiece reads no more than these, drawn at random
 

@@ -29,6 +29,9 @@ assert history["loss"][-1] < history["loss"][0]
 found = model.generate(source, max_length=4)
 assert (found.tokens[:, :2] == target).all(), found.tokens
 np.testing.assert_allclose(model.score(source, found.tokens)[0], found.scores, rtol=1e-4)
+beam = model.generate(source, ka.Beam(3, 0.6, 0.2, no_repeat_ngram_size=2), max_length=4)
+assert (beam.tokens[:, 0, :2] == target).all(), beam.tokens
+assert (model.generate(source, ka.Sample(top_p=0.01, seed=1), 4).tokens == found.tokens).all()
 try:
     model({**inputs, "source": np.array([[3, 9], [2, 2]])})
 except ValueError as error:

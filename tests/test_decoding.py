@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention import Greedy
+from keras_attention import Greedy, Sample, Strategy
 
 WORDS = ["<pad>", "<unk>", "<end>", "the", "red", "cat", "sat"]
 END = WORDS.index("<end>")
@@ -31,19 +31,22 @@ def script(*rows):
     return step
 
 
-def run(step, rows, max_length=6):
-    return Greedy()(
+def run(step, rows, max_length=6, strategy=None, **options):
+    strategy = strategy or Greedy()
+    options.setdefault("noise", strategy.noise(rows, max_length))
+    return strategy(
         step,
         ops.zeros((rows, 1), dtype="int32"),
         ops.full((rows,), END, dtype="int32"),
         end_id=END,
         max_length=max_length,
-        source_length=4,
+        source_mask=ops.ones((rows, 4), dtype="bool"),
+        **options,
     )
 
 
-def decode(*rows, max_length=6):
-    return [np.array(part) for part in run(script(*rows), len(rows), max_length)]
+def decode(*rows, **options):
+    return [np.array(part) for part in run(script(*rows), len(rows), **options)]
 
 
 def said(tokens):
@@ -93,7 +96,12 @@ def test_between_equals_the_smaller_id_wins():
         return ops.zeros((1, 5)), states, ops.zeros((1, 1))
 
     tokens, *_ = Greedy()(
-        step, ops.zeros((1, 1)), ops.ones((1,), "int32"), end_id=2, max_length=1, source_length=1
+        step,
+        ops.zeros((1, 1)),
+        ops.ones((1,), "int32"),
+        end_id=2,
+        max_length=1,
+        source_mask=ops.ones((1, 1), "bool"),
     )
     assert int(tokens[0, 0]) == 0
 
@@ -106,3 +114,163 @@ def test_a_compiled_loop_says_the_same(jit_compile):
     compiled = tf.function(lambda: run(script(*rows), len(rows)), jit_compile=jit_compile)
     for actual, expected in zip(compiled(), decode(*rows), strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+def always(probs):
+    """A step with the same probabilities at each call, for any rows."""
+
+    def step(tokens, states):
+        rows = ops.zeros_like(ops.expand_dims(tokens, -1), "float32")
+        return rows + ops.log(ops.convert_to_tensor(probs, "float32")), states, rows
+
+    return step
+
+
+def ids_of(text):
+    return [WORDS.index(word) for word in text.split()]
+
+
+@pytest.mark.parametrize("strategy", [Greedy(min_length=4), Sample(top_k=1, min_length=4)])
+def test_no_end_before_the_least_length(strategy):
+    tokens, lengths, scores, _ = decode("the <end> <end> <end> <end>", strategy=strategy)
+    assert said(tokens)[0].startswith("the") and said(tokens)[0].endswith("<end>")
+    assert lengths.tolist() == [4]
+    np.testing.assert_allclose(scores, 2 * SURE + 2 * UNSURE, rtol=1e-6)
+
+
+def test_the_smaller_of_two_greatest_lengths_holds():
+    assert [Greedy(max_length=m).longest(n) for m, n in ((3, 5), (5, 3), (None, 3), (3, None))] == [3] * 4
+    with pytest.raises(ValueError, match=r"`min_length` must not be above `max_length`.*min_length=4"):
+        Greedy(min_length=4).longest(3)
+
+
+def test_forbidden_words_are_not_said():
+    tokens, *_ = decode("the red cat <end>", strategy=Greedy(forbidden_ids=ids_of("red <pad> <unk>")))
+    assert said(tokens) == ["the <end> cat <end>"] or said(tokens) == ["the <end>"]
+
+
+def test_an_id_out_of_the_vocabulary_cannot_be_forbidden():
+    with pytest.raises(ValueError, match=r"`forbidden_ids` must be ids of the vocabulary of 7"):
+        decode("the", strategy=Greedy(forbidden_ids=[7]))
+
+
+def test_where_the_limits_leave_nothing_the_end_is_said():
+    others = [i for i in range(len(WORDS)) if i != END]
+    limits = {"forbidden_ids": others, "min_length": 3}
+    tokens, _, scores, _ = decode("the red", strategy=Greedy(**limits))
+    assert said(tokens) == ["<end>"]
+    np.testing.assert_allclose(scores, UNSURE, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "size, expected",
+    [
+        (0, "the the the the the the"),
+        (1, "the red cat sat <pad> <unk>"),
+        (2, "the the red the cat the"),
+        (3, "the the the red the the"),
+    ],
+)
+def test_no_ngram_is_said_twice(size, expected):
+    # Probabilities: the > red > cat > sat > <pad> > <unk> > <end>.
+    step = always([0.05, 0.04, 0.01, 0.4, 0.3, 0.12, 0.08])
+    decoded = run(step, 2, strategy=Greedy(no_repeat_ngram_size=size), max_length=6)
+    assert np.array(decoded.tokens).tolist() == [ids_of(expected)] * 2
+
+
+def test_each_row_has_its_own_ngrams():
+    rows = ("the the the the <end>", "red the red the <end>")
+    tokens, *_ = decode(*rows, strategy=Greedy(no_repeat_ngram_size=3, forbidden_ids=[0, 1]))
+    assert said(tokens)[0].startswith("the the the <end>") or said(tokens)[0].split()[3] != "the"
+    assert said(tokens)[1] == "red the red the <end>"
+
+
+def test_what_is_typed_is_completed_and_scored():
+    script_of = "the red cat <end>"
+    prefix = np.zeros((2, 6), "int32")
+    prefix[0, :2] = ids_of("the cat")
+    tokens, _, scores, _ = decode(script_of, script_of, prefix=ops.convert_to_tensor(prefix))
+    assert said(tokens) == ["the cat cat <end>", "the red cat <end>"]
+    np.testing.assert_allclose(scores, [3 * SURE + UNSURE, 4 * SURE], rtol=1e-6)
+
+
+def test_what_is_typed_wins_over_the_limits():
+    limits = {"forbidden_ids": ids_of("cat"), "no_repeat_ngram_size": 1, "min_length": 6}
+    prefix = ops.convert_to_tensor([[*ids_of("cat cat <end>"), 0, 0, 0]])
+    tokens, *_ = decode("the red cat", strategy=Greedy(**limits), prefix=prefix)
+    assert said(tokens) == ["cat cat <end>"]
+
+
+def test_a_strategy_of_ones_own_is_one_method():
+    class Second(Strategy):
+        def choose(self, log_probs, noise):
+            return ops.top_k(log_probs, 2)[1][:, 1]
+
+    decoded = run(always([0.01, 0.09, 0.2, 0.4, 0.3, 0.0, 0.0]), 1, strategy=Second(), max_length=3)
+    assert said(np.array(decoded.tokens)) == ["red red red"]
+
+
+PROBS = np.array([0.0, 0.05, 0.1, 0.2, 0.25, 0.15, 0.25])
+
+
+def frequencies(draws=100_000, **options):
+    strategy = Sample(seed=3, **options)
+    noise = ops.convert_to_tensor(strategy.noise(draws, 1))
+    tokens = run(always(PROBS), draws, strategy=strategy, max_length=1, noise=noise).tokens
+    return np.bincount(np.array(tokens)[:, 0], minlength=len(PROBS)) / draws
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({}, PROBS),
+        ({"temperature": 0.5}, PROBS**2),
+        ({"top_k": 3}, np.where(PROBS >= 0.2, PROBS, 0)),
+        ({"top_k": 99}, PROBS),
+        ({"top_p": 0.69}, np.where(PROBS >= 0.2, PROBS, 0)),
+        ({"top_p": 0.71}, np.where(PROBS >= 0.15, PROBS, 0)),
+        ({"top_k": 4, "top_p": 0.5, "temperature": 2.0}, np.where(PROBS >= 0.25, 1.0, 0)),
+        ({"forbidden_ids": [4, 6]}, np.where(PROBS == 0.25, 0, PROBS)),
+    ],
+)
+def test_frequencies_of_100_000_draws_match_the_distribution(options, expected):
+    expected = expected / expected.sum()
+    found = frequencies(**options)
+    assert not found[expected == 0].any()
+    # Five standard deviations of a share of 100,000 draws.
+    assert (np.abs(found - expected) <= 5 * np.sqrt(expected * (1 - expected) / 100_000)).all()
+
+
+def test_the_largest_noise_draws_the_last_possible_token():
+    noise = ops.full((1, 1), np.nextafter(np.float32(1), np.float32(0)))
+    decoded = run(
+        always([0.2, 0.3, 0.0, 0.5, 0.0, 0.0, 0.0]), 1, strategy=Sample(), max_length=1, noise=noise
+    )
+    assert int(decoded.tokens[0, 0]) == 3
+
+
+def test_seeds_repeat_and_no_seed_does_not():
+    draw = {seed: [Sample(seed=seed).noise(2, 3).tolist() for _ in range(2)] for seed in (1, 2, None)}
+    assert draw[1][0] == draw[1][1] != draw[2][0] == draw[2][1]
+    assert draw[None][0] != draw[None][1]
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Sample(temperature=0), "`temperature` must be above 0. Received: temperature=0"),
+        (lambda: Sample(top_p=1.5), "`top_p` must be above 0 and at most 1. Received: top_p=1.5"),
+        (lambda: Sample(top_k=0), "`top_k` must be an integer >= 1. Received: top_k=0"),
+        (lambda: Sample(seed=-1), "`seed` must be an integer >= 0"),
+        (lambda: Greedy(min_length=3, max_length=2), "`min_length` must not be above `max_length`"),
+        (lambda: Greedy(forbidden_ids=[-1]), "`forbidden_ids` must be an integer >= 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_equal_strategies_are_equal():
+    assert Greedy(forbidden_ids=[4, 3, 4]) == Greedy(forbidden_ids=(3, 4))
+    assert len({Sample(seed=1), Sample(seed=1), Sample(seed=2), Greedy(), Strategy()}) == 4

@@ -18,7 +18,7 @@ import keras_attention
 from keras_attention import export
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY, MAX_LENGTH = 11, 13, 9
-SIGNATURE_NAMES = {"greedy_decode", "score", "serving_default"}
+SIGNATURE_NAMES = {"greedy_decode", "beam_decode", "score", "serving_default"}
 
 
 def make_model(cell="lstm", input_feeding=False):

@@ -9,6 +9,7 @@ from keras_attention import (
     AdditiveScore,
     AttentionContext,
     AttentionDecoder,
+    Beam,
     GeneralScore,
     Greedy,
     sequence_lengths,
@@ -106,8 +107,7 @@ def test_decoder_under_teacher_forcing(decoder_file):
     assert_close(final_c, oracle["final_c"])
 
 
-def test_decoder_greedy(decoder_file):
-    oracle = np.load(decoder_file)
+def decode(strategy, oracle, decoder_file):
     decoder, states = decoder_with_weights_of(oracle, score_of(decoder_file))
     memory = ops.convert_to_tensor(oracle["memory"])
     mask = prefix_mask(oracle["lengths"], memory.shape[1])
@@ -117,15 +117,64 @@ def test_decoder_greedy(decoder_file):
         logits, states, weights = decoder.step(tokens, states, memory, keys, mask)
         return keras.ops.log_softmax(logits), states, weights
 
-    decoded = Greedy()(
+    return strategy(
         step,
         states,
         ops.full((len(memory),), int(oracle["start_id"]), dtype="int32"),
         end_id=int(oracle["end_id"]),
         max_length=int(oracle["max_steps"]),
-        source_length=memory.shape[1],
+        source_mask=ops.convert_to_tensor(mask),
     )
+
+
+def test_decoder_greedy(decoder_file):
+    oracle = np.load(decoder_file)
+    decoded = decode(Greedy(), oracle, decoder_file)
 
     np.testing.assert_array_equal(decoded.lengths, oracle["greedy_lengths"])
     up_to_the_end = prefix_mask(oracle["greedy_lengths"], int(oracle["max_steps"]))
     np.testing.assert_array_equal(decoded.tokens, oracle["greedy_ids"] * up_to_the_end)
+
+
+def beam_of(oracle, kind):
+    alpha, beta = float(oracle[f"{kind}_alpha"]), float(oracle[f"{kind}_beta"])
+    return Beam(int(oracle["beam_width"]), alpha, beta)
+
+
+def hypotheses(tokens, lengths):
+    """Those of each row, best first, as tuples without what stands after the end."""
+    return [
+        [tuple(t[:n].tolist()) for t, n in zip(np.array(row), of_row, strict=True)]
+        for row, of_row in zip(tokens, np.array(lengths), strict=True)
+    ]
+
+
+def test_beam_search_without_penalties(decoder_file):
+    oracle = np.load(decoder_file)
+    decoded = decode(beam_of(oracle, "beam"), oracle, decoder_file)
+    expected = hypotheses(oracle["beam_ids"], oracle["beam_lengths"])
+    assert hypotheses(decoded.tokens, decoded.lengths) == expected
+    np.testing.assert_allclose(decoded.scores, oracle["beam_log_probs"], rtol=1e-5)
+
+
+def test_beam_search_with_a_length_penalty_is_never_worse(decoder_file):
+    """Equal where nothing ends; else TFA loses finished hypotheses that were better, docs/decisions.md."""
+    oracle = np.load(decoder_file)
+    beam = beam_of(oracle, "beam_len")
+    decoded = decode(beam, oracle, decoder_file)
+    ours = np.array(beam.value(decoded.scores, decoded.lengths))
+    theirs = beam.value(oracle["beam_len_log_probs"], oracle["beam_len_lengths"])
+    assert (ours >= np.sort(theirs)[:, ::-1] - 1e-4).all()
+    expected = hypotheses(oracle["beam_len_ids"], oracle["beam_len_lengths"])
+    for found, other in zip(hypotheses(decoded.tokens, decoded.lengths), expected, strict=True):
+        ends = {len(tokens) < int(oracle["max_steps"]) for tokens in found + other}
+        assert found == other or ends == {False, True}
+
+
+def test_beam_search_with_a_coverage_penalty_agrees_where_all_is_covered(decoder_file):
+    """Unfinished hypotheses of the full length have covered these short sources; the rest as above."""
+    oracle = np.load(decoder_file)
+    decoded = decode(beam_of(oracle, "beam_len_cov"), oracle, decoder_file)
+    expected = hypotheses(oracle["beam_len_cov_ids"], oracle["beam_len_cov_lengths"])
+    for found, other in zip(hypotheses(decoded.tokens, decoded.lengths), expected, strict=True):
+        assert found == other or min(map(len, found)) < int(oracle["max_steps"])

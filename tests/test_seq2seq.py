@@ -7,8 +7,10 @@ import pytest
 from keras_attention import (
     AttentionDecoder,
     AttentionDecoderCell,
+    Beam,
     Encoder,
     Greedy,
+    Sample,
     Seq2Seq,
     TokenCrossentropy,
     scores,
@@ -216,7 +218,7 @@ def test_an_eager_call_refuses_bad_ids(part, value, error, reason):
     assert model(inputs).shape == (3, 3, TARGET_SIZE)
 
 
-@pytest.mark.parametrize("max_length", [0, -1, 2.5, "many", None, True])
+@pytest.mark.parametrize("max_length", [0, -1, 2.5, "many", True])
 def test_wrong_limits_are_refused(max_length):
     with pytest.raises((TypeError, ValueError), match="`max_length` must be an integer"):
         make_model().generate(SOURCE, max_length=max_length)
@@ -262,3 +264,56 @@ def test_configuration_holds_every_argument_of_the_constructor(layer):
     names = set(inspect.signature(type(layer)).parameters) - {"args", "kwargs"}
     assert names <= set(config)
     assert type(layer).from_config(config).get_config() == config
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"cell": "gru", "score": "additive"}, {"num_layers": 2, "input_feeding": True}, {"bridge": False}],
+)
+def test_the_beam_of_a_model_is_that_of_its_rows_and_scores(options):
+    model = Seq2Seq(Encoder(SOURCE_SIZE, 5, 6), AttentionDecoder(TARGET_SIZE, 7, 4, **options))
+    tokens, lengths, scores, attention = model.generate(SOURCE, Beam(4, length_penalty=0.6), max_length=8)
+    assert tokens.shape == (3, 4, 8)
+    assert attention.shape == (3, 4, 8, SOURCE.shape[1])
+    for k in range(4):  # each as teacher forcing has it
+        np.testing.assert_allclose(model.score(SOURCE, tokens[:, k])[0], scores[:, k], rtol=1e-4)
+    np.testing.assert_array_equal((tokens != 0).sum(-1), lengths)
+    np.testing.assert_allclose(attention.sum(-1), tokens != 0, atol=1e-5)
+    one, greedy = (model.generate(SOURCE, strategy, 8) for strategy in (Beam(1), Greedy()))
+    np.testing.assert_array_equal(one.tokens[:, 0], greedy.tokens)
+    np.testing.assert_allclose(one.attention[:, 0], greedy.attention, atol=1e-5)
+
+
+def test_samples_are_drawn_anew_or_by_their_seed(model):
+    def draw(seed):
+        return model.generate(SOURCE, Sample(seed=seed), 20).tokens.tolist()
+
+    assert draw(1) == draw(1) != draw(2)
+    assert draw(None) != draw(None)
+
+
+def test_samples_score_as_the_model_does(model):
+    found = model.generate(SOURCE, Sample(temperature=2.0, top_k=5, seed=0), 9)
+    np.testing.assert_allclose(model.score(SOURCE, found.tokens)[0], found.scores, rtol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", [Greedy(), Beam(3), Sample(seed=0)])
+def test_the_prefix_is_what_the_answer_begins_with(model, strategy):
+    prefix = np.array([[3, 4, 5], [6, 0, 0], [0, 0, 0]])
+    tokens = model.generate(SOURCE, strategy, 9, prefix=prefix).tokens
+    assert (np.where(prefix == 0, 0, tokens.reshape(3, -1, 9)[:, 0, :3]) == prefix).all()
+    free = model.generate(SOURCE, strategy, 9).tokens
+    np.testing.assert_array_equal(tokens[2], free[2])
+
+
+@pytest.mark.parametrize("prefix", [[[3]], [[3] * 10] * 3, [[99]] * 3])
+def test_a_prefix_that_cannot_be_is_refused(model, prefix):
+    with pytest.raises(ValueError, match="`prefix`"):
+        model.generate(SOURCE, max_length=9, prefix=prefix)
+
+
+def test_a_strategy_has_its_own_greatest_length(model):
+    assert model.generate(SOURCE, Greedy(max_length=2)).tokens.shape == (3, 2)
+    assert model.generate(SOURCE, Greedy(max_length=9), max_length=2).tokens.shape == (3, 2)
+    assert model.generate(SOURCE, Beam(2, max_length=2), max_length=9).tokens.shape == (3, 2, 2)
+    assert model.generate(SOURCE).tokens.shape == (3, 128)

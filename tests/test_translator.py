@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_attention import AttentionDecoder, Encoder, Greedy, Seq2Seq
+from keras_attention import AttentionDecoder, Beam, Encoder, Greedy, Sample, Seq2Seq
 from keras_attention.cli import main
 from keras_attention.text import SentencePieceTokenizer
 from keras_attention.training import Options, suitable_tokenizer, train
@@ -73,6 +73,56 @@ def test_attention_has_the_pieces_on_its_axes(translator):
 
 def test_no_texts_give_no_answers(translator):
     assert translator.translate([]).texts == []
+    assert translator.translate_n_best([], prefixes=[]) == []
+
+
+def test_the_best_of_n_is_the_translation(translator):
+    best = translator.translate(WORDS, Beam(4))
+    n_best = translator.translate_n_best(WORDS, Beam(4), batch_size=3)
+    assert [found.texts[0] for found in n_best] == best.texts
+    for found in n_best:
+        assert len(found.texts) == len(found.scores) == len(found.attention) == 4
+        assert sorted(found.scores, reverse=True) == found.scores.tolist()
+    assert [found.texts[0] for found in translator.translate_n_best(WORDS, Greedy())] == translator(
+        WORDS
+    ).texts
+
+
+def test_samples_do_not_depend_on_the_batches(translator):
+    strategy = Sample(temperature=2.0, seed=1)
+    texts = translator.translate(WORDS * 3, strategy, batch_size=5).texts
+    assert texts == translator.translate(WORDS * 3, strategy, batch_size=64).texts
+    assert len(set(texts[::8])) > 1  # equal texts, drawn for one by one
+
+
+@pytest.mark.parametrize("strategy", [None, Beam(3)])
+def test_what_was_typed_is_completed(translator, strategy):
+    prefixes = ["no", "", *[b"la"] * 6]
+    found = translator.translate(WORDS, strategy, batch_size=3, prefixes=prefixes).texts
+    assert found[0].startswith("no")
+    assert found[1] == translator.translate(WORDS, strategy).texts[1]
+    assert all(text.startswith("la") for text in found[2:])
+
+
+@pytest.mark.parametrize("prefixes", [["a"], ["anna" * 9] * 8])
+def test_prefixes_that_cannot_be_are_refused(translator, prefixes):
+    with pytest.raises(ValueError, match="`prefixes` must"):
+        translator.translate(WORDS, prefixes=prefixes)
+
+
+def test_unknown_pieces_give_way_to_the_sources():
+    translator = make_translator("word")
+    unknown = [0] * translator.target_tokenizer.vocabulary_size
+    unknown[1] = 1e9
+    translator.seq2seq.decoder.head.bias.assign(unknown)
+    strategy, texts = Greedy(max_length=3), ["anna Xaver otto", "Žižek", ""]
+    found = translator.translate(texts, strategy, replace_unknown=True)
+    for text, said, attention in zip(texts, found.texts, found.attention, strict=True):
+        words = text.split()
+        expected = [words[i] for i in attention[:, : len(words)].argmax(axis=1)] if words else []
+        assert said.split() == expected or not words
+    assert found.target_pieces[1] == ["▁Žižek"] * 3
+    assert "Žižek" not in translator.translate(texts, strategy).texts[1]
 
 
 def test_long_texts_are_cut_and_said_to_be(translator):
@@ -121,7 +171,8 @@ def test_exported_and_on_the_command_line_the_answers_are_those_of_live(
     expected = translator.translate(TEXTS)
     translator.save(tmp_path / "t.keras")
 
-    assert main(["export", str(tmp_path / "t.keras"), "--output", str(tmp_path / "1")]) == 0
+    exported = ["export", str(tmp_path / "t.keras"), "--output", str(tmp_path / "1"), "--beam", "2"]
+    assert main(exported) == 0
     encoded = [text if isinstance(text, bytes) else text.encode() for text in TEXTS]
     files = [str(tmp_path / name) for name in ("in.npy", "text.npy", "scores.npy")]
     np.save(files[0], np.array(encoded, dtype=object), allow_pickle=True)
@@ -133,12 +184,25 @@ def test_exported_and_on_the_command_line_the_answers_are_those_of_live(
     assert texts == expected.texts
     np.testing.assert_allclose(np.load(files[2]), expected.scores, rtol=1e-4)
 
+    n_best = translator.translate_n_best(TEXTS, Beam(2))
+    translate_beam = tf.saved_model.load(str(tmp_path / "1")).signatures["translate_beam"]
+    found = translate_beam(text=tf.constant(encoded))
+    for i, expected_beam in enumerate(n_best):
+        assert [text.decode() for text in found["text"][i].numpy()] == expected_beam.texts
+        np.testing.assert_allclose(found["scores"][i], expected_beam.scores, rtol=1e-4)
+
     capfdbinary.readouterr()
     (tmp_path / "in.txt").write_bytes(b"".join(text + b"\n" for text in encoded))
     with (tmp_path / "in.txt").open() as lines:
         monkeypatch.setattr(sys, "stdin", lines)
         assert main(["translate", str(tmp_path / "t.keras")]) == 0
-    assert capfdbinary.readouterr().out.decode().split("\n")[:-1] == expected.texts
+        assert capfdbinary.readouterr().out.decode().split("\n")[:-1] == expected.texts
+        lines.seek(0)
+        assert main(["translate", str(tmp_path / "t.keras"), "--beam", "2", "--n-best", "2"]) == 0
+    lines = [line.split("\t") for line in capfdbinary.readouterr().out.decode().split("\n")[:-1]]
+    assert [(int(number), text) for number, _, text in lines] == [
+        (i, text) for i, found in enumerate(n_best, start=1) for text in found.texts
+    ]
 
 
 def test_an_export_refuses_where_asked(tmp_path):
@@ -264,6 +328,10 @@ def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
         (["train", "{bad}", "--output", "run", "--max-minutes", "-1"], "`max_minutes` must be above 0"),
         (["train", "{bad}", "--output", "run", "--dropout", "1"], "`dropout` must be at least 0"),
         (["evaluate", "nothing", "{bad}"], "There are no pairs"),
+        (["translate", "nothing", "--beam", "0"], "`width` must be an integer >= 1"),
+        (["translate", "nothing", "--beam", "3", "--n-best", "4"], "`n_best` must be at most `width`"),
+        (["translate", "nothing", "--beam", "3", "--seed", "4"], "--seed belongs to the strategy sample"),
+        (["translate", "nothing", "--strategy", "greedy", "--n-best", "2"], "--n-best belongs to the"),
         (["export", "nothing", "--output", "x"], "There is no trained model"),
     ],
 )

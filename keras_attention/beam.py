@@ -1,0 +1,262 @@
+"""Beam search: several hypotheses of each source at once, and the best of them in the end."""
+
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from keras_attention.checks import check_size, check_weight
+from keras_attention.decoding import Decoded, Strategy, write
+from keras_attention.limits import NEVER
+
+AVERAGE = "average"
+LEAST_COVERAGE = 1e-10  # of a source token, so that one without any attention loses much and not all
+
+
+class Beam(Strategy):
+    """Keeps the `width` best hypotheses at each step, and gives the `n_best` best in the end.
+
+    Hypotheses are compared by their value, `log P / penalty(length) + coverage`:
+
+    * `length_penalty=alpha`: `penalty = ((5 + length) / 6) ** alpha`, 0 for none;
+      `"average"`: `penalty = length`. The length counts the end token.
+    * `coverage_penalty=beta`: `coverage = beta * sum over source tokens of log(min(a, 1))`, where a is the
+      attention that the token has had in all steps together, at least 1e-10.
+
+    A finished hypothesis keeps its value and its place among the `width`. One that is driven from its place
+    is remembered, since those that drove it out may yet fall below it. The search ends when no unfinished
+    hypothesis can come among the `n_best`, or at `max_length`, where the unfinished count as they stand.
+    With a width of 1 it is `Greedy`.
+
+    Args:
+        width: K, how many hypotheses of a source are kept.
+        length_penalty: alpha >= 0, or `"average"`.
+        coverage_penalty: beta >= 0.
+        n_best: how many hypotheses are given, at most `width`; None for all.
+        **limits: `min_length`, `max_length`, `no_repeat_ngram_size`, `forbidden_ids`, see `Strategy`.
+
+    Returns:
+        `Decoded` with an axis of `n_best` after the batch, best first by value; the `scores` are the summed
+        log-probabilities all the same. Where there are fewer hypotheses, the last have the score -inf, no
+        tokens and the length 0.
+
+    Raises:
+        TypeError, ValueError: an argument out of its range.
+
+    Example:
+        model.generate(source, keras_attention.Beam(5, length_penalty=0.6, n_best=1))
+
+    Reference: Wu et al. (2016), section 7 (both penalties).
+    """
+
+    def __init__(self, width, length_penalty=0.0, coverage_penalty=0.0, n_best=None, **limits):
+        super().__init__(**limits)
+        self.width = check_size("width", width)
+        self.length_penalty = (
+            AVERAGE if length_penalty == AVERAGE else check_weight("length_penalty", length_penalty)
+        )
+        self.coverage_penalty = check_weight("coverage_penalty", coverage_penalty)
+        self.n_best = self.width if n_best is None else check_size("n_best", n_best)
+        if self.n_best > self.width:
+            raise ValueError(
+                f"`n_best` must be at most `width`. Received: n_best={n_best}, width={self.width}."
+            )
+
+    def __call__(
+        self,
+        step,
+        states,
+        start_tokens,
+        *,
+        end_id,
+        max_length,
+        source_mask,
+        prefix=None,
+        noise=None,
+    ):
+        search = _Search(self, step, end_id, max_length, source_mask, prefix)
+        return search.result(
+            ops.while_loop(search.goes_on, search.advance, search.start(states, start_tokens))
+        )
+
+    def value(self, log_probs, lengths, coverage=None, source_mask=None):
+        """What hypotheses are compared by: (...) log-probabilities and lengths, (..., S) coverage."""
+        if self.length_penalty:
+            lengths = ops.cast(lengths, "float32")
+            is_average = self.length_penalty == AVERAGE
+            log_probs = log_probs / (
+                lengths if is_average else ops.power((5.0 + lengths) / 6.0, self.length_penalty)
+            )
+        if self.coverage_penalty:
+            coverage = ops.log(ops.clip(coverage, LEAST_COVERAGE, 1.0))
+            coverage = ops.sum(ops.where(source_mask, coverage, 0.0), axis=-1)
+            log_probs = log_probs + self.coverage_penalty * coverage
+        return log_probs
+
+
+class _Places(NamedTuple):
+    """The K hypotheses that go on, each at a place; a finished one only holds its place."""
+
+    paths: object  # (B, K, T) int32, at which place each was at each step
+    log_probs: object  # (B, K) float32, -inf where there is none
+    lengths: object  # (B, K) int32
+    finished: object  # (B, K) boolean
+    coverage: object  # (B, K, S) float32, or () where no penalty asks for it
+
+
+class _Found(NamedTuple):
+    """The N best finished hypotheses so far, best first."""
+
+    values: object  # (B, N) float32, -inf where there is none
+    paths: object  # (B, N, T) int32
+    log_probs: object  # (B, N) float32
+    lengths: object  # (B, N) int32
+
+
+class _Log(NamedTuple):
+    """What was written at each step and place; a hypothesis finds its own by its path."""
+
+    tokens: object  # (B, T, K) int32
+    attention: object  # (B, T, K, S) float32
+
+
+class _Search:
+    """One search: what does not change while it runs, and the parts of its loop.
+
+    The loop carries `index, previous, states, places, found, log`.
+    """
+
+    def __init__(self, beam, step, end_id, max_length, source_mask, prefix):
+        self.beam, self.step, self.end_id, self.prefix = beam, step, end_id, prefix
+        self.max_length, self.source_mask = max_length, source_mask
+        self.batch, self.source_length = ops.shape(source_mask)
+        self.width = beam.width
+        self.source_mask_of_places = ops.expand_dims(source_mask, 1)
+
+    def start(self, states, start_tokens):
+        batch, width = self.batch, self.width
+        one_alone = ops.where(ops.arange(width) < 1, 0.0, NEVER)  # the K places would start as equals
+        attention = ops.zeros((batch, self.max_length, width, self.source_length), "float32")
+        places = _Places(
+            paths=ops.zeros((batch, width, self.max_length), "int32"),
+            log_probs=ops.zeros((batch, width), "float32") + one_alone,
+            lengths=ops.zeros((batch, width), "int32"),
+            finished=ops.zeros((batch, width), "bool"),
+            coverage=attention[:, 0] if self.beam.coverage_penalty else (),
+        )
+        found = _Found(
+            values=ops.full((batch, self.beam.n_best), NEVER, "float32"),
+            paths=places.paths[:, : self.beam.n_best],
+            log_probs=ops.full((batch, self.beam.n_best), NEVER, "float32"),
+            lengths=places.lengths[:, : self.beam.n_best],
+        )
+        log = _Log(ops.zeros((batch, self.max_length, width), "int32"), attention)
+        previous, states = keras.tree.map_structure(self._repeat, (start_tokens, states))
+        return ops.convert_to_tensor(0, "int32"), previous, states, places, found, log
+
+    def _repeat(self, x):
+        """(B, ...) -> (B, K, ...)"""
+        return ops.tile(ops.expand_dims(x, 1), (1, self.width) + (1,) * (len(x.shape) - 1))
+
+    def goes_on(self, index, previous, states, places, found, log):
+        """Whether a hypothesis could still come among the best found: at the full length, all covered."""
+        full = ops.full_like(places.log_probs, self.max_length)
+        covered = ops.ones_like(self.source_mask_of_places, dtype="float32")
+        most = self.beam.value(places.log_probs, full, covered, self.source_mask_of_places)
+        wins = ops.logical_and(most > found.values[:, -1:], ops.logical_not(places.finished))
+        return ops.logical_and(index < self.max_length, ops.any(wins))
+
+    def advance(self, index, previous, states, places, found, log):
+        log_probs, states, weights = self.step(previous, states)
+        weights = ops.cast(weights, "float32")
+        log_probs = self.beam.limit(
+            log_probs, index, lambda: self._follow(log.tokens, places.paths), self.end_id, self.prefix
+        )
+        token, parent, places = self._choose(log_probs, weights, places)
+        ended = ops.logical_and(ops.equal(token, self.end_id), ops.logical_not(places.finished))
+        states = keras.tree.map_structure(lambda x: _take(x, parent), states)
+        log = _Log(
+            write(log.tokens, index, token, axis=1),
+            write(log.attention, index, _take(weights, parent), axis=1),
+        )
+        here = ops.arange(self.width, dtype="int32") + ops.zeros_like(token)
+        places = places._replace(
+            paths=write(places.paths, index, here, axis=2),
+            finished=ops.logical_or(places.finished, ended),
+        )
+        return index + 1, token, states, places, self._remember(found, places, ended), log
+
+    def _choose(self, log_probs, weights, places):
+        """The K best of all continuations: their tokens, parents, and themselves. A finished one stays."""
+        vocabulary_size = log_probs.shape[-1]
+        finished = ops.expand_dims(places.finished, -1)
+        stay = ops.where(ops.arange(vocabulary_size) < 1, 0.0, NEVER)  # the token 0 at no cost
+        total = ops.expand_dims(places.log_probs, -1) + ops.where(finished, stay, log_probs)
+        lengths = places.lengths + ops.cast(ops.logical_not(places.finished), "int32")
+        coverage = places.coverage
+        if self.beam.coverage_penalty:
+            coverage = coverage + ops.where(finished, 0.0, weights)
+        values = self._values(total, ops.expand_dims(lengths, -1), coverage)
+        flat = (-1, self.width * vocabulary_size)
+        values, best = ops.top_k(ops.reshape(values, flat), self.width)
+        best = ops.cast(best, "int32")
+        parent = ops.floor_divide(best, vocabulary_size)
+        token = best - parent * vocabulary_size
+        if self.beam.length_penalty or self.beam.coverage_penalty:
+            values = _take(ops.reshape(total, flat), best)
+        chosen = _Places(
+            paths=_take(places.paths, parent),
+            log_probs=values,
+            lengths=_take(lengths, parent),
+            finished=_take(places.finished, parent),
+            coverage=_take(coverage, parent) if self.beam.coverage_penalty else (),
+        )
+        return token, parent, chosen
+
+    def _values(self, log_probs, lengths, coverage):
+        """(B, K) or (B, K, V) log-probabilities -> their values."""
+        if not self.beam.coverage_penalty:
+            return self.beam.value(log_probs, lengths)
+        mask = self.source_mask_of_places
+        if len(log_probs.shape) == 3:
+            coverage, mask = ops.expand_dims(coverage, 2), ops.expand_dims(mask, 2)
+        return self.beam.value(log_probs, lengths, coverage, mask)
+
+    def _remember(self, found, places, which):
+        """The best of those found and the places' hypotheses in `which`, (B, K) boolean."""
+        values = self._values(places.log_probs, places.lengths, places.coverage)
+        new = _Found(ops.where(which, values, NEVER), places.paths, places.log_probs, places.lengths)
+        both = [ops.concatenate(pair, axis=1) for pair in zip(found, new, strict=True)]
+        values, best = ops.top_k(both[0], self.beam.n_best)
+        return _Found(values, *(_take(field, ops.cast(best, "int32")) for field in both[1:]))
+
+    def _follow(self, log, paths):
+        """(B, T, K, ...) log, (B, N, T) paths -> (B, N, T, ...): what the hypotheses wrote."""
+        steps = ops.arange(self.batch * self.max_length, dtype="int32")
+        steps = ops.reshape(steps, (-1, 1, self.max_length))
+        return ops.take(_rows(log, 3), steps * self.width + paths, axis=0)
+
+    def result(self, loop):
+        *_, places, found, log = loop
+        found = self._remember(found, places, ops.logical_not(places.finished))
+        lengths = ops.where(found.values > NEVER, found.lengths, 0)
+        steps = ops.arange(self.max_length, dtype="int32")
+        written = steps < ops.expand_dims(lengths, -1)
+        attention = self._follow(log.attention, found.paths)
+        return Decoded(
+            tokens=ops.where(written, self._follow(log.tokens, found.paths), 0),
+            lengths=lengths,
+            scores=ops.where(found.values > NEVER, found.log_probs, NEVER),
+            attention=ops.where(ops.expand_dims(written, -1), attention, 0.0),
+        )
+
+
+def _take(x, index):
+    """(B, K, ...), (B, N) int32 -> (B, N, ...): from each row the places at its indices."""
+    first = ops.arange(ops.shape(x)[0], dtype="int32") * x.shape[1]
+    return ops.take(_rows(x, 2), ops.expand_dims(first, 1) + index, axis=0)
+
+
+def _rows(x, axes):
+    """Flattens the first axes into one."""
+    return ops.reshape(x, (-1, *ops.shape(x)[axes:]))

@@ -1,0 +1,130 @@
+"""What the commands of `keras-attention` do with the options they were given."""
+
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_attention.beam import AVERAGE, Beam
+from keras_attention.datasets import BadLines, chunks, read_pairs
+from keras_attention.decoding import Greedy, Sample
+from keras_attention.evaluation import evaluate as compare
+from keras_attention.plotting import plot_attention
+from keras_attention.training import Options
+from keras_attention.training import train as train_on_file
+
+DEFAULT_WIDTH = 5
+STRATEGIES = {  # with the options that are theirs alone
+    "greedy": (Greedy, set()),
+    "beam": (Beam, {"beam", "length_penalty", "coverage_penalty", "n_best"}),
+    "sample": (Sample, {"temperature", "top_k", "top_p", "seed"}),
+}
+LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
+
+
+def train(options):
+    names = {field.name for field in fields(Options)}
+    train_on_file(
+        options.train_file,
+        options.output,
+        Options(**{name: value for name, value in vars(options).items() if name in names}),
+        validation_file=options.validation,
+        resume=options.resume,
+        strict=options.strict,
+        say=lambda line: print(line, flush=True),
+    )
+
+
+def translate(options):
+    strategy = strategy_of(options)
+    if isinstance(strategy, Sample) and strategy.seed is not None:
+        np.random.seed(strategy.seed)  # one stream for all chunks of lines; Sample's starts anew with each
+        strategy.seed = None
+    decoding = (strategy, options.batch_size, None, options.replace_unknown)
+    translator = _load(options.run)
+    shows_progress = sys.stderr.isatty()
+    written = 0
+    for lines in chunks((line.rstrip(b"\r\n") for line in sys.stdin.buffer), 16 * options.batch_size):
+        if options.n_best:
+            for number, found in enumerate(translator.translate_n_best(lines, *decoding), written + 1):
+                for text, score in zip(found.texts, found.scores, strict=True):
+                    _write_line(f"{number}\t{score:.4f}\t{text}")
+        else:
+            for text in translator.translate(lines, *decoding).texts:
+                _write_line(text)
+        sys.stdout.buffer.flush()
+        written += len(lines)
+        if shows_progress:
+            print(f"\r{written} lines", end="", file=sys.stderr, flush=True)
+    if shows_progress:
+        print(file=sys.stderr)
+
+
+def evaluate(options):
+    strategy = strategy_of(options)
+    bad_lines = BadLines(options.strict)
+    references: dict[str, list[str]] = {}
+    for pair in read_pairs(options.test_file, bad_lines):
+        references.setdefault(pair.source, []).append(" ".join(pair.target.split()))
+    if len(bad_lines):
+        print(bad_lines, file=sys.stderr)
+    if not references:
+        raise ValueError(f"There are no pairs in {options.test_file}.")
+    texts, *_ = _load(options.run).translate(
+        list(references), strategy, options.batch_size, replace_unknown=options.replace_unknown
+    )
+    figures = compare(texts, list(references.values()), options.bleu_tokenizer)
+    figures["strategy"] = repr(strategy)
+    if options.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        for name, value in figures.items():
+            print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
+
+
+def export(options):
+    beam = Beam(options.beam, options.length_penalty, options.coverage_penalty)
+    _load(options.run).export(options.output, overwrite=options.overwrite, verbose=True, beam=beam)
+
+
+def plot(options):
+    found = _load(options.run).translate([options.text])
+    plot_attention(found.attention[0], found.source_pieces[0], found.target_pieces[0], options.output)
+    print(f"{found.texts[0]}\nattention in {options.output}")
+
+
+def length_penalty(text: str) -> float | str:
+    """What `--length-penalty` says."""
+    return AVERAGE if text == AVERAGE else float(text)
+
+
+def strategy_of(options):
+    """The strategy that the options name, or whose own options are given; `ValueError` for a mixture."""
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    meant = {name: own & given.keys() for name, (_, own) in STRATEGIES.items() if own & given.keys()}
+    name = options.strategy or next(iter(meant), "greedy")
+    for other in meant.keys() - {name}:
+        flag = min(meant[other]).replace("_", "-")
+        raise ValueError(f"--{flag} belongs to the strategy {other}, and the one asked for is {name}.")
+    make, own = STRATEGIES[name]
+    arguments = {key: value for key, value in given.items() if key in own | LIMITS}
+    if name == "beam":
+        arguments["width"] = arguments.pop("beam", DEFAULT_WIDTH)
+        arguments.setdefault("n_best", 1)
+    return make(**arguments)
+
+
+def _write_line(text):
+    sys.stdout.buffer.write(" ".join(text.split("\n")).encode("utf-8") + b"\n")
+
+
+def _load(run):
+    """The translator of a run's folder, or of a `.keras` file."""
+    path = Path(run)
+    path = path / "translator.keras" if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no trained model at {path}. Train one: keras-attention train")
+    return keras.saving.load_model(path)

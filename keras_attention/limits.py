@@ -1,0 +1,66 @@
+"""Limits on what may be written next: -inf for each token that a strategy must not choose."""
+
+from keras import ops
+
+NEVER = -float("inf")
+
+
+def forbid(log_probs, ids, unless=None):
+    """(..., V) log-probabilities without the tokens `ids`, a tuple; a scalar `unless` lifts it."""
+    vocabulary = ops.arange(log_probs.shape[-1], dtype="int32")
+    forbidden = ops.equal(vocabulary, ids[0])
+    for other in ids[1:]:
+        forbidden = ops.logical_or(forbidden, ops.equal(vocabulary, other))
+    if unless is not None:
+        forbidden = ops.logical_and(forbidden, ops.logical_not(unless))
+    return ops.where(forbidden, NEVER, log_probs)
+
+
+def forbid_repeats(log_probs, tokens, index, size):
+    """(..., V) log-probabilities without the tokens that would write an n-gram for the second time.
+
+    Args:
+        log_probs: (..., V), of the token at `index`.
+        tokens: (..., T) int32, what stands before `index`.
+        index: scalar int32.
+        size: n, an `int`.
+
+    Reference: Paulus et al. (2017), section 2.5.
+    """
+    windows = tokens.shape[-1] - size + 1
+    if windows < 1:
+        return log_probs
+    # The n-gram at window j starts as the last n - 1 tokens do, and is complete: its end must not follow.
+    repeated = ops.arange(windows, dtype="int32") + size - 1 < index
+    repeated = ops.logical_and(repeated, ops.ones_like(tokens[..., :windows], dtype="bool"))
+    for i in range(size - 1):
+        last = ops.take(tokens, ops.maximum(index - size + 1 + i, 0), axis=-1)
+        repeated = ops.logical_and(
+            repeated, ops.equal(tokens[..., i : i + windows], ops.expand_dims(last, -1))
+        )
+    # Counted by scattering: a comparison of every window with every token would be V times as large.
+    ends = ops.reshape(tokens[..., size - 1 :], (-1, windows))
+    rows = ops.expand_dims(ops.arange(ops.shape(ends)[0], dtype="int32"), 1)
+    places = ops.stack([rows + ops.zeros_like(ends), ends], axis=-1)
+    counts = ops.scatter(
+        ops.reshape(places, (-1, 2)),
+        ops.reshape(ops.cast(repeated, "int32"), (-1,)),
+        (ops.shape(ends)[0], log_probs.shape[-1]),
+    )
+    counts = ops.reshape(counts, (-1, *log_probs.shape[1:]))
+    return ops.where(counts > 0, NEVER, log_probs)
+
+
+def or_else(limited, log_probs, token):
+    """Limited log-probabilities, with `token` back where the limits leave none at all."""
+    nothing = ops.equal(ops.max(limited, axis=-1, keepdims=True), NEVER)
+    back = ops.logical_and(nothing, ops.equal(ops.arange(log_probs.shape[-1], dtype="int32"), token))
+    return ops.where(back, log_probs, limited)
+
+
+def force(limited, log_probs, tokens):
+    """Limited (B, ..., V) log-probabilities, but only the token in rows where `tokens` (B,) is not 0."""
+    shape = (-1,) + (1,) * (len(log_probs.shape) - 1)
+    tokens = ops.reshape(tokens, shape)
+    here = ops.equal(ops.arange(log_probs.shape[-1], dtype="int32"), tokens)
+    return ops.where(ops.equal(tokens, 0), limited, ops.where(here, log_probs, NEVER))
