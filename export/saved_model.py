@@ -24,7 +24,9 @@ def saved_model(
     overwrite: bool = False,
     warmup: bool = True,
     verbose: bool = False,
-    beam: Beam | None = None,
+    beam_width: int = 5,
+    length_penalty: float | str = 0.0,
+    coverage_penalty: float = 0.0,
 ) -> Path:
     """Writes a model as a SavedModel that decodes by itself.
 
@@ -43,8 +45,7 @@ def saved_model(
         warmup: whether to write `assets.extra/tf_serving_warmup_requests`, which TensorFlow Serving
             plays when it loads the model; needs `tensorflow-serving-api`, and warns where that is missing.
         verbose: whether to print where it lies.
-        beam: the search of `beam_decode` and `translate_beam`, by default `Beam(5)`; it gives K = `n_best`
-            hypotheses.
+        beam_width, length_penalty, coverage_penalty: of `beam_decode` and `translate_beam`, see `Beam`.
 
     Returns:
         The path. The directory appears there whole or not at all; what a kill leaves beside it is a folder
@@ -54,22 +55,13 @@ def saved_model(
         FileExistsError: something is there, and `overwrite` is False or it is no SavedModel.
         NotADirectoryError: the path lies in a file.
         RuntimeError: Keras runs on another backend than TensorFlow.
-        TypeError, ValueError: another model, `max_length` is no integer >= 1, or `beam` no `Beam`.
+        TypeError, ValueError: another model, or an argument out of its range.
     """
-    if not isinstance(model, Seq2Seq | Translator):
-        raise TypeError(f"`model` must be a Seq2Seq or a Translator. Received: model={model!r}.")
+    check_model(model)
     if max_length is None:
         max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
-    beam = Beam(5) if beam is None else beam
-    if not isinstance(beam, Beam):
-        raise TypeError(f"`beam` must be a Beam. Received: beam={beam!r} of type {type(beam).__name__}.")
+    beam = Beam(beam_width, length_penalty, coverage_penalty)
     decoding = Decoding(check_size("max_length", max_length), beam)
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "Export needs Keras on TensorFlow. Received: the backend "
-            f"{keras.backend.backend()!r}. Save the model as .keras, then load and export it with "
-            "KERAS_BACKEND=tensorflow in the environment."
-        )
     if "://" in os.fspath(path) or not os.fspath(path):
         raise ValueError(
             f"`path` must be a path of this machine. Received: path={os.fspath(path)!r}. "
@@ -88,6 +80,18 @@ def saved_model(
     if verbose:
         print(f"SavedModel in {path}")
     return path
+
+
+def check_model(model) -> None:
+    """Raises unless it is one that can be exported, on the backend that exports."""
+    if not isinstance(model, Seq2Seq | Translator):
+        raise TypeError(f"`model` must be a Seq2Seq or a Translator. Received: model={model!r}.")
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "Export needs Keras on TensorFlow. Received: the backend "
+            f"{keras.backend.backend()!r}. Save the model as .keras, then load and export it with "
+            "KERAS_BACKEND=tensorflow in the environment."
+        )
 
 
 def _check_destination(path: Path, overwrite: bool) -> None:
@@ -127,7 +131,7 @@ def _write(model: Seq2Seq | Translator, path: Path, decoding: Decoding) -> None:
     module.weights = [weight.value for weight in model.weights]
     if isinstance(model, Translator):
         module.tokenizers = [model.source_tokenizer.operators, model.target_tokenizer.operators]
-    with _without_cudnn(seq2seq_of(model)):
+    with without_cudnn(seq2seq_of(model)):
         signatures = {
             name: signature.function(model, decoding).get_concrete_function(**signature.inputs)
             for name, signature in signatures_of(model).items()
@@ -137,7 +141,7 @@ def _write(model: Seq2Seq | Translator, path: Path, decoding: Decoding) -> None:
 
 
 @contextlib.contextmanager
-def _without_cudnn(model: Seq2Seq):
+def without_cudnn(model: Seq2Seq):
     """Traces the recurrent layers as plain operators: a graph with cuDNN's runs on GPU servers only."""
     layers = [*model.encoder.recurrent_layers, *model.decoder.recurrent_layers]
     before = [layer.use_cudnn for layer in layers]

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_attention.checks import check_size, check_weight
 from keras_attention.decoding import Decoded, Strategy, write
-from keras_attention.limits import NEVER
+from keras_attention.limits import NEVER, possible
 
 AVERAGE = "average"
 LEAST_COVERAGE = 1e-10  # of a source token, so that one without any attention loses much and not all
@@ -163,7 +163,8 @@ class _Search:
         full = ops.full_like(places.log_probs, self.max_length)
         covered = ops.ones_like(self.source_mask_of_places, dtype="float32")
         most = self.beam.value(places.log_probs, full, covered, self.source_mask_of_places)
-        wins = ops.logical_and(most > found.values[:, -1:], ops.logical_not(places.finished))
+        wins = ops.logical_and(possible(most), most > found.values[:, -1:])
+        wins = ops.logical_and(wins, ops.logical_not(places.finished))
         return ops.logical_and(index < self.max_length, ops.any(wins))
 
     def advance(self, index, previous, states, places, found, log):
@@ -239,14 +240,15 @@ class _Search:
     def result(self, loop):
         *_, places, found, log = loop
         found = self._remember(found, places, ops.logical_not(places.finished))
-        lengths = ops.where(found.values > NEVER, found.lengths, 0)
+        exists = possible(found.values)
+        lengths = ops.where(exists, found.lengths, 0)
         steps = ops.arange(self.max_length, dtype="int32")
         written = steps < ops.expand_dims(lengths, -1)
         attention = self._follow(log.attention, found.paths)
         return Decoded(
             tokens=ops.where(written, self._follow(log.tokens, found.paths), 0),
             lengths=lengths,
-            scores=ops.where(found.values > NEVER, found.log_probs, NEVER),
+            scores=ops.where(exists, found.log_probs, NEVER),
             attention=ops.where(ops.expand_dims(written, -1), attention, 0.0),
         )
 

@@ -21,6 +21,8 @@ examples:
   keras-attention translate run --temperature 0.8 --top-p 0.9 --seed 1 < in.txt
   keras-attention evaluate run test.tsv --beam 5 --json
   keras-attention export run --output served/1
+  keras-attention export run --output model.tflite --format litert --quantize int8
+  keras-attention translate model.tflite < in.txt > out.txt
   keras-attention plot run "may 5th, 2018" --output attention.png
 
 A file of pairs has lines of `source<TAB>target` in UTF-8, and may be gzip.
@@ -72,10 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_decoding(evaluate)
     evaluate.set_defaults(command=commands.evaluate)
 
-    export = subparsers.add_parser("export", help="write a SavedModel that takes and gives text")
+    export = subparsers.add_parser("export", help="write a SavedModel or a LiteRT file")
     export.add_argument("run", metavar="RUN")
     export.add_argument("--output", required=True, metavar="PATH")
-    export.add_argument("--format", default="saved_model", choices=("saved_model",))
+    export.add_argument("--format", default="saved_model", choices=("saved_model", "litert"))
+    export.add_argument("--quantize", choices=("float16", "int8"), help="the weights of a LiteRT file")
+    export.add_argument("--source-length", type=commands.source_length, metavar="N",
+                        help="of a LiteRT file: ids, or any (the limit of the training)")  # fmt: skip
+    export.add_argument("--text", action=argparse.BooleanOptionalAction,
+                        help="of a LiteRT file: signatures of text (where they can be)")  # fmt: skip
+    export.add_argument("--signatures", nargs="+", metavar="NAME", help="of a LiteRT file (all)")
     export.add_argument("--beam", type=int, default=commands.DEFAULT_WIDTH, metavar="K",
                         help="hypotheses of beam_decode and translate_beam (5)")  # fmt: skip
     _add_penalties(export, default=0.0)

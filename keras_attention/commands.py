@@ -12,6 +12,7 @@ from keras_attention.beam import AVERAGE, Beam
 from keras_attention.datasets import BadLines, chunks, read_pairs
 from keras_attention.decoding import Greedy, Sample
 from keras_attention.evaluation import evaluate as compare
+from keras_attention.export import LiteRTTranslator
 from keras_attention.plotting import plot_attention
 from keras_attention.training import Options
 from keras_attention.training import train as train_on_file
@@ -22,6 +23,8 @@ STRATEGIES = {  # with the options that are theirs alone
     "beam": (Beam, {"beam", "length_penalty", "coverage_penalty", "n_best"}),
     "sample": (Sample, {"temperature", "top_k", "top_p", "seed"}),
 }
+LITERT_OPTIONS = ("quantize", "source_length", "text", "signatures")
+ANY = "any"
 LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 
@@ -86,14 +89,33 @@ def evaluate(options):
 
 
 def export(options):
-    beam = Beam(options.beam, options.length_penalty, options.coverage_penalty)
-    _load(options.run).export(options.output, overwrite=options.overwrite, verbose=True, beam=beam)
+    given = {name: getattr(options, name) for name in LITERT_OPTIONS if getattr(options, name) is not None}
+    if given and options.format != "litert":
+        flag = min(given).replace("_", "-")
+        raise ValueError(f"--{flag} belongs to --format litert.")
+    if given.get("source_length") == ANY:
+        given["source_length"] = None
+    _load(options.run).export(
+        options.output,
+        "litert" if options.format == "litert" else "tf_saved_model",
+        verbose=True,
+        overwrite=options.overwrite,
+        beam_width=options.beam,
+        length_penalty=options.length_penalty,
+        coverage_penalty=options.coverage_penalty,
+        **given,
+    )
 
 
 def plot(options):
     found = _load(options.run).translate([options.text])
     plot_attention(found.attention[0], found.source_pieces[0], found.target_pieces[0], options.output)
     print(f"{found.texts[0]}\nattention in {options.output}")
+
+
+def source_length(text: str) -> int | str:
+    """What `--source-length` says."""
+    return ANY if text == ANY else int(text)
 
 
 def length_penalty(text: str) -> float | str:
@@ -122,8 +144,10 @@ def _write_line(text):
 
 
 def _load(run):
-    """The translator of a run's folder, or of a `.keras` file."""
+    """The translator of a run's folder, of a `.keras` file, or of a `.tflite` file."""
     path = Path(run)
+    if path.suffix == ".tflite" and path.is_file():
+        return LiteRTTranslator(path)
     path = path / "translator.keras" if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"There is no trained model at {path}. Train one: keras-attention train")

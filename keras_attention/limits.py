@@ -5,6 +5,14 @@ from keras import ops
 NEVER = -float("inf")
 
 
+def possible(log_probs):
+    """Whether log-probabilities, or sums of them, are of something that can be written.
+
+    Not `> NEVER`: of -inf LiteRT makes the least float32, and a part of that is above it (2.21).
+    """
+    return log_probs > -1e20
+
+
 def forbid(log_probs, ids, unless=None):
     """(..., V) log-probabilities without the tokens `ids`, a tuple; a scalar `unless` lifts it."""
     vocabulary = ops.arange(log_probs.shape[-1], dtype="int32")
@@ -53,7 +61,7 @@ def forbid_repeats(log_probs, tokens, index, size):
 
 def or_else(limited, log_probs, token):
     """Limited log-probabilities, with `token` back where the limits leave none at all."""
-    nothing = ops.equal(ops.max(limited, axis=-1, keepdims=True), NEVER)
+    nothing = ops.logical_not(possible(ops.max(limited, axis=-1, keepdims=True)))
     back = ops.logical_and(nothing, ops.equal(ops.arange(log_probs.shape[-1], dtype="int32"), token))
     return ops.where(back, log_probs, limited)
 

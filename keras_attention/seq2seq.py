@@ -17,6 +17,14 @@ from keras_attention.tokens import END_ID, PADDING_ID, shift_right
 DEFAULT_MAX_LENGTH = 128
 
 
+class Encoded(NamedTuple):
+    """A source, encoded."""
+
+    memory: object  # (B, S, D), the encoder's states
+    keys: object  # (B, S, units), the projected memory
+    memory_mask: object  # (B, S) boolean, True = real token
+
+
 class Scored(NamedTuple):
     """Log-probabilities (nats) of given targets."""
 
@@ -176,26 +184,31 @@ class Seq2Seq(keras.Model):
             prefix: (B, T) int32, or None; T here is `strategy.longest(max_length)`.
             noise: what `strategy.noise(B, T)` drew.
         """
-        memory_mask = padding_mask(source)
-        memory, final_state = self.encoder(source, tokens_mask=memory_mask)
-        keys = self.decoder.project_memory(memory)
-        not_padding = ops.not_equal(ops.arange(self.decoder.vocabulary_size), PADDING_ID)
-
-        def step(tokens, states):
-            logits, states, weights = self.decoder.step(tokens, states, memory, keys, memory_mask)
-            log_probs = ops.log_softmax(logits, axis=-1)
-            return ops.where(not_padding, log_probs, -float("inf")), states, weights
-
+        encoded, states = self.encode(source)
         return strategy(
-            step,
-            self.decoder.initial_states(memory, final_state),
+            lambda tokens, states: self.decode_step(tokens, states, encoded),
+            states,
             ops.full_like(source[:, 0], self.start_id, dtype="int32"),  # idea 2's first input
             end_id=self.end_id,
             max_length=strategy.longest(max_length),
-            source_mask=memory_mask,
+            source_mask=encoded.memory_mask,
             prefix=prefix,
             noise=noise,
         )
+
+    def encode(self, source):
+        """(B, S) int32 -> `Encoded`, and the decoder's first states: what is computed once per source."""
+        memory_mask = padding_mask(source)
+        memory, final_state = self.encoder(source, tokens_mask=memory_mask)
+        keys = self.decoder.project_memory(memory)
+        return Encoded(memory, keys, memory_mask), self.decoder.initial_states(memory, final_state)
+
+    def decode_step(self, tokens, states, encoded):
+        """One step, as a `Strategy` wants it: previous tokens -> `(log_probs, states, weights)`."""
+        logits, states, weights = self.decoder.step(tokens, states, *encoded)
+        not_padding = ops.not_equal(ops.arange(self.decoder.vocabulary_size), PADDING_ID)
+        log_probs = ops.where(not_padding, ops.log_softmax(logits, axis=-1), -float("inf"))
+        return log_probs, states, weights
 
     def log_probs(self, source, target):
         """`score` as a part of a graph: tensors in, `Scored` tensors out, no ids checked."""
@@ -209,17 +222,17 @@ class Seq2Seq(keras.Model):
         """Writes the model as an artifact that decodes by itself.
 
         Args:
-            filepath: the directory to write, `DIR/VERSION` for TensorFlow Serving.
-            format: `"tf_saved_model"`; other formats of `keras.Model.export` hold the call alone, under
-                teacher forcing.
+            filepath: the directory to write, `DIR/VERSION` for TensorFlow Serving; or the `.tflite` file.
+            format: `"tf_saved_model"` or `"litert"`; other formats of `keras.Model.export` hold the call
+                alone, under teacher forcing.
             verbose: whether to print where it lies.
-            **options: of `keras_attention.export.saved_model`, or of `keras.Model.export`.
+            **options: of `keras_attention.export.saved_model` or `litert`, or of `keras.Model.export`.
         """
-        if format != "tf_saved_model":
-            return super().export(filepath, format=format, verbose=verbose, **options)
-        from keras_attention.export import saved_model  # late: only an export needs TensorFlow
+        from keras_attention.export import FORMATS  # late: only an export needs TensorFlow
 
-        return saved_model(self, filepath, verbose=bool(verbose), **options)
+        if format not in FORMATS:
+            return super().export(filepath, format=format, verbose=verbose, **options)
+        return FORMATS[format](self, filepath, verbose=bool(verbose), **options)
 
     def get_config(self):
         return {

@@ -13,6 +13,7 @@ from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
 KINDS = ("char", "word", "bpe", "unigram")
 SPACE = "\u2581"  # how SentencePiece writes a space
+FAST_KINDS = ("char", "unigram")  # those for which FastSentencepiece, all that LiteRT has, is right
 NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
 TRAINING_TEXTS = 1_000_000  # SentencePiece reads no more than these, drawn at random
 
@@ -123,9 +124,9 @@ class SentencePieceTokenizer:
 
         # FastSentencepiece runs in LiteRT too and breaks ties as the library does, but it always finds the
         # likeliest pieces, where BPE merges in order and an unknown word is one piece (2.21).
-        if self.kind in ("bpe", "word"):
-            return tensorflow_text.SentencepieceTokenizer(model=self.model, out_type=tf.int32)
-        return tensorflow_text.FastSentencepieceTokenizer(self.model)
+        if self.kind in FAST_KINDS:
+            return tensorflow_text.FastSentencepieceTokenizer(self.model)
+        return tensorflow_text.SentencepieceTokenizer(model=self.model, out_type=tf.int32)
 
     @property
     def vocabulary_size(self) -> int:

@@ -20,38 +20,26 @@ import keras_attention
 ROOT = Path(__file__).parent.parent
 
 # Each module imports only those before it.
+# fmt: off
 ORDER = [
-    *("tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell", "decoder"),
-    *(
-        "limits",
-        "decoding",
-        "beam",
-        "seq2seq",
-        "objectives",
-        "text",
-        "translator",
-        "run",
-        "datasets",
-        "training",
-    ),
-    *(
-        "evaluation",
-        "plotting",
-        "quiet",
-        "export.signatures",
-        "export.saved_model",
-        "export",
-        "commands",
-        "cli",
-    ),
+    "tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell", "decoder",
+    "limits", "decoding", "beam", "seq2seq", "objectives", "text", "translations", "translator",
+    "run", "datasets", "training", "evaluation", "plotting", "quiet",
+    "export.signatures", "export.saved_model", "export.litert_run", "export.litert_check", "export.litert",
+    "export.litert_reader", "export", "commands", "cli",
 ]
+# fmt: on
 LATE_IMPORTS = {("seq2seq", "export"), ("translator", "export")}  # as Keras' own Model.export has
-NEED_TENSORFLOW = {"text", "translator", "datasets"}
+NEED_TENSORFLOW = {"text", "translations", "translator", "datasets"}
 LIBRARIES = {
     "text": {"sentencepiece", "tensorflow_text"},
     "evaluation": {"sacrebleu"},
     "plotting": {"matplotlib"},
     "export.saved_model": {"tensorflow_serving"},
+    "export.litert_run": {"ai_edge_litert", "tensorflow_text"},
+    "export.litert_check": {"ai_edge_litert"},
+    "export.litert": {"tensorflow_text"},
+    "export.litert_reader": {"ai_edge_litert"},
 }
 FILES = [*(ROOT / "keras_attention").glob("*.py"), *(ROOT / "export").glob("*.py")]
 

@@ -1,0 +1,300 @@
+"""LiteRT (TFLite): one file that decodes by itself on phones, desktops and in browsers."""
+
+import functools
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from keras_attention.beam import Beam
+from keras_attention.checks import check_size
+from keras_attention.decoding import Greedy
+from keras_attention.export.litert_check import TEXT_SIGNATURES, check_file, require_litert
+from keras_attention.export.saved_model import check_model, without_cudnn
+from keras_attention.export.signatures import SIGNATURES, Decoding, seq2seq_of
+from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Encoded, Seq2Seq
+from keras_attention.text import FAST_KINDS
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
+from keras_attention.translator import Translator
+
+TOKEN_SIGNATURES = ("greedy_decode", "beam_decode", "encode", "decode_step")
+QUANTIZATIONS = (None, "float16", "int8")
+LIMIT = "limit"
+DESCRIPTION = "keras_attention.json"  # one of the associated files, with the SentencePiece models
+
+
+def litert(
+    model: Seq2Seq | Translator,
+    path: str | os.PathLike,
+    signatures: Sequence[str] | None = None,
+    source_length: int | str | None = LIMIT,
+    max_length: int | None = None,
+    beam_width: int = 5,
+    length_penalty: float | str = 0.0,
+    coverage_penalty: float = 0.0,
+    quantize: str | None = None,
+    text: bool | None = None,
+    overwrite: bool = False,
+    verbose: bool = False,
+) -> Path:
+    """Writes a model as one LiteRT file with built-in operators only, for a batch of one.
+
+    Its signatures have the names, inputs and outputs of the SavedModel's (`greedy_decode`, `beam_decode`,
+    `translate`, `translate_beam`), and there are two for those who drive the loop themselves: `encode`,
+    `source` -> `memory`, `keys`, `memory_mask`, `state_0`, ...; and `decode_step`, these and `token` ->
+    `log_probs` (1, V), `attention` (1, S), `state_0`, .... The weights are in the file once. Tokenizers,
+    limits and ids are in it as associated files: it is a zip archive as well.
+
+    Shorter sources are padded with 0 to `source_length`. An id out of range is read as unknown. The text
+    signatures read the beginning of a text that is too long; where the translator's `too_long` is
+    `"refuse"` they answer with an empty text and the score of no hypothesis, which is here the least
+    float32, -3.4e38, and not -inf. A text may begin or end with a space, which is stripped elsewhere.
+
+    The file is checked before it gets its name: its operators, and its answers in both interfaces of
+    `ai_edge_litert` (Interpreter, and CompiledModel for a fixed `source_length`) against the model's.
+
+    Args:
+        model: a `Seq2Seq` or a `Translator`, on the TensorFlow backend.
+        path: the file to make, `.tflite`.
+        signatures: their names; None takes all that the model and `text` allow.
+        source_length: S, how many ids a source has, the end and the padding included; None takes any number
+            (the Interpreter alone runs such a file); `"limit"` takes the translator's, or 128.
+        max_length: T, the most tokens that are written; None takes the translator's, or 128.
+        beam_width, length_penalty, coverage_penalty: of `beam_decode` and `translate_beam`, see `Beam`.
+        quantize: None, `"float16"` (weights), or `"int8"` (weights; activations as they come).
+        text: whether there are signatures of text, which need TensorFlow Text's operators where the file
+            runs, and a source tokenizer of the kind char or unigram; None: where these allow it.
+        overwrite: whether to replace a file that is there.
+        verbose: whether to print what was checked.
+
+    Returns:
+        The path. A file is there whole and checked, or what was there before.
+
+    Raises:
+        FileExistsError: something is there, and `overwrite` is False or it is no file.
+        ImportError: ai-edge-litert is not installed.
+        RuntimeError: the file did not pass its check; or Keras runs on another backend than TensorFlow.
+        TypeError, ValueError: an argument that cannot be.
+
+    Example:
+        keras_attention.export.litert(translator, "model.tflite", quantize="int8")
+    """
+    check_model(model)
+    require_litert()
+    path = Path(path)
+    if path.exists() and not (overwrite and path.is_file()):
+        raise FileExistsError(
+            f"The export path exists. Received: path={str(path)!r}. Choose another, or, if it is a file, "
+            "pass `overwrite=True`."
+        )
+    if quantize not in QUANTIZATIONS:
+        raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}. Received: quantize={quantize!r}.")
+    source_length = _source_length(model, source_length)
+    if max_length is None:
+        max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
+    beam = Beam(beam_width, length_penalty, coverage_penalty)
+    decoding = Decoding(check_size("max_length", max_length), beam)
+    names = _signature_names(model, signatures, text)
+    with without_cudnn(seq2seq_of(model)):
+        functions = {
+            name: _frozen(*_COMPUTE[name](model, decoding, source_length)) for name in sorted(names)
+        }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as work:
+        written = Path(work) / "new.tflite"
+        written.write_bytes(_convert(functions, Path(work) / "saved_model", quantize))
+        _add_associated_files(written, model, decoding, source_length, quantize, names)
+        report = check_file(written, model, decoding, source_length, names, exact=quantize is None)
+        if path.exists() and not (overwrite and path.is_file()):
+            raise FileExistsError(f"Something appeared at the export path meanwhile: {path}.")
+        written.replace(path)
+    if verbose:
+        print(f"LiteRT file in {path}, {path.stat().st_size:,} bytes; {report}")
+    return path
+
+
+def _source_length(model, source_length):
+    if source_length is None:
+        return None
+    if source_length == LIMIT:
+        return getattr(model, "max_source_length", DEFAULT_MAX_LENGTH)
+    return check_size("source_length", source_length)
+
+
+def _signature_names(model, signatures, text):
+    is_translator = isinstance(model, Translator)
+    fits = is_translator and model.source_tokenizer.kind in FAST_KINDS
+    if text and not fits:
+        reason = "The model has no tokenizers."
+        if is_translator:
+            reason = f"The source tokenizer is of the kind {model.source_tokenizer.kind!r}."
+        raise ValueError(
+            "`text=True` needs a Translator whose source tokenizer is of the kind "
+            f"{' or '.join(FAST_KINDS)}: LiteRT's operator makes other ids for other kinds. {reason} "
+            "Take `text=False` and tokenize in the app; the SentencePiece models are in the file."
+        )
+    allowed = TOKEN_SIGNATURES + (TEXT_SIGNATURES if fits and text is not False else ())
+    names = allowed if signatures is None else tuple(signatures)
+    unknown = [name for name in names if name not in allowed]
+    if unknown or not names or isinstance(signatures, str):
+        raise ValueError(
+            f"`signatures` must be some of {allowed} for this model. Received: signatures={signatures!r}."
+        )
+    return names
+
+
+def _convert(functions, folder, quantize) -> bytes:
+    """Frozen functions -> the file. Equal constants of several signatures are stored once."""
+    tf.saved_model.save(tf.Module(), str(folder), signatures=functions)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(functions))
+    converter.allow_custom_ops = True  # TensorFlow Text's; the check refuses all others
+    if quantize:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def _frozen(function, inputs):
+    """A function with its weights as constants, and its outputs by name.
+
+    With variables the converter leaves some that nothing initialises, from the second signature on
+    (TensorFlow 2.21).
+    """
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    traced = tf.function(function, autograph=False).get_concrete_function(**inputs)
+    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    order = [tensor.name.split(":")[0] for tensor in frozen.inputs]
+    names = sorted(traced.structured_outputs)  # as TensorFlow flattens a dict
+
+    def named(**tensors):
+        return dict(zip(names, frozen(*[tensors[name] for name in order]), strict=True))
+
+    return tf.function(named, autograph=False).get_concrete_function(**inputs)
+
+
+def _of_table(name, model, decoding, source_length):
+    """A signature of the table, over ids that may be out of range."""
+
+    def compute(source):
+        source = _known(source, seq2seq_of(model).encoder.vocabulary_size)
+        return SIGNATURES[name].compute(model, decoding, source=source)
+
+    return compute, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
+
+
+def _known(ids, vocabulary_size):
+    return tf.where((ids >= 0) & (ids < vocabulary_size), ids, UNKNOWN_ID)
+
+
+def _encode(model, decoding, source_length):
+    model = seq2seq_of(model)
+
+    def encode(source):
+        encoded, states = model.encode(_known(source, model.encoder.vocabulary_size))
+        fields = {**encoded._asdict(), "memory_mask": tf.cast(encoded.memory_mask, tf.int32)}
+        return fields | {f"state_{i}": state for i, state in enumerate(states)}
+
+    return encode, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
+
+
+def _decode_step(model, decoding, source_length):
+    encode, inputs = _encode(model, decoding, source_length)
+    model = seq2seq_of(model)
+    outputs = tf.function(encode, autograph=False).get_concrete_function(**inputs).structured_outputs
+    specs = {
+        name: tf.TensorSpec((1, *output.shape[1:]), output.dtype, name=name)
+        for name, output in outputs.items()
+    }
+
+    def decode_step(token, memory, keys, memory_mask, **states):
+        encoded = Encoded(memory, keys, tf.cast(memory_mask, tf.bool))
+        states = [states[f"state_{i}"] for i in range(len(states))]
+        token = _known(token, model.decoder.vocabulary_size)
+        log_probs, states, weights = model.decode_step(token, states, encoded)
+        fields = {"log_probs": log_probs, "attention": weights}
+        return fields | {f"state_{i}": state for i, state in enumerate(states)}
+
+    return decode_step, {"token": tf.TensorSpec((1,), tf.int32, name="token"), **specs}
+
+
+def _translate(strategy_of, model, decoding, source_length):
+    """Text in, text out by TensorFlow Text's operators, those that LiteRT has."""
+    import tensorflow_text
+
+    source_tokenizer, target_tokenizer = (
+        tensorflow_text.FastSentencepieceTokenizer(tokenizer.model)
+        for tokenizer in (model.source_tokenizer, model.target_tokenizer)
+    )
+    limit = min(model.max_source_length, source_length or model.max_source_length)
+
+    def translate(text):
+        ids = source_tokenizer.tokenize(text).flat_values
+        length = tf.minimum(tf.size(ids), limit - 1)
+        width = source_length or length + 1
+        ids = tf.concat([ids[:length], [END_ID], tf.zeros((limit,), tf.int32)], axis=0)[:width]
+        strategy = strategy_of(decoding)
+        found = model.seq2seq.decode(tf.reshape(ids, (1, width)), strategy, decoding.max_length)
+        tokens, scores = found.tokens, found.scores
+        if model.too_long == "refuse":
+            refused = tf.size(source_tokenizer.tokenize(text).flat_values) > limit - 1
+            tokens = tf.where(refused, PADDING_ID, tokens)
+            scores = tf.where(refused, -float("inf"), scores)
+        said = (tokens != PADDING_ID) & (tokens != END_ID)
+        ends = tf.cumsum(tf.reduce_sum(tf.cast(tf.reshape(said, (-1, tokens.shape[-1])), tf.int32), axis=1))
+        # Of int32: LiteRT's kernel reads int64 as pairs of them (tensorflow-text 2.21).
+        splits = tf.concat([[0], ends], axis=0)
+        rows = tf.RaggedTensor.from_row_splits(tf.boolean_mask(tokens, said), splits, validate=False)
+        return {"text": tf.reshape(target_tokenizer.detokenize(rows), scores.shape), "scores": scores}
+
+    return translate, {"text": tf.TensorSpec((1,), tf.string, name="text")}
+
+
+_COMPUTE = {  # name -> (model, decoding, source_length) -> (function, its inputs)
+    "greedy_decode": functools.partial(_of_table, "greedy_decode"),
+    "beam_decode": functools.partial(_of_table, "beam_decode"),
+    "encode": _encode,
+    "decode_step": _decode_step,
+    "translate": functools.partial(_translate, lambda decoding: Greedy()),
+    "translate_beam": functools.partial(_translate, lambda decoding: decoding.beam),
+}
+
+
+def _add_associated_files(path, model, decoding, source_length, quantize, names):
+    """What a client needs that tokenizes itself; the TFLite metadata standard appends a zip archive too."""
+    seq2seq = seq2seq_of(model)
+    description = {
+        "format": 1,
+        "keras": keras.__version__,
+        "signatures": sorted(names),
+        "source_length": source_length,
+        "max_length": decoding.max_length,
+        "beam_width": decoding.beam.width,
+        "length_penalty": decoding.beam.length_penalty,
+        "coverage_penalty": decoding.beam.coverage_penalty,
+        "quantize": quantize,
+        "source_vocabulary_size": seq2seq.encoder.vocabulary_size,
+        "target_vocabulary_size": seq2seq.decoder.vocabulary_size,
+        "padding_id": PADDING_ID,
+        "unknown_id": UNKNOWN_ID,
+        "start_id": seq2seq.start_id,
+        "end_id": seq2seq.end_id,
+        "source_end_id": END_ID,
+    }
+    with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_DEFLATED) as archive:
+        if isinstance(model, Translator):
+            description["max_source_length"] = model.max_source_length
+            description["too_long"] = model.too_long
+            for side in ("source", "target"):
+                tokenizer = getattr(model, f"{side}_tokenizer")
+                description[f"{side}_tokenizer"] = tokenizer.kind
+                archive.writestr(f"{side}.model", tokenizer.model)
+                pieces = tokenizer.pieces(range(tokenizer.vocabulary_size))
+                archive.writestr(f"{side}_vocabulary.txt", "\n".join(pieces) + "\n")
+        archive.writestr(DESCRIPTION, json.dumps(description, indent=1))

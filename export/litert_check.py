@@ -1,0 +1,120 @@
+"""Whether a LiteRT file says what the model says: checked before the file gets its name."""
+
+import importlib.util
+import inspect
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import keras_attention.export.litert_run as litert_run
+from keras_attention.decoding import Greedy
+from keras_attention.export.signatures import seq2seq_of
+from keras_attention.tokens import END_ID
+
+CLOSE = 1e-3  # of log-probabilities summed over a sequence, in float32
+SOURCES = 5
+TEXT_SIGNATURES = ("translate", "translate_beam")
+
+
+def require_litert() -> None:
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        raise ImportError(
+            "A LiteRT file is checked with ai-edge-litert, which is not installed. "
+            "`pip install ai-edge-litert`, or this package with [litert]."
+        )
+
+
+def check_file(path, model, decoding, source_length, names, exact) -> str:
+    """Raises `RuntimeError` unless the file runs and, where `exact`, answers as the model does.
+
+    Returns:
+        A line that says what was checked and how near the answers were.
+    """
+    _check_operators(path.read_bytes())
+    requests, expected = _requests(model, decoding, source_length, names)
+    found = _run(path, requests)
+    if not found:
+        raise RuntimeError(f"{path} has no signature that could be checked.")
+    same = total = 0
+    largest = 0.0
+    for key in found:
+        interface, name, output = key.split("/")
+        if output != "scores" or name not in expected:
+            continue
+        answers, scores = expected[name]
+        said = found[f"{interface}/{name}/{'text' if name in TEXT_SIGNATURES else 'tokens'}"]
+        said = np.char.strip(said) if name in TEXT_SIGNATURES else said
+        rows = len(answers)
+        equal = (said.reshape(answers.shape) == answers).reshape(rows, -1).all(axis=1)
+        heard = np.where(found[key] < -1e20, -np.inf, found[key]).reshape(scores.shape)
+        with np.errstate(invalid="ignore"):
+            difference = np.where(heard == scores, 0, np.abs(heard - scores)).reshape(rows, -1).max(axis=1)
+        if (not np.all(equal | (difference < CLOSE)) and exact) or not np.isfinite(difference).all():
+            raise RuntimeError(
+                f"The LiteRT file does not say what the model says: {name} by the {interface} has other "
+                f"answers to {np.sum(~equal)} of {rows} sources, and log-probabilities that differ by "
+                f"{difference.max():.2g}."
+            )
+        same, total, largest = same + equal.sum(), total + rows, max(largest, difference.max())
+    return f"checked: {same} of {total} answers are the model's, log-probabilities within {largest:.1e}"
+
+
+def _check_operators(content: bytes) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    codes = schema.ModelT.InitFromPackedBuf(content, 0).operatorCodes
+    custom = {code.customCode.decode() for code in codes if code.customCode}
+    foreign = sorted(name for name in custom if not name.startswith("TFText>"))
+    if foreign:
+        raise RuntimeError(f"The LiteRT file has operators that are not built in: {', '.join(foreign)}.")
+
+
+def _requests(model, decoding, source_length, names):
+    """Sources of several lengths, and what the model says to them."""
+    seq2seq = seq2seq_of(model)
+    random = np.random.default_rng(0)
+    longest = source_length or 12
+    sources = np.zeros((SOURCES, longest), "int32")
+    for row, length in enumerate(np.linspace(1, longest, SOURCES).astype(int)):
+        least = min(3, seq2seq.encoder.vocabulary_size - 1)
+        sources[row, :length] = random.integers(least, seq2seq.encoder.vocabulary_size, length)
+        sources[row, length - 1] = min(END_ID, seq2seq.encoder.vocabulary_size - 1)
+    strategies = {"greedy_decode": Greedy(), "beam_decode": decoding.beam, "decode_step": Greedy()}
+    expected, requests = {}, {"source": sources, "is_fixed": source_length is not None}
+    requests |= {"start_id": seq2seq.start_id, "end_id": seq2seq.end_id, "max_length": decoding.max_length}
+    for name, strategy in strategies.items():
+        decoded = seq2seq.generate(sources, strategy, decoding.max_length)
+        requests[f"{name}_tokens"], requests[f"{name}_scores"] = (
+            decoded.tokens[0].size,
+            decoded.scores[0].size,
+        )
+        if name in names:
+            expected[name] = decoded.tokens, decoded.scores
+    if set(TEXT_SIGNATURES) & set(names):
+        limit = min(model.max_source_length, longest)
+        texts = model.source_tokenizer.detokenize(sources[:, : limit - 1])
+        texts = tf.concat(
+            [[""], texts], axis=0
+        )  # and those that are not cut, as they may be here and not there
+        texts = texts[model.source_tokenizer.ragged_ids(texts).row_lengths() <= limit]
+        requests["text"] = np.array(texts.numpy().tolist())
+        for name, strategy in (("translate", Greedy()), ("translate_beam", decoding.beam)):
+            said, scores = model.translate_tensors(texts, strategy, decoding.max_length)
+            expected[name] = np.array(said.numpy().tolist()), scores.numpy()
+    return requests, expected
+
+
+def _run(path, requests):
+    with tempfile.TemporaryDirectory() as folder:
+        given, written = Path(folder) / "in.npz", Path(folder) / "out.npz"
+        np.savez(given, **requests)
+        # As text, since the folder of the file, on the path, has a `litert` that TensorFlow would import.
+        command = [sys.executable, "-c", inspect.getsource(litert_run), path.absolute(), given, written]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=folder)
+        if done.returncode:
+            raise RuntimeError(f"The LiteRT file did not run: {done.stderr.strip()[-2000:]}")
+        return dict(np.load(written))

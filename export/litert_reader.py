@@ -1,0 +1,102 @@
+"""Reads a LiteRT file that this package wrote, and translates with it."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from keras_attention.beam import Beam
+from keras_attention.decoding import Decoded, Greedy
+from keras_attention.export.litert import DESCRIPTION
+from keras_attention.export.litert_check import require_litert
+from keras_attention.text import SentencePieceTokenizer
+from keras_attention.translations import TranslatesTexts
+
+
+class LiteRTTranslator(TranslatesTexts):
+    """A LiteRT file as a translator: `translate` and `translate_n_best` as `Translator` has them.
+
+    It tokenizes by the SentencePiece models in the file, and decodes by the signatures `greedy_decode` and
+    `beam_decode`. Strategies are those of the file: `Greedy()`, and the `Beam` that it was written with.
+
+    Args:
+        path: the `.tflite` file.
+        num_threads: of the interpreter.
+
+    Raises:
+        ImportError: ai-edge-litert is not installed.
+        OSError, ValueError: no file, or none that `keras_attention.export.litert` wrote of a `Translator`.
+
+    Example:
+        texts = keras_attention.export.LiteRTTranslator("model.tflite").translate(["two dogs"]).texts
+    """
+
+    def __init__(self, path: str | os.PathLike, num_threads: int = 1):
+        require_litert()
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.description, models = read_associated_files(path)
+        if not models:
+            raise ValueError(
+                f"{path} holds no tokenizers: it was written of a Seq2Seq. It takes ids alone."
+            )
+        self.source_tokenizer, self.target_tokenizer = (
+            SentencePieceTokenizer(models[side], self.description[f"{side}_tokenizer"])
+            for side in ("source", "target")
+        )
+        self.source_length = self.description["source_length"]
+        self.max_source_length = min(
+            self.description["max_source_length"],
+            self.source_length or self.description["max_source_length"],
+        )
+        self.max_target_length = self.description["max_length"]
+        self.too_long = self.description["too_long"]
+        # Of the content: of a path it maps the file, which may be replaced meanwhile.
+        self._interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
+        self._runners = {}
+
+    def check_strategy(self, strategy):
+        strategy = Greedy() if strategy is None else strategy
+        penalties = (self.description[key] for key in ("length_penalty", "coverage_penalty"))
+        beam = Beam(self.description["beam_width"], *penalties)
+        is_beam = isinstance(strategy, Beam) and Beam(**{**vars(strategy), "n_best": None}) == beam
+        if not (is_beam or strategy == Greedy()):
+            raise ValueError(f"The file decodes by Greedy() and {beam!r}. Received: {strategy!r}.")
+        name = "beam_decode" if is_beam else "greedy_decode"
+        if name not in self.description["signatures"]:
+            raise ValueError(f"The file was written without the signature {name}.")
+        return strategy, self.max_target_length
+
+    def decode_ids(self, source, strategy, max_length, prefix, noise):
+        if prefix is not None:
+            raise ValueError("A LiteRT file takes no prefixes.")
+        is_beam = isinstance(strategy, Beam)
+        run = self._runner("beam_decode" if is_beam else "greedy_decode")
+        width = self.source_length or source.shape[1]
+        padded = np.zeros((len(source), width), "int32")
+        padded[:, : source.shape[1]] = source
+        found = [run(source=row[None]) for row in padded]
+        decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
+        decoded.scores[decoded.scores < -1e20] = -np.inf  # of which LiteRT makes the least float32
+        return Decoded(*(field[:, : strategy.n_best] for field in decoded)) if is_beam else decoded
+
+    def _runner(self, name):
+        if name not in self._runners:
+            self._runners[name] = self._interpreter.get_signature_runner(name)
+        return self._runners[name]
+
+
+def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, bytes]]:
+    """The description of a LiteRT file, and the SentencePiece models of its sides, if it has any."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            description = json.loads(archive.read(DESCRIPTION))
+            names = set(archive.namelist())
+            models = {s: archive.read(f"{s}.model") for s in ("source", "target") if f"{s}.model" in names}
+    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError):
+        raise ValueError(
+            f"{path} was not written by keras_attention.export.litert, or is damaged."
+        ) from None
+    return description, models

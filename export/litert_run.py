@@ -1,0 +1,87 @@
+"""Runs a LiteRT file by both interfaces of ai_edge_litert. A program of its own, without this package.
+
+    python litert_run.py FILE.tflite IN.npz OUT.npz
+
+IN holds `source` (N, S), `end_id`, and `text` (N,) where there are signatures of text; OUT gets
+`<interface>/<signature>/<output>` (N, ...). In a process of its own a file that crashes the runtime crashes
+no one else, and the runtime's log does not get in the way.
+"""
+
+import sys
+
+import numpy as np
+
+
+def run_interpreter(path, requests):
+    from ai_edge_litert.interpreter import Interpreter, InterpreterWithCustomOps
+
+    if "text" in requests:
+        import tensorflow_text
+
+        operators = tensorflow_text.tflite_registrar.SELECT_TFTEXT_OPS
+        interpreter = InterpreterWithCustomOps(custom_op_registerers=operators, model_path=path)
+    else:
+        interpreter = Interpreter(model_path=path)
+    runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
+    for name, runner in runners.items():
+        argument = "text" if name.startswith("translate") else "source"
+        if name in ("encode", "decode_step"):
+            continue
+        for value in requests[argument]:
+            yield f"interpreter/{name}", runner(**{argument: np.expand_dims(value, 0)})
+    if {"encode", "decode_step"} <= set(runners):
+        for source in requests["source"]:
+            yield "interpreter/decode_step", drive(runners, source[None], requests)
+
+
+def drive(runners, source, requests):
+    """Greedy decoding by `encode` and `decode_step`, as an app would do it."""
+    encoded = runners["encode"](source=source)
+    token, score = np.array([requests["start_id"]], "int32"), np.float32(0)
+    tokens = np.zeros((1, int(requests["max_length"])), "int32")
+    for t in range(tokens.shape[1]):
+        found = runners["decode_step"](token=token, **encoded)
+        token = np.array([found["log_probs"][0].argmax()], "int32")
+        tokens[0, t], score = token[0], score + found["log_probs"][0].max()
+        if token[0] == requests["end_id"]:
+            break
+        encoded.update({name: value for name, value in found.items() if name.startswith("state_")})
+    return {"tokens": tokens, "scores": np.array([score])}
+
+
+def run_compiled(path, requests):
+    from ai_edge_litert.compiled_model import CompiledModel
+
+    model = CompiledModel.from_file(path)
+    for name, signature in model.get_signature_list().items():
+        if name not in ("greedy_decode", "beam_decode"):
+            continue
+        index = model.get_signature_index(name)
+        for source in requests["source"]:
+            inputs, outputs = model.create_input_buffers(index), model.create_output_buffers(index)
+            inputs[0].write(source[None])
+            model.run_by_index(index, inputs, outputs)
+            found = dict(zip(signature["outputs"], outputs, strict=True))
+            yield (
+                f"compiled/{name}",
+                {
+                    "tokens": found["tokens"].read(int(requests[f"{name}_tokens"]), np.int32),
+                    "scores": found["scores"].read(int(requests[f"{name}_scores"]), np.float32),
+                },
+            )
+
+
+def main(path, given, written):
+    requests = dict(np.load(given, allow_pickle=False))
+    found = {}
+    runs = [run_interpreter] + [run_compiled] * bool(requests["is_fixed"])
+    for run in runs:
+        for name, outputs in run(path, requests):
+            for output, value in outputs.items():
+                value = value.astype("S") if value.dtype == object else value
+                found.setdefault(f"{name}/{output}", []).append(value)
+    np.savez(written, **{name: np.array(values) for name, values in found.items()})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

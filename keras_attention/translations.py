@@ -1,0 +1,200 @@
+"""Text in, text out, whatever decodes between: tokenizing, batches by length, prefixes, pieces."""
+
+import itertools
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_attention.beam import Beam
+from keras_attention.checks import check_size
+from keras_attention.decoding import Decoded, Strategy
+from keras_attention.text import SPACE
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, pad
+
+
+class Translations(NamedTuple):
+    """What became of N texts, in their order."""
+
+    texts: list[str]
+    scores: np.ndarray  # (N,) float32, summed log-probability (nats)
+    attention: list[np.ndarray]  # of each (T, S) float32
+    source_pieces: list[list[str]]  # of each S pieces, the end included
+    target_pieces: list[list[str]]  # of each T pieces, the end included where there is one
+
+
+class TranslatesTexts:
+    """Base of what translates texts: it has two tokenizers and two limits, and a decoder of ids.
+
+    A subclass sets `source_tokenizer`, `target_tokenizer`, `max_source_length`, `max_target_length` and
+    `too_long`, as `Translator` has them, and overrides `check_strategy` and `decode_ids`.
+    """
+
+    def check_strategy(self, strategy) -> tuple[Strategy, int]:
+        """The strategy that is meant, and the most ids that it may write; raises where it cannot be."""
+        raise NotImplementedError
+
+    def decode_ids(self, source, strategy, max_length, prefix, noise) -> Decoded:
+        """(B, S) int32 ids -> what the strategy found, arrays; of a `Beam` (B, K, ...)."""
+        raise NotImplementedError
+
+    def __call__(self, texts, **options):
+        return self.translate(texts, **options)
+
+    def translate(
+        self,
+        texts: Sequence[str | bytes],
+        strategy: Strategy | None = None,
+        batch_size: int = 64,
+        prefixes: Sequence[str | bytes] | None = None,
+        replace_unknown: bool = False,
+    ) -> Translations:
+        """Translates texts, batched by length; the answers stand in the order of the texts.
+
+        Args:
+            texts: `str`, or UTF-8 `bytes`; any text, also an empty one.
+            strategy: how the next token is chosen, by default `Greedy()`; of a `Beam` the best hypothesis.
+            batch_size: how many texts are decoded at once.
+            prefixes: for each text what its translation must begin with, or None. It counts as written.
+            replace_unknown: whether an unknown piece in an answer gives way to the source's piece with the
+                highest attention (Luong et al. 2015b, *Addressing the rare word problem*, section 3.3,
+                there from positions). Meant for names and numbers, with word tokenizers.
+
+        Raises:
+            TypeError: something else than texts.
+            ValueError: a text longer than `max_source_length`, where `too_long` is `"refuse"`; prefixes of
+                another number, or that leave no room within `max_target_length`.
+        """
+        answers = self._hypotheses(texts, strategy, batch_size, prefixes, replace_unknown)
+        return _gathered(hypotheses[0] for hypotheses in answers)
+
+    def translate_n_best(
+        self,
+        texts: Sequence[str | bytes],
+        strategy: Strategy | None = None,
+        batch_size: int = 64,
+        prefixes: Sequence[str | bytes] | None = None,
+        replace_unknown: bool = False,
+    ) -> list[Translations]:
+        """The best translations of each text, best first: as `translate`, a `Translations` for each text.
+
+        Args:
+            strategy: by default `Beam(5)`, which gives 5 or, where there are fewer, all.
+            texts, batch_size, prefixes, replace_unknown: as in `translate`.
+        """
+        strategy = Beam(5) if strategy is None else strategy
+        answers = self._hypotheses(texts, strategy, batch_size, prefixes, replace_unknown)
+        return [_gathered(hypotheses) for hypotheses in answers]
+
+    def _hypotheses(self, texts, strategy, batch_size, prefixes, replace_unknown):
+        """For each text its hypotheses, best first, each a tuple of the fields of `Translations`."""
+        batch_size = check_size("batch_size", batch_size)
+        strategy, max_length = self.check_strategy(strategy)
+        texts = _as_texts("texts", texts)
+        rows = self._source_ids(texts)
+        prefix = None if prefixes is None else self._prefix_ids(prefixes, len(rows), max_length)
+        noise = strategy.noise(len(rows), max_length)
+        order = np.argsort([len(row) for row in rows], kind="stable")
+        answers = [None] * len(rows)
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            found = self.decode_ids(
+                pad([rows[i] for i in batch]),
+                strategy,
+                max_length,
+                None if prefix is None else prefix[batch],
+                None if noise is None else noise[batch],
+            )
+            one_each = found.tokens.ndim == 2  # else the K of a beam
+            columns = Decoded(*(field[:, None] for field in found)) if one_each else found
+            said = self.detokenize(columns.tokens).numpy()
+            for row, index in enumerate(batch):
+                surfaces = self._surfaces(texts[index]) if replace_unknown else None
+                hypotheses = [Decoded(*fields) for fields in zip(*(f[row] for f in columns), strict=True)]
+                answers[index] = [
+                    self._hypothesis(rows[index], text, hypothesis, surfaces)
+                    for text, hypothesis in zip(said[row], hypotheses, strict=True)
+                    if hypothesis.scores > -np.inf  # else there were no more
+                ]
+        return answers
+
+    def _hypothesis(self, row, text, found, surfaces):
+        ids, text = found.tokens[: found.lengths], text.decode("utf-8")
+        attention = found.attention[: found.lengths, : len(row)]
+        pieces = self.target_tokenizer.pieces(ids)
+        if surfaces and UNKNOWN_ID in ids:
+            for t in np.flatnonzero(ids == UNKNOWN_ID):
+                pieces[t] = surfaces[int(attention[t, : len(surfaces)].argmax())]
+            said = (piece for piece, i in zip(pieces, ids, strict=True) if i != END_ID)
+            text = "".join(said).replace(SPACE, " ").strip()
+        return text, found.scores, attention, self.source_tokenizer.pieces(row), pieces
+
+    def _surfaces(self, text: bytes) -> list[str]:
+        """The pieces of a source as they were written, unknown ones too, without the end."""
+        text = text.decode("utf-8", errors="replace")
+        return self.source_tokenizer.processor.encode(text, out_type=str)[: self.max_source_length - 1]
+
+    def _prefix_ids(self, prefixes, rows, max_length):
+        """(N, P) ids of the prefixes, without the end."""
+        prefixes = _as_texts("prefixes", prefixes)
+        if len(prefixes) != rows:
+            raise ValueError(
+                f"`prefixes` must be as many as the texts. Received: {len(prefixes)} for {rows} texts."
+            )
+        if not rows:
+            return None
+        ids = self.target_tokenizer.ragged_ids(prefixes)[:, :-1]
+        longest = int(np.argmax(ids.row_lengths().numpy()))
+        if ids.row_lengths()[longest] > max_length:
+            raise ValueError(
+                f"`prefixes` must leave room within the {max_length} ids that are written. "
+                f"Received: {prefixes[longest].decode('utf-8', 'replace')!r} at index {longest}."
+            )
+        return ids.to_tensor(PADDING_ID, shape=(None, max_length)).numpy()
+
+    def _source_ids(self, texts) -> list[np.ndarray]:
+        if not texts:
+            return []
+        ids = self.source_tokenizer.ragged_ids(texts)
+        starts, values = ids.row_splits.numpy(), ids.flat_values.numpy()
+        rows = [values[a:b] for a, b in itertools.pairwise(starts)]
+        long = [i for i, row in enumerate(rows) if len(row) > self.max_source_length]
+        if not long:
+            return rows
+        message = (
+            f"{len(long)} of {len(rows)} texts have more than {self.max_source_length} ids, "
+            f"the first at index {long[0]} with {len(rows[long[0]])}"
+        )
+        if self.too_long == "refuse":
+            raise ValueError(f"{message}. Shorten them, or take `too_long='cut'`.")
+        warnings.warn(f"{message}; they were cut.", stacklevel=3)
+        for i in long:
+            rows[i] = np.append(rows[i][: self.max_source_length - 1], np.int32(END_ID))
+        return rows
+
+    def detokenize(self, tokens):
+        """(..., T) int32 -> (...) string"""
+        shape = tf.shape(tokens)
+        texts = self.target_tokenizer.detokenize(tf.reshape(tokens, (-1, shape[-1])))
+        return tf.reshape(texts, shape[:-1])
+
+
+def _gathered(answers) -> Translations:
+    texts, scores, *rest = [list(field) for field in zip(*answers, strict=True)] or [[]] * 5
+    return Translations(texts, np.array(scores, "float32"), *rest)
+
+
+def _as_texts(name, texts) -> list[bytes]:
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"`{name}` must be a list of texts. Received: {texts!r}. One text: `[text]`.")
+    return [_as_bytes(text) for text in texts]
+
+
+def _as_bytes(text) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    if isinstance(text, str):
+        return text.encode("utf-8", errors="replace")  # a lone surrogate has no UTF-8
+    raise TypeError(f"Texts must be str or bytes. Received: {text!r} of type {type(text).__name__}.")

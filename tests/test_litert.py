@@ -1,0 +1,278 @@
+"""The LiteRT file: what it says, what it holds, and what happens to bad input."""
+
+import json
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow_text
+
+from keras_attention import (
+    AttentionDecoder,
+    Beam,
+    Encoder,
+    Greedy,
+    Sample,
+    SentencePieceTokenizer,
+    Seq2Seq,
+    Translator,
+    export,
+)
+from keras_attention.cli import main
+
+interpreters = pytest.importorskip("ai_edge_litert.interpreter")
+S, T, K, V = 9, 7, 3, 11
+WORDS = ["anna", "otto", "baum", "haus", "ton", "not", "regal", "lager"]
+TEXTS = ["", "anna", "an" * 300, "שלום 👩‍👩‍👧", "nota bene", " x "]
+
+
+def make_model(seed=0, **options):
+    keras.utils.set_random_seed(seed)
+    cell = options.get("cell", "lstm")
+    return Seq2Seq(Encoder(V, 5, 6, cell=cell), AttentionDecoder(13, 7, 4, **options))
+
+
+def make_translator(source_kind="char", target_kind="char", too_long="cut"):
+    keras.utils.set_random_seed(3)
+    source, target = (
+        SentencePieceTokenizer.train(WORDS * 5, kind, 40 if kind == "char" else 25)
+        for kind in (source_kind, target_kind)
+    )
+    model = Seq2Seq(Encoder(source.vocabulary_size, 5, 6), AttentionDecoder(target.vocabulary_size, 7, 4))
+    for weight in model.weights:
+        weight.assign(weight * 3)
+    return Translator(model, source, target, 20, T, too_long=too_long)
+
+
+def sources(rows=6, length=S):
+    ids = np.random.default_rng(0).integers(3, V, (rows, length)).astype("int32")
+    for row in range(rows):
+        end = 1 + row % length
+        ids[row, end - 1 :] = 0
+        ids[row, end - 1] = 2
+    return ids
+
+
+def runner(path, signature, text=False):
+    if text:
+        operators = tensorflow_text.tflite_registrar.SELECT_TFTEXT_OPS
+        return interpreters.InterpreterWithCustomOps(
+            custom_op_registerers=operators, model_path=str(path)
+        ).get_signature_runner(signature)
+    return interpreters.Interpreter(model_path=str(path)).get_signature_runner(signature)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def file(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("litert") / "m.tflite"
+    return export.litert(model, path, source_length=S, max_length=T, beam_width=K, length_penalty=0.6)
+
+
+@pytest.mark.parametrize(
+    ("signature", "strategy"), [("greedy_decode", Greedy()), ("beam_decode", Beam(K, length_penalty=0.6))]
+)
+def test_it_says_what_the_model_says(model, file, signature, strategy):
+    run, ids = runner(file, signature), sources()
+    live = model.generate(ids, strategy, T)
+    for row in range(len(ids)):
+        found = run(source=ids[row : row + 1])
+        assert set(found) == set(export.SIGNATURES[signature].outputs)
+        for field in live._fields:
+            np.testing.assert_allclose(found[field][0], getattr(live, field)[row], atol=1e-4)
+            assert found[field].dtype == getattr(live, field).dtype
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"cell": "gru", "score": "additive", "num_layers": 2, "input_feeding": True}],
+)
+def test_every_model_goes(options, tmp_path, capsys):
+    model = make_model(**options)
+    path = model.export(
+        tmp_path / "m.tflite", format="litert", source_length=S, max_length=T, beam_width=K, verbose=True
+    )
+    assert "checked: 25 of 25 answers are the model's" in capsys.readouterr().out
+    assert path == tmp_path / "m.tflite"
+
+
+def test_any_source_length_where_asked(model, tmp_path):
+    path = export.litert(
+        model, tmp_path / "m.tflite", source_length=None, max_length=T, signatures=["greedy_decode"]
+    )
+    run = runner(path, "greedy_decode")
+    for length in (3, 1, 17):
+        ids = sources(1, length) if length > 1 else np.array([[2]], "int32")
+        np.testing.assert_array_equal(run(source=ids)["tokens"], model.generate(ids, max_length=T).tokens)
+
+
+def test_what_comes_after_bad_input_is_right(model, file):
+    run, good = runner(file, "greedy_decode"), sources(1)
+    expected = model.generate(good, max_length=T).tokens
+    unknown = model.generate(np.ones((1, S), int), max_length=T).tokens
+    for source, answer in (
+        (np.full((1, S), 999, "int32"), unknown),
+        (np.full((1, S), -1, "int32"), unknown),
+        (np.zeros((1, S), "int32"), model.generate(np.zeros((1, S), int), max_length=T).tokens),
+    ):
+        np.testing.assert_array_equal(run(source=source)["tokens"], answer)
+        np.testing.assert_array_equal(run(source=good)["tokens"], expected)
+    for shape in ((1, S + 1), (1, 0), (2, S)):
+        with pytest.raises((RuntimeError, ValueError)):
+            run(source=np.ones(shape, "int32"))
+        np.testing.assert_array_equal(run(source=good)["tokens"], expected)
+
+
+def test_the_weights_are_in_it_once_and_smaller_when_quantized(tmp_path):
+    model = Seq2Seq(Encoder(V, 32, 64), AttentionDecoder(13, 32, 64))
+    options = {"source_length": S, "max_length": T, "beam_width": 2}
+    one = export.litert(model, tmp_path / "1.tflite", signatures=["greedy_decode"], **options)
+    sizes = {
+        quantize: export.litert(model, tmp_path / f"{quantize}.tflite", quantize=quantize, **options)
+        .stat()
+        .st_size
+        for quantize in (None, "float16", "int8")
+    }
+    weights = 4 * model.count_params()
+    assert one.stat().st_size < sizes[None] < one.stat().st_size + 0.5 * weights
+    assert sizes[None] - sizes["float16"] > 0.3 * weights
+    assert sizes["float16"] > sizes["int8"]
+
+
+@pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
+@pytest.mark.parametrize(("source_kind", "target_kind"), [("char", "word"), ("unigram", "bpe")])
+def test_text_in_text_out(source_kind, target_kind, tmp_path):
+    translator = make_translator(source_kind, target_kind)
+    path = translator.export(tmp_path / "t.tflite", format="litert", beam_width=2)
+    one, some = (runner(path, name, text=True) for name in ("translate", "translate_beam"))
+    for text in TEXTS:
+        live, n_best = translator.translate([text]), translator.translate_n_best([text], Beam(2))[0]
+        found, best = one(text=np.array([text])), some(text=np.array([text]))
+        assert [said.decode().strip() for said in found["text"]] == live.texts
+        np.testing.assert_allclose(found["scores"], live.scores, atol=1e-4)
+        assert [said.decode().strip() for said in best["text"][0]] == n_best.texts
+    found = one(text=np.array([b"\xff\xfean"], dtype=object))
+    assert found["text"][0].decode().strip() == translator.translate([b"\xff\xfean"]).texts[0]
+
+
+def test_a_text_that_is_too_long_is_refused_where_asked(tmp_path):
+    translator = make_translator(too_long="refuse")
+    path = translator.export(tmp_path / "t.tflite", format="litert", signatures=["translate"])
+    run = runner(path, "translate", text=True)
+    assert run(text=np.array(["an" * 300]))["scores"][0] < -1e38
+    found = run(text=np.array(["anna"]))
+    assert found["text"][0].decode() == translator.translate(["anna"]).texts[0]
+
+
+def test_what_a_client_needs_is_in_the_file(tmp_path):
+    translator = make_translator("bpe", "word")
+    path = translator.export(tmp_path / "t.tflite", format="litert", quantize="int8", source_length=12)
+    with zipfile.ZipFile(path) as archive:
+        description = json.loads(archive.read("keras_attention.json"))
+        assert archive.read("source.model") == translator.source_tokenizer.model
+        pieces = archive.read("target_vocabulary.txt").decode().splitlines()
+    assert len(pieces) == translator.target_tokenizer.vocabulary_size
+    assert description["source_length"] == 12
+    assert description["signatures"] == ["beam_decode", "decode_step", "encode", "greedy_decode"]
+    with pytest.raises(ValueError, match=r"kind 'bpe'\. Take `text=False`"):
+        translator.export(tmp_path / "u.tflite", format="litert", text=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
+@pytest.mark.parametrize("source_length", [None, 8])
+def test_the_reader_says_what_the_translator_says(source_length, tmp_path):
+    translator = make_translator("unigram", "word")
+    path = translator.export(
+        tmp_path / "t.tflite", format="litert", source_length=source_length, beam_width=2
+    )
+    reader = export.LiteRTTranslator(path)
+    texts = [text for text in TEXTS if source_length != 8 or len(text) < 7]
+    for strategy in (None, Beam(2, n_best=1)):
+        found, live = reader.translate(texts, strategy), translator.translate(texts, strategy)
+        assert found.texts == live.texts
+        assert found.target_pieces == live.target_pieces
+        np.testing.assert_allclose(found.scores, live.scores, atol=1e-4)
+    for strategy in (Beam(3), Sample(), Greedy(min_length=2)):
+        with pytest.raises(ValueError, match=r"decodes by Greedy\(\) and Beam"):
+            reader.translate(texts, strategy)
+
+
+def test_the_command_line_writes_and_runs_it(tmp_path, capfdbinary):
+    translator = make_translator("char", "word")
+    translator.save(tmp_path / "t.keras")
+    (tmp_path / "test.tsv").write_text("anna\totto\nbaum\thaus\n")
+    name = str(tmp_path / "t.tflite")
+    options = ["--format", "litert", "--source-length", "12", "--signatures", "greedy_decode"]
+    assert main(["export", str(tmp_path / "t.keras"), "--output", name, *options]) == 0
+    assert b"of 10 answers are the model's" in capfdbinary.readouterr().out
+    assert main(["evaluate", name, str(tmp_path / "test.tsv"), "--json"]) == 0
+    assert json.loads(capfdbinary.readouterr().out)["sentences"] == 2
+    for arguments, reason in (
+        (
+            ["evaluate", name, str(tmp_path / "test.tsv"), "--beam", "5"],
+            b"without the signature beam_decode",
+        ),
+        (["evaluate", name, str(tmp_path / "test.tsv"), "--seed", "5"], b"decodes by Greedy()"),
+        (["export", str(tmp_path / "t.keras"), "--output", name, "--quantize", "int8"], b"belongs to"),
+        (["export", str(tmp_path / "t.keras"), "--output", name, "--format", "litert"], b"path exists"),
+    ):
+        assert main(arguments) == 2
+        assert reason in capfdbinary.readouterr().err
+
+
+def test_what_was_there_stays_where_the_check_fails(model, tmp_path, monkeypatch):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(b"before")
+
+    def fails(*_, **__):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(sys.modules["keras_attention.export.litert"], "check_file", fails)
+    with pytest.raises(RuntimeError, match="no"):
+        export.litert(model, path, source_length=S, max_length=T, overwrite=True)
+    assert path.read_bytes() == b"before"
+    assert [p.name for p in tmp_path.iterdir()] == ["m.tflite"]
+
+
+def test_the_check_finds_another_models_answers(model, file):
+    from keras_attention.export.litert_check import check_file
+    from keras_attention.export.signatures import Decoding
+
+    other, decoding = make_model(seed=5), Decoding(T, Beam(K, length_penalty=0.6))
+    names = ("greedy_decode", "beam_decode")
+    assert "checked: 20 of 20" in check_file(file, model, decoding, S, names, exact=True)
+    with pytest.raises(RuntimeError, match="does not say what the model says"):
+        check_file(file, other, decoding, S, names, exact=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quantize": "int4"}, "`quantize` must be one of"),
+        ({"source_length": 0}, "`source_length` must be an integer >= 1"),
+        ({"max_length": 0}, "`max_length` must be an integer >= 1"),
+        ({"beam_width": 0}, "`width` must be an integer >= 1"),
+        ({"signatures": ["translate"]}, "`signatures` must be some of"),
+        ({"signatures": "greedy_decode"}, "`signatures` must be some of"),
+        ({"signatures": []}, "`signatures` must be some of"),
+        ({"text": True}, "`text=True` needs a Translator"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(model, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        export.litert(model, tmp_path / "m.tflite", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_another_is_refused(tmp_path, model, file):
+    (tmp_path / "x.tflite").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="was not written by"):
+        export.LiteRTTranslator(tmp_path / "x.tflite")
+    with pytest.raises(ValueError, match="holds no tokenizers"):
+        export.LiteRTTranslator(file)
