@@ -5,11 +5,12 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_attention.checks import check_size, check_weight
+from keras_attention.checks import check_between, check_size
 from keras_attention.decoding import Decoded, Strategy, write
 from keras_attention.limits import NEVER, possible
 
 AVERAGE = "average"
+MOST_PENALTY = 10.0  # alpha and beta of papers are below 2
 LEAST_COVERAGE = 1e-10  # of a source token, so that one without any attention loses much and not all
 
 
@@ -30,8 +31,8 @@ class Beam(Strategy):
 
     Args:
         width: K, how many hypotheses of a source are kept.
-        length_penalty: alpha >= 0, or `"average"`.
-        coverage_penalty: beta >= 0.
+        length_penalty: alpha, from 0 to 10, or `"average"`.
+        coverage_penalty: beta, from 0 to 10.
         n_best: how many hypotheses are given, at most `width`; None for all.
         **limits: `min_length`, `max_length`, `no_repeat_ngram_size`, `forbidden_ids`, see `Strategy`.
 
@@ -53,9 +54,11 @@ class Beam(Strategy):
         super().__init__(**limits)
         self.width = check_size("width", width)
         self.length_penalty = (
-            AVERAGE if length_penalty == AVERAGE else check_weight("length_penalty", length_penalty)
+            AVERAGE
+            if isinstance(length_penalty, str) and length_penalty == AVERAGE
+            else check_between("length_penalty", length_penalty, 0, MOST_PENALTY)
         )
-        self.coverage_penalty = check_weight("coverage_penalty", coverage_penalty)
+        self.coverage_penalty = check_between("coverage_penalty", coverage_penalty, 0, MOST_PENALTY)
         self.n_best = self.width if n_best is None else check_size("n_best", n_best)
         if self.n_best > self.width:
             raise ValueError(

@@ -1,11 +1,12 @@
 """The checks that every entry point makes of its arguments."""
 
-import math
 import numbers
 
 import numpy as np
 
 from keras_attention.tokens import UNKNOWN_ID
+
+LARGEST = 2**31 - 1  # that an int32 holds
 
 
 def check_size(name: str, value: int, least: int = 1) -> int:
@@ -14,6 +15,8 @@ def check_size(name: str, value: int, least: int = 1) -> int:
         raise TypeError(f"`{name}` must be an integer. Received: {name}={value!r}.")
     if value < least:
         raise ValueError(f"`{name}` must be an integer >= {least}. Received: {name}={value!r}.")
+    if value > LARGEST:
+        raise ValueError(f"`{name}` must be at most {LARGEST}. Received: {name}={value!r}.")
     return int(value)
 
 
@@ -24,18 +27,10 @@ def check_rate(name: str, value: float) -> float:
     return float(value)
 
 
-def check_positive(name: str, value: float, most: float = math.inf) -> float:
-    """An argument as a `float` above 0 and at most `most`; raises `TypeError` or `ValueError` otherwise."""
-    if not 0 < _number(name, value) <= most or math.isinf(value):
-        limit = "" if math.isinf(most) else f" and at most {most:g}"
-        raise ValueError(f"`{name}` must be above 0{limit}. Received: {name}={value!r}.")
-    return float(value)
-
-
-def check_weight(name: str, value: float) -> float:
-    """An argument as a finite `float` of at least 0; raises `TypeError` or `ValueError` otherwise."""
-    if not 0 <= _number(name, value) < math.inf:
-        raise ValueError(f"`{name}` must be at least 0. Received: {name}={value!r}.")
+def check_between(name: str, value: float, least: float, most: float) -> float:
+    """An argument as a `float` from `least` to `most`; raises `TypeError` or `ValueError` otherwise."""
+    if not least <= _number(name, value) <= most:
+        raise ValueError(f"`{name}` must be from {least:g} to {most:g}. Received: {name}={value!r}.")
     return float(value)
 
 

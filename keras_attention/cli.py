@@ -1,6 +1,7 @@
 """The command line, `keras-attention`."""
 
 import argparse
+import os
 import sys
 import warnings
 
@@ -34,7 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     warnings.showwarning = lambda message, *_: print(f"keras-attention: {message}", file=sys.stderr)
     try:
+        if None in (sys.stdin, sys.stdout):
+            raise OSError("Standard input and output must be open.")
         options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (OSError, ValueError, ImportError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         print(f"keras-attention: error: {reason}", file=sys.stderr)

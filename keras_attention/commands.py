@@ -1,7 +1,9 @@
 """What the commands of `keras-attention` do with the options they were given."""
 
+import codecs
 import json
 import sys
+import zipfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_attention.beam import AVERAGE, Beam
+from keras_attention.checks import check_size
 from keras_attention.datasets import BadLines, chunks, read_pairs
 from keras_attention.decoding import Greedy, Sample
 from keras_attention.evaluation import evaluate as compare
@@ -16,6 +19,7 @@ from keras_attention.export import LiteRTTranslator
 from keras_attention.plotting import plot_attention
 from keras_attention.training import Options
 from keras_attention.training import train as train_on_file
+from keras_attention.translator import Translator
 
 DEFAULT_WIDTH = 5
 STRATEGIES = {  # with the options that are theirs alone
@@ -42,15 +46,14 @@ def train(options):
 
 
 def translate(options):
-    strategy = strategy_of(options)
-    if isinstance(strategy, Sample) and strategy.seed is not None:
-        np.random.seed(strategy.seed)  # one stream for all chunks of lines; Sample's starts anew with each
-        strategy.seed = None
-    decoding = (strategy, options.batch_size, None, options.replace_unknown)
+    check_size("batch_size", options.batch_size)
+    if options.seed is not None:  # one stream for all chunks of lines, whatever their size
+        options.seed = np.random.default_rng(check_size("seed", options.seed, least=0))
+    decoding = (strategy_of(options), options.batch_size, None, options.replace_unknown)
     translator = _load(options.run)
     shows_progress = sys.stderr.isatty()
     written = 0
-    for lines in chunks((line.rstrip(b"\r\n") for line in sys.stdin.buffer), 16 * options.batch_size):
+    for lines in chunks(_lines_of(sys.stdin), 16 * options.batch_size):
         if options.n_best:
             for number, found in enumerate(translator.translate_n_best(lines, *decoding), written + 1):
                 for text, score in zip(found.texts, found.scores, strict=True):
@@ -108,9 +111,12 @@ def export(options):
 
 
 def plot(options):
+    output = Path(options.output)
+    if not output.suffix or output.is_dir():
+        raise ValueError(f"--output must be a file like attention.png. Received: {options.output!r}.")
     found = _load(options.run).translate([options.text])
-    plot_attention(found.attention[0], found.source_pieces[0], found.target_pieces[0], options.output)
-    print(f"{found.texts[0]}\nattention in {options.output}")
+    plot_attention(found.attention[0], found.source_pieces[0], found.target_pieces[0], output)
+    print(f"{found.texts[0]}\nattention in {output}")
 
 
 def source_length(text: str) -> int | str:
@@ -139,6 +145,11 @@ def strategy_of(options):
     return make(**arguments)
 
 
+def _lines_of(stream):
+    for number, line in enumerate(stream.buffer):
+        yield (line.removeprefix(codecs.BOM_UTF8) if number == 0 else line).rstrip(b"\r\n")
+
+
 def _write_line(text):
     sys.stdout.buffer.write(" ".join(text.split("\n")).encode("utf-8") + b"\n")
 
@@ -151,4 +162,10 @@ def _load(run):
     path = path / "translator.keras" if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"There is no trained model at {path}. Train one: keras-attention train")
-    return keras.saving.load_model(path)
+    try:
+        model = keras.saving.load_model(path)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{path} is no Keras file, or a damaged one: {error}") from None
+    if not isinstance(model, Translator):
+        raise ValueError(f"{path} holds a {type(model).__name__}; it must hold a Translator.")
+    return model

@@ -1,7 +1,9 @@
 """Files of text pairs -> batches of ids, each of rows of about one length."""
 
+import codecs
 import gzip
 import itertools
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,13 +56,20 @@ class BadLines:
 
 
 def read_lines(path) -> Iterator[bytes]:
-    """The lines of a file, plain or gzip (told by its first bytes), without their ends, as a stream."""
+    """The lines of a file, plain or gzip (told by its first bytes), without their ends, as a stream.
+
+    A byte order mark before the first of them is left out.
+    """
     with Path(path).open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         with gzip.open(raw) if zipped else raw as file:
-            for line in file:
-                yield line.rstrip(b"\r\n")
+            try:
+                for number, line in enumerate(file):
+                    line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
+                    yield line.rstrip(b"\r\n")
+            except (EOFError, zlib.error) as error:
+                raise ValueError(f"{path} is a damaged gzip file: {error}") from None
 
 
 def read_pairs(path, bad_lines: BadLines | None = None) -> Iterator[Pair]:
@@ -72,7 +81,7 @@ def read_pairs(path, bad_lines: BadLines | None = None) -> Iterator[Pair]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a bad line, where `bad_lines` is strict.
+        ValueError: a bad line, where `bad_lines` is strict; a damaged gzip file.
     """
     bad_lines = BadLines() if bad_lines is None else bad_lines
     for number, line in enumerate(read_lines(path), start=1):

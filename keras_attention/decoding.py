@@ -1,11 +1,13 @@
 """Strategies that choose the next token of one hypothesis. They know a step function and no model."""
 
+import copy
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from keras import ops
 
-from keras_attention.checks import check_positive, check_size
+from keras_attention.checks import check_between, check_size
 from keras_attention.limits import forbid, forbid_repeats, force, or_else
 from keras_attention.masking import masked_softmax
 
@@ -68,6 +70,8 @@ class Strategy:
         self.min_length = check_size("min_length", min_length, least=0)
         self.max_length = None if max_length is None else check_size("max_length", max_length)
         self.no_repeat_ngram_size = check_size("no_repeat_ngram_size", no_repeat_ngram_size, least=0)
+        if not isinstance(forbidden_ids, Iterable):
+            raise TypeError(f"`forbidden_ids` must be ids. Received: forbidden_ids={forbidden_ids!r}.")
         self.forbidden_ids = tuple(
             sorted({check_size("forbidden_ids", token, least=0) for token in forbidden_ids})
         )
@@ -82,6 +86,18 @@ class Strategy:
 
     def noise(self, batch: int, max_length: int):
         """What one call draws at random, (B, T) float32 from 0 to below 1; None for no randomness."""
+
+    def for_graph(self) -> "Strategy":
+        """The strategy without what its graph does not depend on."""
+        return self
+
+    def check_vocabulary(self, vocabulary_size: int) -> None:
+        """Raises where a forbidden id is none of the vocabulary's."""
+        if self.forbidden_ids and self.forbidden_ids[-1] >= vocabulary_size:
+            raise ValueError(
+                f"`forbidden_ids` must be ids of the vocabulary of {vocabulary_size}. "
+                f"Received: forbidden_ids={self.forbidden_ids}."
+            )
 
     def longest(self, max_length: int | None) -> int | None:
         """The smaller of the strategy's own `max_length` and the caller's."""
@@ -146,11 +162,7 @@ class Strategy:
         """
         limited = log_probs
         if self.forbidden_ids:
-            if self.forbidden_ids[-1] >= log_probs.shape[-1]:
-                raise ValueError(
-                    f"`forbidden_ids` must be ids of the vocabulary of {log_probs.shape[-1]}. "
-                    f"Received: forbidden_ids={self.forbidden_ids}."
-                )
+            self.check_vocabulary(log_probs.shape[-1])
             limited = forbid(limited, self.forbidden_ids)
         if self.no_repeat_ngram_size:
             limited = forbid_repeats(limited, written(), index, self.no_repeat_ngram_size)
@@ -193,12 +205,13 @@ class Sample(Strategy):
     """Draws each token from the model's distribution, or from its likelier part.
 
     Args:
-        temperature: divides the log-probabilities: below 1 likelier tokens get likelier still.
+        temperature: divides the log-probabilities: below 1 likelier tokens get likelier still. From 0.001
+            to 1000.
         top_k: only the k likeliest tokens; None for all.
         top_p: only the likeliest tokens whose probabilities reach p together, the one that reaches it
             included (nucleus sampling); after the temperature and `top_k`. None for all.
-        seed: the same seed draws the same; None draws anew at each call, of NumPy's global generator
-            (which `keras.utils.set_random_seed` seeds).
+        seed: the same seed draws the same; a `numpy.random.Generator` draws on at each call; None draws
+            anew, of NumPy's global generator (which `keras.utils.set_random_seed` seeds).
         **limits: `min_length`, `max_length`, `no_repeat_ngram_size`, `forbidden_ids`, see `Strategy`.
 
     The `scores` are the model's own log-probabilities, without temperature, `top_k` and `top_p`.
@@ -214,15 +227,21 @@ class Sample(Strategy):
 
     def __init__(self, temperature=1.0, top_k=None, top_p=None, seed=None, **limits):
         super().__init__(**limits)
-        self.temperature = check_positive("temperature", temperature)
+        self.temperature = check_between("temperature", temperature, 1e-3, 1e3)
         self.top_k = None if top_k is None else check_size("top_k", top_k)
-        self.top_p = None if top_p is None else check_positive("top_p", top_p, most=1)
-        self.seed = None if seed is None else check_size("seed", seed, least=0)
+        self.top_p = None if top_p is None else check_between("top_p", top_p, 1e-6, 1)
+        is_stream = seed is None or isinstance(seed, np.random.Generator)
+        self.seed = seed if is_stream else check_size("seed", seed, least=0)
 
     def noise(self, batch, max_length):
         # Before the loop, where every backend can draw, and one number a token.
         seed = np.random.randint(2**32, dtype="uint32") if self.seed is None else self.seed
         return np.random.default_rng(seed).random((batch, max_length), dtype="float32")
+
+    def for_graph(self):
+        graph = copy.copy(self)
+        graph.seed = None  # the graph gets what was drawn
+        return graph
 
     def choose(self, log_probs, noise):
         vocabulary_size = log_probs.shape[-1]

@@ -59,6 +59,11 @@ class Run(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         state, logs = self.state, {name: float(value) for name, value in (logs or {}).items()}
+        if not math.isfinite(logs["loss"]):
+            raise ValueError(
+                f"The training diverged: in epoch {epoch + 1} the loss was {logs['loss']}. Take a lower "
+                "learning rate. What was saved before this epoch is still there."
+            )
         state["epoch"] = epoch + 1
         state["seconds"] = self._seconds()
         state["history"].append({"epoch": epoch + 1, "seconds": round(state["seconds"], 1), **logs})
@@ -79,10 +84,24 @@ class Run(keras.callbacks.Callback):
 def load_checkpoint(output: Path) -> tuple[Translator, dict]:
     """The newest model, with its optimizer, between the tokenizers of the best."""
     checkpoint = output / "checkpoint.keras"
-    with zipfile.ZipFile(checkpoint) as archive:
-        state = json.loads(archive.read(STATE))
-    best = keras.saving.load_model(output / "translator.keras")
-    return best.with_seq2seq(keras.saving.load_model(checkpoint)), state
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            state = json.loads(archive.read(STATE))
+        best = keras.saving.load_model(output / "translator.keras")
+        return best.with_seq2seq(keras.saving.load_model(checkpoint)), state
+    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"The training in {output} cannot go on, {checkpoint.name} is damaged: {error}"
+        ) from None
+
+
+def load_options(output: Path, make):
+    """The options that a training was begun with."""
+    config = output / "config.json"
+    try:
+        return make(**json.loads(config.read_text(encoding="utf-8"))["options"])
+    except (TypeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{config} holds no options of a training: {error!r}") from None
 
 
 def save_atomically(model: keras.Model, path: Path, state: dict | None = None) -> None:

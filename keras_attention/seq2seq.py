@@ -125,6 +125,14 @@ class Seq2Seq(keras.Model):
                 "`strategy` must be a strategy such as `Greedy()`. "
                 f"Received: strategy={strategy!r} of type {type(strategy).__name__}."
             )
+        try:
+            hash(strategy)
+        except TypeError as error:
+            raise TypeError(
+                f"A strategy's attributes must be hashable: tuples, no lists or arrays. "
+                f"Received: {type(strategy).__name__} with {vars(strategy)} ({error})."
+            ) from None
+        strategy.check_vocabulary(self.decoder.vocabulary_size)
         if max_length is not None:
             max_length = check_size("max_length", max_length)
         return strategy, strategy.longest(max_length) or strategy.longest(DEFAULT_MAX_LENGTH)
@@ -136,7 +144,7 @@ class Seq2Seq(keras.Model):
             inputs["prefix"] = self._check_prefix(_as_array(prefix), len(source), max_length)
         if noise is not None:
             inputs["noise"] = noise
-        decode = self._compiled("decode", strategy=strategy, max_length=max_length)
+        decode = self._compiled("decode", strategy=strategy.for_graph(), max_length=max_length)
         return Decoded(**decode.predict_on_batch(inputs))
 
     def score(self, source, target):
@@ -257,7 +265,8 @@ class _Compiled(keras.Model):
     """A graph method of a `Seq2Seq` as a model of its own, so that Keras compiles it on any backend."""
 
     def __init__(self, seq2seq, method, **options):
-        super().__init__(name=method)
+        # Casts nothing, whatever Keras' global policy is at the moment.
+        super().__init__(name=method, dtype="float32", autocast=False)
         self.seq2seq = seq2seq
         self.function = functools.partial(getattr(seq2seq, method), **options)
         self.compile()

@@ -3,6 +3,7 @@
 import base64
 import functools
 import io
+import itertools
 from collections.abc import Iterable
 
 import keras
@@ -81,10 +82,13 @@ class SentencePieceTokenizer:
             )
         import sentencepiece  # late, here and below: it and TensorFlow Text cost time that few imports need
 
-        written = io.BytesIO()
+        written, texts = io.BytesIO(), iter(texts)
+        first = next(texts, None)
+        if first is None:
+            raise ValueError("There are no texts to train a tokenizer on.")
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(texts),
+                sentence_iterator=itertools.chain([first], texts),
                 model_writer=written,
                 model_type=kind,
                 vocab_size=vocabulary_size,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 
-from keras_attention.checks import check_rate, check_size
+from keras_attention.checks import check_between, check_rate, check_size
 from keras_attention.datasets import (
     CHUNK,
     BadLines,
@@ -24,7 +24,7 @@ from keras_attention.datasets import (
 from keras_attention.decoder import AttentionDecoder
 from keras_attention.encoder import Encoder
 from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
-from keras_attention.run import Run, load_checkpoint, new_state, write_atomically
+from keras_attention.run import Run, load_checkpoint, load_options, new_state, write_atomically
 from keras_attention.seq2seq import Seq2Seq
 from keras_attention.text import SentencePieceTokenizer
 from keras_attention.translator import Translator
@@ -65,10 +65,18 @@ class Options:
             check_size(name, getattr(self, name))
         for name in ("dropout", "label_smoothing", "validation_split"):
             check_rate(name, getattr(self, name))
-        for name in ("learning_rate", "max_minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"`{name}` must be above 0. Received: {name}={value!r}.")
+        for side in ("source", "target"):
+            for name, least in ((f"{side}_vocabulary_size", 4), (f"max_{side}_length", 1)):
+                if getattr(self, name) is not None:
+                    check_size(name, getattr(self, name), least)
+        check_between("learning_rate", self.learning_rate, 1e-9, 10)
+        if self.max_minutes is not None:
+            check_between("max_minutes", self.max_minutes, 1e-3, 1e7)
+        if self.units % 2:
+            raise ValueError(
+                "`units` must be even: each direction of the encoder has half of them. "
+                f"Received: units={self.units}."
+            )
 
 
 def train(
@@ -107,10 +115,14 @@ def train(
     started = time.monotonic()
     if resume and not checkpoint.is_file():
         raise FileNotFoundError(f"There is no training to resume in {output}: no {checkpoint.name}.")
-    if not resume and (output / "config.json").exists():
+    if not resume and checkpoint.exists():
         raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
+    for file in filter(None, (train_file, validation_file)):
+        Path(file).open("rb").close()  # rather now than after the tokenizers
+    if output.exists() and not output.is_dir():
+        raise NotADirectoryError(f"`output` must be a folder, or a new one. Received: {output}.")
     if resume:
-        options = Options(**json.loads((output / "config.json").read_text(encoding="utf-8"))["options"])
+        options = load_options(output, Options)
     options = options or Options()
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
@@ -135,6 +147,8 @@ def train(
     if len(bad_lines):
         say(str(bad_lines))
     _fit(translator, pairs, options, output, state, started, verbose, say)
+    if not (output / "translator.keras").is_file():
+        raise ValueError(f"No epoch was finished. Give more than max_minutes={options.max_minutes}.")
     return keras.saving.load_model(output / "translator.keras")
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_attention.beam import Beam
 from keras_attention.checks import check_size
 from keras_attention.decoding import Decoded, Strategy
+from keras_attention.limits import possible
 from keras_attention.text import SPACE
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, pad
 
@@ -65,7 +66,7 @@ class TranslatesTexts:
         Raises:
             TypeError: something else than texts.
             ValueError: a text longer than `max_source_length`, where `too_long` is `"refuse"`; prefixes of
-                another number, or that leave no room within `max_target_length`.
+                another number, or that leave no room; a model whose probabilities are not numbers.
         """
         answers = self._hypotheses(texts, strategy, batch_size, prefixes, replace_unknown)
         return _gathered(hypotheses[0] for hypotheses in answers)
@@ -116,8 +117,13 @@ class TranslatesTexts:
                 answers[index] = [
                     self._hypothesis(rows[index], text, hypothesis, surfaces)
                     for text, hypothesis in zip(said[row], hypotheses, strict=True)
-                    if hypothesis.scores > -np.inf  # else there were no more
+                    if possible(hypothesis.scores)  # else there were no more
                 ]
+                if not answers[index]:
+                    raise ValueError(
+                        f"No answer has a probability, the best score is {found.scores[row]}. No number: "
+                        "the model diverged in training; -inf: the strategy chose what cannot be."
+                    )
         return answers
 
     def _hypothesis(self, row, text, found, surfaces):
@@ -147,10 +153,11 @@ class TranslatesTexts:
             return None
         ids = self.target_tokenizer.ragged_ids(prefixes)[:, :-1]
         longest = int(np.argmax(ids.row_lengths().numpy()))
-        if ids.row_lengths()[longest] > max_length:
+        if ids.row_lengths()[longest] >= max_length:
+            start = prefixes[longest][:80].decode("utf-8", "replace")
             raise ValueError(
-                f"`prefixes` must leave room within the {max_length} ids that are written. "
-                f"Received: {prefixes[longest].decode('utf-8', 'replace')!r} at index {longest}."
+                f"`prefixes` must leave room within the {max_length} ids that are written. Received: "
+                f"{int(ids.row_lengths()[longest])} ids at index {longest}, which begin {start!r}."
             )
         return ids.to_tensor(PADDING_ID, shape=(None, max_length)).numpy()
 
@@ -169,7 +176,7 @@ class TranslatesTexts:
         )
         if self.too_long == "refuse":
             raise ValueError(f"{message}. Shorten them, or take `too_long='cut'`.")
-        warnings.warn(f"{message}; they were cut.", stacklevel=3)
+        warnings.warn(f"{message}; they were cut.", stacklevel=4)
         for i in long:
             rows[i] = np.append(rows[i][: self.max_source_length - 1], np.int32(END_ID))
         return rows

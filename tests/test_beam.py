@@ -293,8 +293,8 @@ def test_a_compiled_search_finds_the_same(jit_compile, options):
     [
         ({"width": 0}, "`width` must be an integer >= 1"),
         ({"width": 2, "n_best": 3}, "`n_best` must be at most `width`. Received: n_best=3, width=2"),
-        ({"width": 2, "length_penalty": -1}, "`length_penalty` must be at least 0"),
-        ({"width": 2, "coverage_penalty": float("nan")}, "`coverage_penalty` must be at least 0"),
+        ({"width": 2, "length_penalty": -1}, "`length_penalty` must be from 0 to 10"),
+        ({"width": 2, "coverage_penalty": float("nan")}, "`coverage_penalty` must be from 0 to 10"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

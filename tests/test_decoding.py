@@ -258,8 +258,11 @@ def test_seeds_repeat_and_no_seed_does_not():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Sample(temperature=0), "`temperature` must be above 0. Received: temperature=0"),
-        (lambda: Sample(top_p=1.5), "`top_p` must be above 0 and at most 1. Received: top_p=1.5"),
+        (
+            lambda: Sample(temperature=0),
+            "`temperature` must be from 0.001 to 1000. Received: temperature=0",
+        ),
+        (lambda: Sample(top_p=1.5), "`top_p` must be from 1e-06 to 1. Received: top_p=1.5"),
         (lambda: Sample(top_k=0), "`top_k` must be an integer >= 1. Received: top_k=0"),
         (lambda: Sample(seed=-1), "`seed` must be an integer >= 0"),
         (lambda: Greedy(min_length=3, max_length=2), "`min_length` must not be above `max_length`"),
@@ -269,6 +272,21 @@ def test_seeds_repeat_and_no_seed_does_not():
 def test_options_out_of_range_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_what_is_no_collection_of_ids_cannot_be_forbidden():
+    with pytest.raises(TypeError, match="`forbidden_ids` must be ids\\. Received: forbidden_ids=3"):
+        Greedy(forbidden_ids=3)
+
+
+def test_a_generator_draws_on():
+    one = Sample(seed=np.random.default_rng(4))
+    parts = [one.noise(2, 3), one.noise(3, 3)]
+    np.testing.assert_array_equal(np.concatenate(parts), Sample(seed=4).noise(5, 3))
+
+
+def test_seeds_make_no_new_graph():
+    assert Sample(seed=1).for_graph() == Sample(seed=2).for_graph() == Sample()
 
 
 def test_equal_strategies_are_equal():

@@ -317,3 +317,26 @@ def test_a_strategy_has_its_own_greatest_length(model):
     assert model.generate(SOURCE, Greedy(max_length=9), max_length=2).tokens.shape == (3, 2)
     assert model.generate(SOURCE, Beam(2, max_length=2), max_length=9).tokens.shape == (3, 2, 2)
     assert model.generate(SOURCE).tokens.shape == (3, 128)
+
+
+def test_a_strategy_must_be_hashable(model):
+    strategy = Greedy()
+    strategy.favourites = [3, 4]
+    with pytest.raises(TypeError, match=r"must be hashable.*Greedy with .*favourites"):
+        model.generate(SOURCE, strategy)
+
+
+def test_forbidden_ids_are_checked_before_a_graph_is_made(model):
+    with pytest.raises(ValueError, match=r"^`forbidden_ids` must be ids of the vocabulary of"):
+        model.generate(SOURCE, Beam(2, forbidden_ids=[10**6]))
+
+
+def test_sampling_does_not_depend_on_the_global_precision(model):
+    found = model.generate(SOURCE, Sample(seed=1), 9)
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        model._compiled.cache_clear()
+        np.testing.assert_array_equal(model.generate(SOURCE, Sample(seed=1), 9).tokens, found.tokens)
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -220,3 +220,13 @@ def test_checkpoints_early_stopping_and_tensorboard(tmp_path):
         "perplexity",
     }
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+
+
+def test_a_training_that_diverges_stops_and_saves_nothing(tmp_path):
+    from keras_attention.run import Run, new_state
+    from keras_attention.training import Options
+
+    run = Run(None, Options(), tmp_path, new_state(), 1)
+    with pytest.raises(ValueError, match="diverged: in epoch 1 the loss was nan"):
+        run.on_epoch_end(0, {"loss": float("nan"), "val_token_accuracy": 0.5})
+    assert not list(tmp_path.iterdir())

@@ -1,8 +1,10 @@
 """Text in, text out: live, saved, exported, and from the command line the same."""
 
+import gzip
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -108,6 +110,14 @@ def test_what_was_typed_is_completed(translator, strategy):
 def test_prefixes_that_cannot_be_are_refused(translator, prefixes):
     with pytest.raises(ValueError, match="`prefixes` must"):
         translator.translate(WORDS, prefixes=prefixes)
+
+
+def test_a_model_that_diverged_says_so():
+    translator = make_translator()
+    translator.seq2seq.decoder.head.bias.assign([np.nan] * translator.target_tokenizer.vocabulary_size)
+    for strategy in (None, Beam(2), Sample(seed=0)):
+        with pytest.raises(ValueError, match=r"the best score is .*the model diverged"):
+            translator.translate(["anna"], strategy)
 
 
 def test_unknown_pieces_give_way_to_the_sources():
@@ -281,6 +291,37 @@ def test_train_evaluate_plot_and_go_on(tmp_path, capsys):
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_training_without_an_epoch_can_begin_again(tmp_path, capsys):
+    pairs, run = write_pairs(tmp_path / "pairs.tsv"), tmp_path / "run"
+    command = ["train", str(pairs), "--output", str(run), *SMALL, "--epochs", "1"]
+    run.mkdir()
+    (run / "config.json").write_text("{}")  # what a kill in the first epoch leaves
+    assert main([*command, "--resume"]) == 2
+    assert "There is no training to resume" in capsys.readouterr().err
+    assert main(command) == 0
+    (run / "config.json").write_text("{}")
+    assert main([*command, "--resume"]) == 2
+    assert "holds no options of a training" in capsys.readouterr().err
+    (run / "checkpoint.keras").write_bytes(b"cut")
+    (run / "config.json").write_text('{"options": {}}')
+    assert main([*command, "--resume"]) == 2
+    assert "checkpoint.keras is damaged" in capsys.readouterr().err
+
+
+def test_samples_on_the_command_line_do_not_depend_on_the_batches(tmp_path, monkeypatch, capfdbinary):
+    make_translator().save(tmp_path / "t.keras")
+    (tmp_path / "in.txt").write_text("\ufeff" + "anna\n" * 40, encoding="utf-8")
+    said = []
+    for size in ("1", "64"):
+        with (tmp_path / "in.txt").open() as lines:
+            monkeypatch.setattr(sys, "stdin", lines)
+            options = ["--temperature", "1.5", "--seed", "1", "--batch-size", size]
+            assert main(["translate", str(tmp_path / "t.keras"), *options]) == 0
+        said.append(capfdbinary.readouterr().out)
+    assert said[0] == said[1]
+    assert len(set(said[0].split(b"\n"))) > 9
+
+
 KILLED_IN_THE_SECOND_EPOCH = """
 import os, signal, sys
 import keras
@@ -323,9 +364,20 @@ def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
         (["translate", "nothing"], "There is no trained model at nothing"),
         (["train", "nothing.tsv", "--output", "run"], "nothing.tsv"),
         (["train", "nothing.tsv", "--output", "run", "--resume"], "no training to resume"),
-        (["train", "{bad}", "--output", "run"], "could be trained"),
+        (["train", "{bad}", "--output", "run"], "no texts to train"),
+        (["train", "{bad}", "--output", "run", "--learning-rate", "inf"], "`learning_rate` must be from"),
+        (["train", "{bad}", "--output", "run", "--units", "3"], "`units` must be even"),
+        (["train", "{bad}", "--output", "run", "--validation", "nothing.tsv"], "nothing.tsv"),
+        (["train", "{bad}", "--output", "{bad}"], "`output` must be a folder"),
+        (["train", "{gz}", "--output", "run"], "damaged gzip file"),
+        (["evaluate", "nothing", "{gz}"], "damaged gzip file"),
+        (["translate", "{keras}"], "no Keras file"),
+        (["translate", "nothing", "--batch-size", "0"], "`batch_size` must be an integer >= 1"),
+        (["translate", "nothing", "--beam", "9" * 30], "`width` must be at most 2147483647"),
+        (["translate", "nothing", "--beam", "3", "--length-penalty", "99"], "must be from 0 to 10"),
+        (["plot", "nothing", "text", "--output", "picture"], "--output must be a file like"),
         (["train", "{bad}", "--output", "run", "--epochs", "0"], "`epochs` must be an integer >= 1"),
-        (["train", "{bad}", "--output", "run", "--max-minutes", "-1"], "`max_minutes` must be above 0"),
+        (["train", "{bad}", "--output", "run", "--max-minutes", "-1"], "`max_minutes` must be from"),
         (["train", "{bad}", "--output", "run", "--dropout", "1"], "`dropout` must be at least 0"),
         (["evaluate", "nothing", "{bad}"], "There are no pairs"),
         (["translate", "nothing", "--beam", "0"], "`width` must be an integer >= 1"),
@@ -338,7 +390,13 @@ def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
 def test_what_the_user_can_cause_is_one_line_and_2(tmp_path, monkeypatch, capsys, arguments, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.tsv").write_bytes(b"no pair\n\xff\t\n")
-    assert main([argument.format(bad="bad.tsv") for argument in arguments]) == 2
+    with zipfile.ZipFile(tmp_path / "cut.keras", "w") as archive:
+        archive.writestr("metadata.json", "{}")
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"a\tb\n" * 999)[:-20])
+    assert (
+        main([argument.format(bad="bad.tsv", gz="cut.gz", keras="cut.keras") for argument in arguments])
+        == 2
+    )
     lines = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
     assert len(lines) == 1
     assert reason in lines[0]
