@@ -9,6 +9,7 @@ demo: $(VENV)/installed
 	$(BIN)/python examples/train_dates.py --output build/demo
 
 test: $(VENV)/installed-dev
+	-command -v npm > /dev/null && npm install --prefix examples/web --silent --no-audit --no-fund --no-save
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest
@@ -17,7 +18,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[litert]"
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python

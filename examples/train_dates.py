@@ -1,4 +1,4 @@
-"""The demo: trains a model to read dates, exports it, and decodes from the exported file.
+"""The demo: trains a model to read dates, exports it for servers and phones, and decodes from the exports.
 
 python examples/train_dates.py [--output build/demo] [--train-size 60000] [--epochs 6]
 """
@@ -21,6 +21,7 @@ import dates
 import keras_attention as ka
 
 TEST_SIZE = 1000
+LITE_FILES = {None: "model.tflite", "int8": "model_int8.tflite"}  # by their quantization
 MAX_LENGTH = 16  # a standard date has 10 characters, and the end
 
 
@@ -45,11 +46,11 @@ def train(model, source, target, batch_size, epochs):
     return epochs * np.count_nonzero(target) / (time.perf_counter() - start)
 
 
-def decode_in_another_process(texts, saved_model, characters_file):
-    """What the SavedModel makes of the texts in a process that has TensorFlow alone."""
+def decode_in_another_process(texts, exported, characters_file):
+    """What an exported model makes of the texts in a process that has TensorFlow, or LiteRT, alone."""
     script = Path(__file__).with_name("decode_dates.py")
     done = subprocess.run(
-        [sys.executable, "-I", str(script), str(saved_model), str(characters_file)],
+        [sys.executable, "-I", str(script), str(exported), str(characters_file)],
         input="".join(text + "\n" for text in texts),
         capture_output=True,
         encoding="utf-8",
@@ -98,12 +99,26 @@ def main() -> None:
     characters_file = options.output / "characters.json"
     model.save(model_file)
     model.export(saved_model, max_length=MAX_LENGTH, overwrite=True)
+    lite_files = {quantize: options.output / name for quantize, name in LITE_FILES.items()}
+    for quantize, path in lite_files.items():
+        model.export(
+            path,
+            format="litert",
+            source_length=source.shape[1] + 8,  # some of the held-out dates are longer
+            max_length=MAX_LENGTH,
+            quantize=quantize,
+            overwrite=True,
+            verbose=True,
+        )
     characters_file.write_text(json.dumps(alphabets), encoding="utf-8")
 
     written = [pair[0] for pair in test_pairs]
     standard = [pair[1] for pair in test_pairs]
     decoded = decode_in_another_process(written, saved_model, characters_file)
     exact_match = np.mean([a == b for a, b in zip(decoded, standard, strict=True)])
+    by_litert = {
+        path: decode_in_another_process(written, path, characters_file) for path in lite_files.values()
+    }
 
     print(f"\n{len(standard)} held-out dates, decoded by the SavedModel in another process. The first ten:")
     for text, answer, truth in list(zip(written, decoded, standard, strict=True))[:10]:
@@ -118,6 +133,11 @@ def main() -> None:
     print(f"\nexact match {exact_match:.1%} of the held-out dates")
     print(f"training speed {tokens_per_second:.0f} real target tokens per second")
     print(f"SavedModel in {saved_model}, Keras model in {model_file}")
+    for path, answers in by_litert.items():
+        same = np.mean([a == b for a, b in zip(answers, decoded, strict=True)])
+        right = np.mean([a == b for a, b in zip(answers, standard, strict=True)])
+        size = path.stat().st_size / 1e6
+        print(f"{path}: {size:.2f} MB, exact match {right:.1%}, the same as the SavedModel on {same:.1%}")
     print(f"exact_match={exact_match:.3f} tokens_per_second={tokens_per_second:.0f}")
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -170,9 +171,9 @@ def test_a_text_that_is_too_long_is_refused_where_asked(tmp_path):
     assert found["text"][0].decode() == translator.translate(["anna"]).texts[0]
 
 
-def test_what_a_client_needs_is_in_the_file(tmp_path):
+def test_what_a_client_needs_is_in_the_file(tmp_path, monkeypatch, capsys):
     translator = make_translator("bpe", "word")
-    path = translator.export(tmp_path / "t.tflite", format="litert", quantize="int8", source_length=12)
+    path = translator.export(tmp_path / "model.tflite", format="litert", quantize="int8", source_length=12)
     with zipfile.ZipFile(path) as archive:
         description = json.loads(archive.read("keras_attention.json"))
         assert archive.read("source.model") == translator.source_tokenizer.model
@@ -180,6 +181,17 @@ def test_what_a_client_needs_is_in_the_file(tmp_path):
     assert len(pieces) == translator.target_tokenizer.vocabulary_size
     assert description["source_length"] == 12
     assert description["signatures"] == ["beam_decode", "decode_step", "encode", "greedy_decode"]
+    # The reader of docs/mobile.md, which has none of this package.
+    code = (
+        (Path(__file__).parent.parent / "docs" / "mobile.md")
+        .read_text()
+        .split("```python\n")[1]
+        .split("```")[0]
+    )
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    exec(compile(code, "mobile.md", "exec"), {})
+    assert capsys.readouterr().out.strip() == export.LiteRTTranslator(path).translate(["one"]).texts[0]
     with pytest.raises(ValueError, match=r"kind 'bpe'\. Take `text=False`"):
         translator.export(tmp_path / "u.tflite", format="litert", text=True)
 

@@ -1,0 +1,158 @@
+"""The web page in a real browser: headless Chromium, driven by its DevTools protocol over a pipe."""
+
+import functools
+import http.server
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import keras
+import pytest
+
+from keras_attention import AttentionDecoder, Encoder, SentencePieceTokenizer, Seq2Seq, Translator, export
+
+PAGE = Path(__file__).parent.parent / "examples" / "web"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+RUNTIME = PAGE / "node_modules" / "@litertjs" / "core"
+WORDS = ["anna", "otto", "baum", "haus", "ton", "not", "regal", "lager"]
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.skipif(not RUNTIME.is_dir(), reason="no LiteRT.js: `npm install` in examples/web"),
+]
+
+
+class Browser:
+    """Chromium with one page, which evaluates expressions."""
+
+    def __init__(self, folder):
+        (read, self._out), (self._in, write) = os.pipe(), os.pipe()
+
+        def connect():  # Chromium reads commands from 3 and answers on 4
+            os.dup2(read, 100)
+            os.dup2(write, 101)
+            os.dup2(100, 3)
+            os.dup2(101, 4)
+
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
+        command = [CHROMIUM, *options, f"--user-data-dir={folder}", "about:blank"]
+        self.process = subprocess.Popen(
+            command,
+            preexec_fn=connect,
+            close_fds=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(read)
+        os.close(write)
+        self._ids, self._buffer, self._session = itertools.count(1), b"", {}
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = {"sessionId": attached["sessionId"]}
+
+    def call(self, method, **parameters):
+        message = {"id": next(self._ids), "method": method, "params": parameters, **self._session}
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while True:
+            while b"\0" not in self._buffer:
+                read = os.read(self._in, 1 << 16)
+                assert read, "Chromium went away"
+                self._buffer += read
+            answer, _, self._buffer = self._buffer.partition(b"\0")
+            answer = json.loads(answer)
+            if answer.get("id") == message["id"]:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def evaluate(self, expression):
+        found = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def wait_for(self, condition):
+        """Waits for a condition that the page's own frames look at; no longer than a minute."""
+        frames = f"""new Promise((resolve, reject) => {{
+            setTimeout(() => reject(new Error(document.body.innerText)), 60000);
+            const look = () => {condition} ? resolve(true) : setTimeout(look, 20);
+            look();
+        }})"""
+        assert self.evaluate(frames)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self._out)
+        os.close(self._in)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    browser = Browser(tmp_path / "profile")
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serves the page, and below /models/ the files of the test."""
+    (tmp_path / "www").mkdir()
+    for file in PAGE.iterdir():
+        (tmp_path / "www" / file.name).symlink_to(file)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(tmp_path / "www"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield tmp_path / "www", f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def make_translator():
+    keras.utils.set_random_seed(3)
+    tokenizer = SentencePieceTokenizer.train(WORDS * 5, "char", 40)
+    size = tokenizer.vocabulary_size
+    model = Seq2Seq(Encoder(size, 5, 6), AttentionDecoder(size, 7, 4))
+    for weight in model.weights:
+        weight.assign(weight * 3)
+    return Translator(model, tokenizer, tokenizer, 12, 9)
+
+
+def test_the_page_says_what_the_model_says_and_shows_where_it_looks(server, browser):
+    folder, address = server
+    translator = make_translator()
+    export.litert(translator, folder / "m.tflite", text=False)
+    browser.call("Page.navigate", url=f"{address}/index.html?model=m.tflite&text=anna")
+    for text in ("anna", "not  \uff41 haus", "", "x🙂y"):
+        browser.wait_for("!document.getElementById('text').disabled")
+        typed = json.dumps(text)
+        browser.evaluate(f"""(() => {{
+            delete document.body.dataset.done;
+            const text = document.getElementById("text");
+            text.value = {typed};
+            text.dispatchEvent(new Event("input"));
+        }})()""")
+        browser.wait_for(f"document.body.dataset.done === {typed}")
+        live = translator.translate([text])
+        assert browser.evaluate("document.getElementById('output').textContent") == live.texts[0]
+        shown = browser.evaluate("""
+            [...document.querySelectorAll("#attention tr")].slice(1).map((row) =>
+                [...row.querySelectorAll("td")].map((cell) => Number(cell.title.split(": ").pop())))""")
+        length = len([piece for piece in live.target_pieces[0] if piece != "</s>"])
+        assert shown == [pytest.approx(row, abs=2e-3) for row in live.attention[0][:length].tolist()]
+    browser.evaluate("""document.querySelector("#attention td").dispatchEvent(new Event("pointerenter"))""")
+    assert browser.evaluate("document.querySelectorAll('.looked-at').length") == 2
+
+
+def test_the_page_names_what_it_cannot_read(server, browser):
+    folder, address = server
+    (folder / "bad.tflite").write_bytes(b"nothing" * 9)
+    browser.call("Page.navigate", url=f"{address}/index.html?model=bad.tflite")
+    browser.wait_for("document.getElementById('status').className === 'error'")
+    assert "no tokenizers" in browser.evaluate("document.getElementById('status').textContent")
