@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -14,9 +14,10 @@ import tensorflow as tf
 from keras_attention.beam import Beam
 from keras_attention.checks import check_size
 from keras_attention.decoding import Greedy
-from keras_attention.export.litert_check import TEXT_SIGNATURES, check_file, require_litert
+from keras_attention.export.destination import check_destination, local_path
+from keras_attention.export.litert_check import check_file, require_litert
 from keras_attention.export.saved_model import check_model, without_cudnn
-from keras_attention.export.signatures import SIGNATURES, Decoding, seq2seq_of
+from keras_attention.export.signatures import SIGNATURES, TEXT_SIGNATURES, Decoding, seq2seq_of
 from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Encoded, Seq2Seq
 from keras_attention.text import FAST_KINDS
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
@@ -25,6 +26,7 @@ from keras_attention.translator import Translator
 TOKEN_SIGNATURES = ("greedy_decode", "beam_decode", "encode", "decode_step")
 QUANTIZATIONS = (None, "float16", "int8")
 LIMIT = "limit"
+FORMAT = 1  # of the description
 DESCRIPTION = "keras_attention.json"  # one of the associated files, with the SentencePiece models
 
 
@@ -52,8 +54,9 @@ def litert(
 
     Shorter sources are padded with 0 to `source_length`. An id out of range is read as unknown. The text
     signatures read the beginning of a text that is too long; where the translator's `too_long` is
-    `"refuse"` they answer with an empty text and the score of no hypothesis, which is here the least
-    float32, -3.4e38, and not -inf. A text may begin or end with a space, which is stripped elsewhere.
+    `"refuse"` they answer with an empty text and the score of no hypothesis, which is here not -inf but
+    -3.4e38, the least float32, or -65504 where `quantize` is `"float16"`. A text may begin or end with a
+    space, which is stripped elsewhere. A model in mixed precision is written in float32.
 
     The file is checked before it gets its name: its operators, and its answers in both interfaces of
     `ai_edge_litert` (Interpreter, and CompiledModel for a fixed `source_length`) against the model's.
@@ -86,12 +89,9 @@ def litert(
     """
     check_model(model)
     require_litert()
-    path = Path(path)
-    if path.exists() and not (overwrite and path.is_file()):
-        raise FileExistsError(
-            f"The export path exists. Received: path={str(path)!r}. Choose another, or, if it is a file, "
-            "pass `overwrite=True`."
-        )
+    model = _in_float32(model)
+    path = local_path(path)
+    check_destination(path, overwrite, "file", Path.is_file)
     if quantize not in QUANTIZATIONS:
         raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}. Received: quantize={quantize!r}.")
     source_length = _source_length(model, source_length)
@@ -107,11 +107,10 @@ def litert(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as work:
         written = Path(work) / "new.tflite"
-        written.write_bytes(_convert(functions, Path(work) / "saved_model", quantize))
+        written.write_bytes(_convert(functions, quantize))
         _add_associated_files(written, model, decoding, source_length, quantize, names)
         report = check_file(written, model, decoding, source_length, names, exact=quantize is None)
-        if path.exists() and not (overwrite and path.is_file()):
-            raise FileExistsError(f"Something appeared at the export path meanwhile: {path}.")
+        check_destination(path, overwrite, "file", Path.is_file)  # once more: the writing took a while
         written.replace(path)
     if verbose:
         print(f"LiteRT file in {path}, {path.stat().st_size:,} bytes; {report}")
@@ -121,7 +120,11 @@ def litert(
 def _source_length(model, source_length):
     if source_length is None:
         return None
-    if source_length == LIMIT:
+    if isinstance(source_length, str):
+        if source_length != LIMIT:
+            raise ValueError(
+                f"`source_length` must be an integer, None or {LIMIT!r}. Received: {source_length!r}."
+            )
         return getattr(model, "max_source_length", DEFAULT_MAX_LENGTH)
     return check_size("source_length", source_length)
 
@@ -139,25 +142,53 @@ def _signature_names(model, signatures, text):
             "Take `text=False` and tokenize in the app; the SentencePiece models are in the file."
         )
     allowed = TOKEN_SIGNATURES + (TEXT_SIGNATURES if fits and text is not False else ())
+    if isinstance(signatures, str) or not isinstance(signatures, Iterable | None):
+        raise TypeError(f"`signatures` must be a list of names. Received: signatures={signatures!r}.")
     names = allowed if signatures is None else tuple(signatures)
     unknown = [name for name in names if name not in allowed]
-    if unknown or not names or isinstance(signatures, str):
+    halves = {"encode", "decode_step"} & set(names)
+    if unknown or not names or len(halves) == 1 or len(set(names)) < len(names):
         raise ValueError(
-            f"`signatures` must be some of {allowed} for this model. Received: signatures={signatures!r}."
+            f"`signatures` must be some of {allowed} for this model, each once, `encode` and `decode_step` "
+            f"both or neither. Received: signatures={signatures!r}."
         )
     return names
 
 
-def _convert(functions, folder, quantize) -> bytes:
+def _convert(functions, quantize) -> bytes:
     """Frozen functions -> the file. Equal constants of several signatures are stored once."""
-    tf.saved_model.save(tf.Module(), str(folder), signatures=functions)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(functions))
-    converter.allow_custom_ops = True  # TensorFlow Text's; the check refuses all others
-    if quantize:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    with tempfile.TemporaryDirectory() as folder:  # not beside the file: TensorFlow reads "[" as a pattern
+        tf.saved_model.save(tf.Module(), folder, signatures=functions)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
+        converter.allow_custom_ops = True  # TensorFlow Text's; the check refuses all others
+        if quantize:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        return converter.convert()
+
+
+def _in_float32(model):
+    """The model itself, or one in mixed precision as one of float32 with its weights."""
+    seq2seq = seq2seq_of(model)
+    config = seq2seq.get_config()
+    computes_in_float32 = _with_float32(config)
+    if computes_in_float32 == config:
+        return model
+    copy = Seq2Seq.from_config(computes_in_float32)
+    copy.set_weights(seq2seq.get_weights())
+    return model.with_seq2seq(copy) if isinstance(model, Translator) else copy
+
+
+def _with_float32(config):
+    """A configuration whose dtype policies are float32, however deep."""
+    if isinstance(config, dict):
+        if "class_name" in config and "Policy" in str(config["class_name"]):
+            return keras.saving.serialize_keras_object(keras.dtype_policies.DTypePolicy("float32"))
+        return {key: _with_float32(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_with_float32(value) for value in config]
+    return config
 
 
 def _frozen(function, inputs):
@@ -238,7 +269,7 @@ def _translate(strategy_of, model, decoding, source_length):
         ids = source_tokenizer.tokenize(text).flat_values
         length = tf.minimum(tf.size(ids), limit - 1)
         width = source_length or length + 1
-        ids = tf.concat([ids[:length], [END_ID], tf.zeros((limit,), tf.int32)], axis=0)[:width]
+        ids = tf.concat([ids[:length], [END_ID], tf.zeros((width,), tf.int32)], axis=0)[:width]
         strategy = strategy_of(decoding)
         found = model.seq2seq.decode(tf.reshape(ids, (1, width)), strategy, decoding.max_length)
         tokens, scores = found.tokens, found.scores
@@ -270,7 +301,7 @@ def _add_associated_files(path, model, decoding, source_length, quantize, names)
     """What a client needs that tokenizes itself; the TFLite metadata standard appends a zip archive too."""
     seq2seq = seq2seq_of(model)
     description = {
-        "format": 1,
+        "format": FORMAT,
         "keras": keras.__version__,
         "signatures": sorted(names),
         "source_length": source_length,

@@ -2,15 +2,18 @@
 
 import json
 import os
+import threading
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from keras_attention.beam import Beam
 from keras_attention.decoding import Decoded, Greedy
-from keras_attention.export.litert import DESCRIPTION
+from keras_attention.export.litert import DESCRIPTION, FORMAT
 from keras_attention.export.litert_check import require_litert
+from keras_attention.limits import possible
 from keras_attention.text import SentencePieceTokenizer
 from keras_attention.translations import TranslatesTexts
 
@@ -38,7 +41,7 @@ class LiteRTTranslator(TranslatesTexts):
         from ai_edge_litert.interpreter import Interpreter
 
         self.description, models = read_associated_files(path)
-        if not models:
+        if len(models) < 2:
             raise ValueError(
                 f"{path} holds no tokenizers: it was written of a Seq2Seq. It takes ids alone."
             )
@@ -56,12 +59,16 @@ class LiteRTTranslator(TranslatesTexts):
         # Of the content: of a path it maps the file, which may be replaced meanwhile.
         self._interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
         self._runners = {}
+        self._lock = threading.Lock()  # the interpreter holds the tensors of one call
+
+    @property
+    def default_beam(self):
+        penalties = (self.description[key] for key in ("length_penalty", "coverage_penalty"))
+        return Beam(self.description["beam_width"], *penalties)
 
     def check_strategy(self, strategy):
-        strategy = Greedy() if strategy is None else strategy
-        penalties = (self.description[key] for key in ("length_penalty", "coverage_penalty"))
-        beam = Beam(self.description["beam_width"], *penalties)
-        is_beam = isinstance(strategy, Beam) and Beam(**{**vars(strategy), "n_best": None}) == beam
+        strategy, beam = Greedy() if strategy is None else strategy, self.default_beam
+        is_beam = type(strategy) is Beam and Beam(**{**vars(strategy), "n_best": None}) == beam
         if not (is_beam or strategy == Greedy()):
             raise ValueError(f"The file decodes by Greedy() and {beam!r}. Received: {strategy!r}.")
         name = "beam_decode" if is_beam else "greedy_decode"
@@ -77,9 +84,10 @@ class LiteRTTranslator(TranslatesTexts):
         width = self.source_length or source.shape[1]
         padded = np.zeros((len(source), width), "int32")
         padded[:, : source.shape[1]] = source
-        found = [run(source=row[None]) for row in padded]
+        with self._lock:
+            found = [run(source=row[None]) for row in padded]
         decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
-        decoded.scores[decoded.scores < -1e20] = -np.inf  # of which LiteRT makes the least float32
+        decoded.scores[~possible(decoded.scores)] = -np.inf  # of which LiteRT makes the least number
         return Decoded(*(field[:, : strategy.n_best] for field in decoded)) if is_beam else decoded
 
     def _runner(self, name):
@@ -95,8 +103,14 @@ def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, byte
             description = json.loads(archive.read(DESCRIPTION))
             names = set(archive.namelist())
             models = {s: archive.read(f"{s}.model") for s in ("source", "target") if f"{s}.model" in names}
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError):
+            if not isinstance(description, dict):
+                raise KeyError(DESCRIPTION)
+    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, json.JSONDecodeError):
         raise ValueError(
             f"{path} was not written by keras_attention.export.litert, or is damaged."
         ) from None
+    if description.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} has the format {description.get('format')!r}; this version reads {FORMAT}."
+        )
     return description, models

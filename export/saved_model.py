@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_attention.beam import Beam
 from keras_attention.checks import check_size
+from keras_attention.export.destination import check_destination, local_path
 from keras_attention.export.signatures import Decoding, default_signature, seq2seq_of, signatures_of
 from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
 from keras_attention.tokens import END_ID
@@ -62,20 +63,15 @@ def saved_model(
         max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
     beam = Beam(beam_width, length_penalty, coverage_penalty)
     decoding = Decoding(check_size("max_length", max_length), beam)
-    if "://" in os.fspath(path) or not os.fspath(path):
-        raise ValueError(
-            f"`path` must be a path of this machine. Received: path={os.fspath(path)!r}. "
-            "Export to a folder, then copy it."
-        )
-    path = Path(path)
-    _check_destination(path, overwrite)
+    path = local_path(path)
+    _check(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as work:
         written = Path(work) / "new"
         _write(model, written, decoding)
         if warmup:
             _write_warmup_requests(model, written)
-        _check_destination(path, overwrite)  # once more: the writing took a while
+        _check(path, overwrite)  # once more: the writing took a while
         _move_into_place(written, path, aside=Path(work) / "old")
     if verbose:
         print(f"SavedModel in {path}")
@@ -94,22 +90,8 @@ def check_model(model) -> None:
         )
 
 
-def _check_destination(path: Path, overwrite: bool) -> None:
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir():
-        raise NotADirectoryError(f"The export path lies in a file. Received: path={str(path)!r}.")
-    if not (path.exists() or path.is_symlink()):
-        return
-    if not overwrite:
-        raise FileExistsError(
-            f"The export path exists. Received: path={str(path)!r}. "
-            "Choose another, or pass `overwrite=True`."
-        )
-    if not (path / "saved_model.pb").is_file():
-        raise FileExistsError(
-            "`overwrite=True` replaces a SavedModel only, and the path holds something else. "
-            f"Received: path={str(path)!r}. Choose another, or remove it yourself."
-        )
+def _check(path: Path, overwrite: bool) -> None:
+    check_destination(path, overwrite, "SavedModel", lambda path: (path / "saved_model.pb").is_file())
 
 
 def _move_into_place(new: Path, path: Path, aside: Path) -> None:

@@ -166,7 +166,7 @@ class _Search:
         full = ops.full_like(places.log_probs, self.max_length)
         covered = ops.ones_like(self.source_mask_of_places, dtype="float32")
         most = self.beam.value(places.log_probs, full, covered, self.source_mask_of_places)
-        wins = ops.logical_and(possible(most), most > found.values[:, -1:])
+        wins = ops.logical_and(possible(places.log_probs), most > found.values[:, -1:])
         wins = ops.logical_and(wins, ops.logical_not(places.finished))
         return ops.logical_and(index < self.max_length, ops.any(wins))
 
@@ -229,7 +229,12 @@ class _Search:
     def _remember(self, found, places, which):
         """The best of those found and the places' hypotheses in `which`, (B, K) boolean."""
         values = self._values(places.log_probs, places.lengths, places.coverage)
-        new = _Found(ops.where(which, values, NEVER), places.paths, places.log_probs, places.lengths)
+        new = _Found(
+            values=ops.where(which, values, NEVER),
+            paths=places.paths,
+            log_probs=ops.where(which, places.log_probs, NEVER),
+            lengths=places.lengths,
+        )
         both = [ops.concatenate(pair, axis=1) for pair in zip(found, new, strict=True)]
         values, best = ops.top_k(both[0], self.beam.n_best)
         return _Found(values, *(_take(field, ops.cast(best, "int32")) for field in both[1:]))
@@ -243,7 +248,7 @@ class _Search:
     def result(self, loop):
         *_, places, found, log = loop
         found = self._remember(found, places, ops.logical_not(places.finished))
-        exists = possible(found.values)
+        exists = possible(found.log_probs)
         lengths = ops.where(exists, found.lengths, 0)
         steps = ops.arange(self.max_length, dtype="int32")
         written = steps < ops.expand_dims(lengths, -1)

@@ -34,9 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command. What the user can cause is one line on standard error and the exit status 2."""
     options = _parser().parse_args(arguments)
     warnings.showwarning = lambda message, *_: print(f"keras-attention: {message}", file=sys.stderr)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
-        if None in (sys.stdin, sys.stdout):
-            raise OSError("Standard input and output must be open.")
+        if sys.stdout is None:
+            raise OSError("Standard output must be open.")
         options.command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough, as `head` does

@@ -46,6 +46,8 @@ def train(options):
 
 
 def translate(options):
+    if sys.stdin is None:
+        raise OSError("Standard input must be open.")
     check_size("batch_size", options.batch_size)
     if options.seed is not None:  # one stream for all chunks of lines, whatever their size
         options.seed = np.random.default_rng(check_size("seed", options.seed, least=0))
@@ -98,7 +100,10 @@ def export(options):
         raise ValueError(f"--{flag} belongs to --format litert.")
     if given.get("source_length") == ANY:
         given["source_length"] = None
-    _load(options.run).export(
+    translator = _load(options.run)
+    if isinstance(translator, LiteRTTranslator):
+        raise ValueError(f"{options.run} is exported already. Export what it was made of.")
+    translator.export(
         options.output,
         "litert" if options.format == "litert" else "tf_saved_model",
         verbose=True,

@@ -68,7 +68,7 @@ def read_lines(path) -> Iterator[bytes]:
                 for number, line in enumerate(file):
                     line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
                     yield line.rstrip(b"\r\n")
-            except (EOFError, zlib.error) as error:
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 raise ValueError(f"{path} is a damaged gzip file: {error}") from None
 
 

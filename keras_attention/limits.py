@@ -3,14 +3,15 @@
 from keras import ops
 
 NEVER = -float("inf")
+LEAST = -3e4  # below any sum of log-probabilities: 2,000 tokens at a probability of 3e-7
 
 
 def possible(log_probs):
     """Whether log-probabilities, or sums of them, are of something that can be written.
 
-    Not `> NEVER`: of -inf LiteRT makes the least float32, and a part of that is above it (2.21).
+    Not `> NEVER`: of -inf LiteRT makes the least number, in a float16 file -65504 (2.21).
     """
-    return log_probs > -1e20
+    return log_probs > LEAST
 
 
 def forbid(log_probs, ids, unless=None):

@@ -13,7 +13,7 @@ def quiet_start() -> Iterator[None]:
 
     TensorFlow writes to the file descriptor before any setting of its own can stop it (2.21).
     """
-    if Path(sys.argv[0] if sys.argv else "").name != "keras-attention":
+    if Path(sys.argv[0] if sys.argv else "").name != "keras-attention" or sys.stderr is None:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -87,9 +87,10 @@ def load_checkpoint(output: Path) -> tuple[Translator, dict]:
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             state = json.loads(archive.read(STATE))
+        state = {key: state[key] for key in new_state()}
         best = keras.saving.load_model(output / "translator.keras")
         return best.with_seq2seq(keras.saving.load_model(checkpoint)), state
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
+    except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"The training in {output} cannot go on, {checkpoint.name} is damaged: {error}"
         ) from None

@@ -115,7 +115,7 @@ def train(
     started = time.monotonic()
     if resume and not checkpoint.is_file():
         raise FileNotFoundError(f"There is no training to resume in {output}: no {checkpoint.name}.")
-    if not resume and checkpoint.exists():
+    if not resume and (checkpoint.exists() or (output / "translator.keras").exists()):
         raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
     for file in filter(None, (train_file, validation_file)):
         Path(file).open("rb").close()  # rather now than after the tokenizers

@@ -33,6 +33,8 @@ class TranslatesTexts:
     `too_long`, as `Translator` has them, and overrides `check_strategy` and `decode_ids`.
     """
 
+    default_beam = Beam(5)
+
     def check_strategy(self, strategy) -> tuple[Strategy, int]:
         """The strategy that is meant, and the most ids that it may write; raises where it cannot be."""
         raise NotImplementedError
@@ -82,10 +84,10 @@ class TranslatesTexts:
         """The best translations of each text, best first: as `translate`, a `Translations` for each text.
 
         Args:
-            strategy: by default `Beam(5)`, which gives 5 or, where there are fewer, all.
+            strategy: by default `Beam(5)`, or the beam of a file; it gives all that there are.
             texts, batch_size, prefixes, replace_unknown: as in `translate`.
         """
-        strategy = Beam(5) if strategy is None else strategy
+        strategy = self.default_beam if strategy is None else strategy
         answers = self._hypotheses(texts, strategy, batch_size, prefixes, replace_unknown)
         return [_gathered(hypotheses) for hypotheses in answers]
 

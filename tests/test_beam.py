@@ -302,24 +302,17 @@ def test_options_out_of_range_are_refused(options, message):
         Beam(**options)
 
 
-@pytest.mark.parametrize("source_length", [None])
-@pytest.mark.parametrize(
-    "strategy",
-    [
-        Greedy(min_length=3, no_repeat_ngram_size=2, forbidden_ids=(4,)),
-        Beam(4, 0.6, 0.2, no_repeat_ngram_size=2),
-    ],
-)
-def test_lite_rt_expresses_it_with_its_own_operators(strategy, source_length):
+def test_lite_rt_expresses_limits_and_penalties_with_its_own_operators():
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    strategy = Beam(4, 0.6, 0.2, no_repeat_ngram_size=2, min_length=3, forbidden_ids=(4,))
     model = Seq2Seq(Encoder(11, 3, 6), AttentionDecoder(13, 5, 4))
     source = np.array([[3, 9, 5, 7, 2]], "int32")
     live = model.generate(source, strategy, 7)
     decode = tf.function(
         lambda source: model.decode(source, strategy, 7)._asdict(),
-        input_signature=[tf.TensorSpec((1, source_length), tf.int32)],
+        input_signature=[tf.TensorSpec((1, None), tf.int32)],
         autograph=False,
     )
     frozen = convert_variables_to_constants_v2(decode.get_concrete_function(), lower_control_flow=False)
