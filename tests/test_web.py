@@ -13,7 +13,16 @@ from pathlib import Path
 import keras
 import pytest
 
-from keras_attention import AttentionDecoder, Encoder, SentencePieceTokenizer, Seq2Seq, Translator, export
+from keras_attention import (
+    AttentionDecoder,
+    Beam,
+    Encoder,
+    Greedy,
+    SentencePieceTokenizer,
+    Seq2Seq,
+    Translator,
+    export,
+)
 
 PAGE = Path(__file__).parent.parent / "examples" / "web"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -24,6 +33,17 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
     pytest.mark.skipif(not RUNTIME.is_dir(), reason="no LiteRT.js: `npm install` in examples/web"),
 ]
+
+
+RUN_A_SIGNATURE = """(async () => {
+    const { loadAndCompile, Tensor } = await import("@litertjs/core");
+    const file = await (await fetch("m.tflite")).arrayBuffer();
+    globalThis.compiled ??= await loadAndCompile(new Uint8Array(file), { accelerator: "wasm" });
+    const [name, ids, source] = ["%s", %s, new Int32Array(12)];
+    source.set(ids);
+    const found = await compiled.run(name, { source: new Tensor(source, [1, 12]) });
+    return { tokens: [...found.tokens.toTypedArray()], scores: [...found.scores.toTypedArray()] };
+})()"""
 
 
 class Browser:
@@ -74,13 +94,15 @@ class Browser:
         return found["result"].get("value")
 
     def wait_for(self, condition):
-        """Waits for a condition that the page's own frames look at; no longer than a minute."""
-        frames = f"""new Promise((resolve, reject) => {{
-            setTimeout(() => reject(new Error(document.body.innerText)), 60000);
-            const look = () => {condition} ? resolve(true) : setTimeout(look, 20);
-            look();
-        }})"""
-        assert self.evaluate(frames)
+        """Waits for a condition, no longer than about a minute; a page that is loading has none yet."""
+        look = f"new Promise((resolve) => setTimeout(() => resolve(Boolean({condition})), 50))"
+        for _ in range(1000):
+            try:
+                if self.evaluate(look):
+                    return
+            except AssertionError:  # the page before this one has gone
+                continue
+        raise AssertionError(self.evaluate("document.body.innerText"))
 
     def close(self):
         self.process.kill()
@@ -130,7 +152,7 @@ def test_the_page_says_what_the_model_says_and_shows_where_it_looks(server, brow
     export.litert(translator, folder / "m.tflite", text=False)
     browser.call("Page.navigate", url=f"{address}/index.html?model=m.tflite&text=anna")
     for text in ("anna", "not  \uff41 haus", "", "x🙂y"):
-        browser.wait_for("!document.getElementById('text').disabled")
+        browser.wait_for("document.getElementById('text')?.disabled === false")
         typed = json.dumps(text)
         browser.evaluate(f"""(() => {{
             delete document.body.dataset.done;
@@ -149,10 +171,18 @@ def test_the_page_says_what_the_model_says_and_shows_where_it_looks(server, brow
     browser.evaluate("""document.querySelector("#attention td").dispatchEvent(new Event("pointerenter"))""")
     assert browser.evaluate("document.querySelectorAll('.looked-at').length") == 2
 
+    ids = translator.source_tokenizer.tokenize(["anna", "regal"]).numpy()
+    for signature, strategy in (("greedy_decode", Greedy()), ("beam_decode", Beam(5))):
+        live = translator.seq2seq.generate(ids, strategy, 9)
+        for row, tokens, scores in zip(ids, live.tokens, live.scores, strict=True):
+            found = browser.evaluate(RUN_A_SIGNATURE % (signature, row.tolist()))
+            assert found["tokens"] == tokens.flatten().tolist()
+            assert found["scores"] == pytest.approx(scores.flatten().tolist(), abs=1e-4)
+
 
 def test_the_page_names_what_it_cannot_read(server, browser):
     folder, address = server
     (folder / "bad.tflite").write_bytes(b"nothing" * 9)
     browser.call("Page.navigate", url=f"{address}/index.html?model=bad.tflite")
-    browser.wait_for("document.getElementById('status').className === 'error'")
+    browser.wait_for("document.getElementById('status')?.className === 'error'")
     assert "no tokenizers" in browser.evaluate("document.getElementById('status').textContent")
