@@ -192,20 +192,23 @@ class _Search:
 
     def _choose(self, log_probs, weights, places):
         """The K best of all continuations: their tokens, parents, and themselves. A finished one stays."""
-        vocabulary_size = log_probs.shape[-1]
+        # Of each parent no more than its K likeliest can be among them: the rest is left early.
+        most = min(self.width, log_probs.shape[-1])
+        log_probs, tokens = ops.top_k(log_probs, most)
         finished = ops.expand_dims(places.finished, -1)
-        stay = ops.where(ops.arange(vocabulary_size) < 1, 0.0, NEVER)  # the token 0 at no cost
+        stay = ops.where(ops.arange(most) < 1, 0.0, NEVER)  # the token 0 at no cost
         total = ops.expand_dims(places.log_probs, -1) + ops.where(finished, stay, log_probs)
+        tokens = ops.where(finished, 0, ops.cast(tokens, "int32"))
         lengths = places.lengths + ops.cast(ops.logical_not(places.finished), "int32")
         coverage = places.coverage
         if self.beam.coverage_penalty:
             coverage = coverage + ops.where(finished, 0.0, weights)
         values = self._values(total, ops.expand_dims(lengths, -1), coverage)
-        flat = (-1, self.width * vocabulary_size)
+        flat = (-1, self.width * most)
         values, best = ops.top_k(ops.reshape(values, flat), self.width)
         best = ops.cast(best, "int32")
-        parent = ops.floor_divide(best, vocabulary_size)
-        token = best - parent * vocabulary_size
+        parent = ops.floor_divide(best, most)
+        token = _take(ops.reshape(tokens, flat), best)
         if self.beam.length_penalty or self.beam.coverage_penalty:
             values = _take(ops.reshape(total, flat), best)
         chosen = _Places(
