@@ -17,7 +17,7 @@ from keras_attention.decoding import Greedy
 from keras_attention.export.destination import check_destination, local_path
 from keras_attention.export.litert_check import check_file, require_litert
 from keras_attention.export.saved_model import check_model, without_cudnn
-from keras_attention.export.signatures import SIGNATURES, TEXT_SIGNATURES, Decoding, seq2seq_of
+from keras_attention.export.signatures import SIGNATURES, TEXT_SIGNATURES, decoding_of, seq2seq_of
 from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Encoded, Seq2Seq
 from keras_attention.text import FAST_KINDS
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
@@ -95,10 +95,7 @@ def litert(
     if quantize not in QUANTIZATIONS:
         raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}. Received: quantize={quantize!r}.")
     source_length = _source_length(model, source_length)
-    if max_length is None:
-        max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
-    beam = Beam(beam_width, length_penalty, coverage_penalty)
-    decoding = Decoding(check_size("max_length", max_length), beam)
+    decoding = decoding_of(model, max_length, Beam(beam_width, length_penalty, coverage_penalty))
     names = _signature_names(model, signatures, text)
     with without_cudnn(seq2seq_of(model)):
         functions = {
@@ -267,6 +264,7 @@ def _translate(strategy_of, model, decoding, source_length):
 
     def translate(text):
         ids = source_tokenizer.tokenize(text).flat_values
+        refused = tf.size(ids) > limit - 1
         length = tf.minimum(tf.size(ids), limit - 1)
         width = source_length or length + 1
         ids = tf.concat([ids[:length], [END_ID], tf.zeros((width,), tf.int32)], axis=0)[:width]
@@ -274,7 +272,6 @@ def _translate(strategy_of, model, decoding, source_length):
         found = model.seq2seq.decode(tf.reshape(ids, (1, width)), strategy, decoding.max_length)
         tokens, scores = found.tokens, found.scores
         if model.too_long == "refuse":
-            refused = tf.size(source_tokenizer.tokenize(text).flat_values) > limit - 1
             tokens = tf.where(refused, PADDING_ID, tokens)
             scores = tf.where(refused, -float("inf"), scores)
         said = (tokens != PADDING_ID) & (tokens != END_ID)

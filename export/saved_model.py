@@ -10,10 +10,15 @@ import keras
 import tensorflow as tf
 
 from keras_attention.beam import Beam
-from keras_attention.checks import check_size
 from keras_attention.export.destination import check_destination, local_path
-from keras_attention.export.signatures import Decoding, default_signature, seq2seq_of, signatures_of
-from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
+from keras_attention.export.signatures import (
+    Decoding,
+    decoding_of,
+    default_signature,
+    seq2seq_of,
+    signatures_of,
+)
+from keras_attention.seq2seq import Seq2Seq
 from keras_attention.tokens import END_ID
 from keras_attention.translator import Translator
 
@@ -59,10 +64,7 @@ def saved_model(
         TypeError, ValueError: another model, or an argument out of its range.
     """
     check_model(model)
-    if max_length is None:
-        max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
-    beam = Beam(beam_width, length_penalty, coverage_penalty)
-    decoding = Decoding(check_size("max_length", max_length), beam)
+    decoding = decoding_of(model, max_length, Beam(beam_width, length_penalty, coverage_penalty))
     path = local_path(path)
     _check(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_attention.beam import Beam
+from keras_attention.checks import check_size
 from keras_attention.decoding import Greedy
-from keras_attention.seq2seq import Seq2Seq
+from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
 from keras_attention.translator import Translator
 
 
@@ -37,6 +38,13 @@ class Decoding:
 
     max_length: int
     beam: Beam
+
+
+def decoding_of(model: Seq2Seq | Translator, max_length: int | None, beam: Beam) -> Decoding:
+    """What an export fixes; a `max_length` of None is the translator's `max_target_length`, or 128."""
+    if max_length is None:
+        max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
+    return Decoding(check_size("max_length", max_length), beam)
 
 
 def _greedy_decode(model, decoding, source):

@@ -131,9 +131,8 @@ class _Search:
 
     def __init__(self, beam, step, end_id, max_length, source_mask, prefix):
         self.beam, self.step, self.end_id, self.prefix = beam, step, end_id, prefix
-        self.max_length, self.source_mask = max_length, source_mask
+        self.max_length, self.width = max_length, beam.width
         self.batch, self.source_length = ops.shape(source_mask)
-        self.width = beam.width
         self.source_mask_of_places = ops.expand_dims(source_mask, 1)
 
     def start(self, states, start_tokens):

@@ -1,6 +1,5 @@
 """What the commands of `keras-attention` do with the options they were given."""
 
-import codecs
 import json
 import sys
 import zipfile
@@ -12,7 +11,7 @@ import numpy as np
 
 from keras_attention.beam import AVERAGE, Beam
 from keras_attention.checks import check_size
-from keras_attention.datasets import BadLines, chunks, read_pairs
+from keras_attention.datasets import BadLines, bare_lines, chunks, read_pairs
 from keras_attention.decoding import Greedy, Sample
 from keras_attention.evaluation import evaluate as compare
 from keras_attention.export import LiteRTTranslator
@@ -55,7 +54,7 @@ def translate(options):
     translator = _load(options.run)
     shows_progress = sys.stderr.isatty()
     written = 0
-    for lines in chunks(_lines_of(sys.stdin), 16 * options.batch_size):
+    for lines in chunks(bare_lines(sys.stdin.buffer), 16 * options.batch_size):
         if options.n_best:
             for number, found in enumerate(translator.translate_n_best(lines, *decoding), written + 1):
                 for text, score in zip(found.texts, found.scores, strict=True):
@@ -148,11 +147,6 @@ def strategy_of(options):
         arguments["width"] = arguments.pop("beam", DEFAULT_WIDTH)
         arguments.setdefault("n_best", 1)
     return make(**arguments)
-
-
-def _lines_of(stream):
-    for number, line in enumerate(stream.buffer):
-        yield (line.removeprefix(codecs.BOM_UTF8) if number == 0 else line).rstrip(b"\r\n")
 
 
 def _write_line(text):

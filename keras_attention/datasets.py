@@ -55,6 +55,12 @@ class BadLines:
         return "\n".join(parts)
 
 
+def bare_lines(file: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines without their ends, and the first without a byte order mark."""
+    for number, line in enumerate(file):
+        yield (line.removeprefix(codecs.BOM_UTF8) if number == 0 else line).rstrip(b"\r\n")
+
+
 def read_lines(path) -> Iterator[bytes]:
     """The lines of a file, plain or gzip (told by its first bytes), without their ends, as a stream.
 
@@ -65,9 +71,7 @@ def read_lines(path) -> Iterator[bytes]:
         raw.seek(0)
         with gzip.open(raw) if zipped else raw as file:
             try:
-                for number, line in enumerate(file):
-                    line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
-                    yield line.rstrip(b"\r\n")
+                yield from bare_lines(file)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 raise ValueError(f"{path} is a damaged gzip file: {error}") from None
 
