@@ -1,0 +1,156 @@
+"""What each habit of the training buys: trainings that differ from the defaults in one thing.
+
+    python benchmarks/what_helps.py TRAIN.tsv TEST.tsv [--every 3] [--epochs 8] [--only NAME ...]
+
+Trains on each third pair of TRAIN, each variant in a process of its own, and evaluates on TEST: exact
+match and token error rate, greedy. `seed 1` and `seed 2` are the defaults again: what differs among those
+is noise.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_attention import datasets, recurrent, training
+from keras_attention.datasets import read_pairs
+from keras_attention.evaluation import evaluate
+from keras_attention.run import Run
+from keras_attention.training import Options, train
+
+
+def with_arguments(owner, name, **fixed):
+    """Every later call of `owner.name` gets these arguments."""
+    original = getattr(owner, name)
+    setattr(owner, name, lambda *args, **kwargs: original(*args, **{**kwargs, **fixed}))
+
+
+def with_recurrent(**fixed):
+    lstm = recurrent.RECURRENT_LAYERS["lstm"]
+    recurrent.RECURRENT_LAYERS["lstm"] = lambda *args, **kwargs: lstm(*args, **{**kwargs, **fixed})
+
+
+def with_rate(schedule):
+    """`schedule`: progress from 0 to 1 -> the factor of the learning rate."""
+
+    def set_rate(run, batch, logs=None):
+        run.model.optimizer.learning_rate = run.options.learning_rate * schedule(run.progress(batch))
+
+    Run.on_train_batch_begin = set_rate
+
+
+def without_clipping():
+    with_arguments(keras.optimizers, "Adam", global_clipnorm=None)
+
+
+def averaged():
+    """The moving average of the weights is what is validated and kept."""
+    with_arguments(keras.optimizers, "Adam", use_ema=True, ema_momentum=0.999)
+    fit = training.Seq2Seq.fit
+
+    def averaging(model, *args, callbacks, **kwargs):
+        return fit(model, *args, callbacks=[keras.callbacks.SwapEMAWeights(True), *callbacks], **kwargs)
+
+    training.Seq2Seq.fit = averaging
+
+
+def batches_by_tokens():
+    """As many batches, each of about as many target tokens rather than of as many rows."""
+    groups_of = datasets.TokenizedPairs._groups
+
+    def groups(pairs, batch_size, seed, epoch):
+        if seed is None:
+            return groups_of(pairs, batch_size, seed, epoch)
+        lengths = pairs.lengths()[1]
+        most = batch_size * lengths.mean()
+        random = np.random.default_rng((seed, epoch))
+        order, found = random.permutation(len(pairs)), []
+        for window in np.array_split(order, max(1, len(order) // (datasets.WINDOW * batch_size))):
+            window = window[np.argsort(lengths[window], kind="stable")]
+            cuts = np.flatnonzero(np.diff(np.cumsum(lengths[window]) // most)) + 1
+            found += np.split(window, cuts)
+        return [found[i] for i in random.permutation(len(found))]
+
+    datasets.TokenizedPairs._groups = groups
+
+
+VARIANTS = {
+    "defaults": ({}, None),
+    "seed 1": ({"seed": 1}, None),
+    "seed 2": ({"seed": 2}, None),
+    "no forget bias": ({}, lambda: with_recurrent(unit_forget_bias=False)),
+    "recurrent weights not orthogonal": ({}, lambda: with_recurrent(recurrent_initializer="glorot_uniform")),
+    "constant rate, no warm-up": ({}, lambda: with_rate(lambda progress: 1.0)),
+    "cosine, no warm-up": ({}, lambda: with_rate(lambda done: 0.5 * (1 + math.cos(math.pi * done)))),
+    "no clipping": ({}, without_clipping),
+    "no dropout": ({"dropout": 0.0}, None),
+    "dropout 0.5": ({"dropout": 0.5}, None),
+    "no label smoothing": ({"label_smoothing": 0.0}, None),
+    "averaged weights": ({}, averaged),
+    "batches by tokens": ({}, batches_by_tokens),
+    "gru": ({"cell": "gru"}, None),
+    "input feeding": ({"input_feeding": True}, None),
+    "score dot": ({"score": "dot"}, None),
+    "score additive": ({"score": "additive"}, None),
+    "2 layers": ({"layers": 2}, None),
+    "batches of 32": ({"batch_size": 32}, None),
+}
+
+
+def run_variant(name, options) -> None:
+    """Trains and evaluates in this process, and prints the figures as JSON."""
+    changes, prepare = VARIANTS[name]
+    if prepare:
+        prepare()
+    references: dict[str, list[str]] = {}
+    for pair in read_pairs(options.test_file):
+        references.setdefault(pair.source, []).append(" ".join(pair.target.split()))
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        some = Path(folder) / "some.tsv"
+        with some.open("w", encoding="utf-8") as file:
+            for pair in itertools.islice(read_pairs(options.train_file), 0, None, options.every):
+                file.write(f"{pair.source}\t{pair.target}\n")
+        started = time.process_time()
+        settings = Options(epochs=options.epochs, patience=options.epochs, **changes)
+        translator = train(some, Path(folder) / "run", settings, verbose=0)
+        seconds = time.process_time() - started
+        figures = evaluate(translator.translate(list(references)).texts, list(references.values()))
+    print(json.dumps({"name": name, "cpu_seconds": seconds, **figures}))
+
+
+def main(options) -> None:
+    print("| variant | exact match % | token error rate % | CPU seconds |\n|---|---|---|---|", flush=True)
+    for name in options.only or VARIANTS:
+        shared = [options.train_file, options.test_file, f"--every={options.every}"]
+        command = [sys.executable, __file__, *shared, f"--epochs={options.epochs}", f"--child={name}"]
+        child = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if child.returncode:
+            print(f"| {name} | failed | | |", flush=True)
+            continue
+        found = json.loads(child.stdout.splitlines()[-1])
+        print(
+            f"| {name} | {100 * found['exact_match']:.2f} | {100 * found['token_error_rate']:.2f} "
+            f"| {found['cpu_seconds']:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("train_file")
+    parser.add_argument("test_file")
+    parser.add_argument("--every", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--only", nargs="*", choices=VARIANTS)
+    parser.add_argument("--child", choices=VARIANTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    run_variant(arguments.child, arguments) if arguments.child else main(arguments)
