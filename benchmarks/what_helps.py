@@ -88,7 +88,10 @@ VARIANTS = {
     "seed 1": ({"seed": 1}, None),
     "seed 2": ({"seed": 2}, None),
     "no forget bias": ({}, lambda: with_recurrent(unit_forget_bias=False)),
-    "recurrent weights not orthogonal": ({}, lambda: with_recurrent(recurrent_initializer="glorot_uniform")),
+    "recurrent weights not orthogonal": (
+        {},
+        lambda: with_recurrent(recurrent_initializer="glorot_uniform"),
+    ),
     "constant rate, no warm-up": ({}, lambda: with_rate(lambda progress: 1.0)),
     "cosine, no warm-up": ({}, lambda: with_rate(lambda done: 0.5 * (1 + math.cos(math.pi * done)))),
     "no clipping": ({}, without_clipping),

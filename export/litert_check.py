@@ -1,5 +1,6 @@
 """Whether a LiteRT file says what the model says: checked before the file gets its name."""
 
+import functools
 import importlib.util
 import inspect
 import subprocess
@@ -108,7 +109,8 @@ def _requests(model, decoding, source_length, names):
         texts = texts[model.source_tokenizer.ragged_ids(texts).row_lengths() <= limit]
         requests["text"] = np.array(texts.numpy().tolist())
         for name, strategy in (("translate", Greedy()), ("translate_beam", decoding.beam)):
-            said, scores = model.translate_tensors(texts, strategy, decoding.max_length)
+            decode = functools.partial(decoding.decode, model.seq2seq, strategy=strategy)
+            said, scores = model.translate_tensors(texts, decode)
             expected[name] = np.array(said.numpy().tolist()), scores.numpy(), None
     return requests, expected
 

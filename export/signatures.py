@@ -3,14 +3,16 @@
 B batch, S source length, T target length (`max_length` where it is decoded), K hypotheses of a beam.
 """
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import tensorflow as tf
 
 from keras_attention.beam import Beam
 from keras_attention.checks import check_size
-from keras_attention.decoding import Greedy
+from keras_attention.decoding import Decoded, Greedy, Strategy
+from keras_attention.export.compiled_shapes import in_shapes
 from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
 from keras_attention.translator import Translator
 
@@ -34,39 +36,54 @@ class Signature:
 
 @dataclass(frozen=True)
 class Decoding:
-    """What is fixed in an exported model's decoding: the most tokens it writes, and its beam search."""
+    """What is fixed in an exported model's decoding, and the decoding itself."""
 
     max_length: int
     beam: Beam
+    shapes: tuple[tuple[int, int], ...] = ()  # (B, S) that XLA compiles
+    compiled: dict = field(default_factory=dict)  # one function a strategy, for all signatures
+
+    def decode(self, model: Seq2Seq, source, strategy: Strategy) -> Decoded:
+        """(B, S) int32 -> `Decoded`; compiled where the source fits into one of the shapes."""
+
+        def plain(source):
+            return model.decode(source, strategy, self.max_length)
+
+        if not self.shapes:
+            return plain(source)
+        if strategy not in self.compiled:
+            self.compiled[strategy] = tf.function(plain, jit_compile=True, autograph=False)
+        return in_shapes(source, self.shapes, self.compiled[strategy], plain)
 
 
-def decoding_of(model: Seq2Seq | Translator, max_length: int | None, beam: Beam) -> Decoding:
+def decoding_of(model: Seq2Seq | Translator, max_length: int | None, beam: Beam, shapes=()) -> Decoding:
     """What an export fixes; a `max_length` of None is the translator's `max_target_length`, or 128."""
     if max_length is None:
         max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
-    return Decoding(check_size("max_length", max_length), beam)
+    return Decoding(check_size("max_length", max_length), beam, shapes)
 
 
 def _greedy_decode(model, decoding, source):
-    return seq2seq_of(model).decode(source, Greedy(), decoding.max_length)._asdict()
+    return decoding.decode(seq2seq_of(model), source, Greedy())._asdict()
 
 
 def _beam_decode(model, decoding, source):
-    return seq2seq_of(model).decode(source, decoding.beam, decoding.max_length)._asdict()
+    return decoding.decode(seq2seq_of(model), source, decoding.beam)._asdict()
 
 
 def _score(model, decoding, source, target):
     return seq2seq_of(model).log_probs(source, target)._asdict()
 
 
-def _translate(model, decoding, text):
-    text, scores = model.translate_tensors(text, Greedy(), decoding.max_length)
+def _translate(model, decoding, text, strategy=None):
+    strategy = Greedy() if strategy is None else strategy
+    decode = functools.partial(decoding.decode, model.seq2seq, strategy=strategy)
+    text, scores = model.translate_tensors(text, decode)
     return {"text": text, "scores": scores}
 
 
 def _translate_beam(model, decoding, text):
-    text, scores = model.translate_tensors(text, decoding.beam, decoding.max_length)
-    return {"text": text, "scores": scores}
+    return _translate(model, decoding, text, decoding.beam)
 
 
 _SOURCE = tf.TensorSpec((None, None), tf.int32, name="source")
@@ -120,6 +137,7 @@ SIGNATURES = {
     ),
 }
 TEXT_SIGNATURES = ("translate", "translate_beam")
+COMPILED_SIGNATURES = ("greedy_decode", "beam_decode")  # where XLA is asked for
 
 
 def signatures_of(model: Seq2Seq | Translator) -> dict[str, Signature]:

@@ -95,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--beam", type=int, default=commands.DEFAULT_WIDTH, metavar="K",
                         help="hypotheses of beam_decode and translate_beam (5)")  # fmt: skip
     _add_penalties(export, default=0.0)
+    export.add_argument("--jit-compile", action="store_true", default=None,
+                        help="of a SavedModel: XLA compiles the decoding for a few shapes")  # fmt: skip
     export.add_argument("--overwrite", action="store_true")
     export.set_defaults(command=commands.export)
 

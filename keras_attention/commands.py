@@ -26,7 +26,10 @@ STRATEGIES = {  # with the options that are theirs alone
     "beam": (Beam, {"beam", "length_penalty", "coverage_penalty", "n_best"}),
     "sample": (Sample, {"temperature", "top_k", "top_p", "seed"}),
 }
-LITERT_OPTIONS = ("quantize", "source_length", "text", "signatures")
+FORMAT_OPTIONS = {
+    "saved_model": ("jit_compile",),
+    "litert": ("quantize", "source_length", "text", "signatures"),
+}
 ANY = "any"
 LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
@@ -93,10 +96,14 @@ def evaluate(options):
 
 
 def export(options):
-    given = {name: getattr(options, name) for name in LITERT_OPTIONS if getattr(options, name) is not None}
-    if given and options.format != "litert":
-        flag = min(given).replace("_", "-")
-        raise ValueError(f"--{flag} belongs to --format litert.")
+    given = {}
+    for format_name, names in FORMAT_OPTIONS.items():
+        for name in names:
+            if getattr(options, name) is None:
+                continue
+            if options.format != format_name:
+                raise ValueError(f"--{name.replace('_', '-')} belongs to --format {format_name}.")
+            given[name] = getattr(options, name)
     if given.get("source_length") == ANY:
         given["source_length"] = None
     translator = _load(options.run)

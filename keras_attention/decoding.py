@@ -123,6 +123,7 @@ class Strategy:
         noise=None,
     ):
         batch = ops.shape(start_tokens)[0]
+        rows = ops.arange(batch, dtype="int32")
 
         def unfinished(index, finished, *_):
             return ops.logical_and(index < max_length, ops.logical_not(ops.all(finished)))
@@ -132,8 +133,8 @@ class Strategy:
             allowed = self.limit(log_probs, index, lambda: decoded.tokens, end_id, prefix)
             drawn = None if noise is None else ops.take(noise, index, axis=1)
             token = ops.where(finished, 0, ops.cast(self.choose(allowed, drawn), "int32"))
-            chosen = ops.equal(ops.arange(log_probs.shape[-1], dtype="int32"), ops.expand_dims(token, 1))
-            gain = ops.sum(ops.where(chosen, log_probs, 0.0), axis=1)
+            # One number of each row: a comparison of all V tokens is a tenth of the loop at V = 8,000.
+            gain = ops.take(ops.reshape(log_probs, (-1,)), rows * log_probs.shape[-1] + token)
             weights = ops.where(ops.expand_dims(finished, 1), 0.0, ops.cast(weights, "float32"))
             decoded = Decoded(
                 tokens=write(decoded.tokens, index, token, axis=1),

@@ -75,11 +75,16 @@ class Translator(TranslatesTexts, keras.Model):
     def decode_ids(self, source, strategy, max_length, prefix, noise):
         return self.seq2seq.run(source, strategy, max_length, prefix, noise)
 
-    def translate_tensors(self, texts, strategy, max_length) -> tuple[tf.Tensor, tf.Tensor]:
+    def translate_tensors(self, texts, decode) -> tuple[tf.Tensor, tf.Tensor]:
         """`translate` as a part of a graph: (B,) string -> (B,) string and (B,) float32 scores.
 
-        Of a `Beam` all hypotheses: (B, K) and (B, K).
+        `decode(source)` is from (B, S) int32 to `Decoded`; of a `Beam` all hypotheses: (B, K) and (B, K).
         """
+        found = decode(self.source_ids(texts))
+        return self.detokenize(found.tokens), found.scores
+
+    def source_ids(self, texts) -> tf.Tensor:
+        """(B,) string -> (B, S) int32, within the limit: a text beyond it is refused or cut, aloud."""
         ids = self.source_tokenizer.ragged_ids(texts)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         too_long = tf.reduce_sum(tf.cast(lengths > self.max_source_length, tf.int32))
@@ -96,9 +101,7 @@ class Translator(TranslatesTexts, keras.Model):
             kept = tf.minimum(lengths, self.max_source_length)
         source = ids.to_tensor(PADDING_ID)[:, : tf.reduce_max(kept)]
         last = tf.equal(tf.range(tf.shape(source)[1])[tf.newaxis], kept[:, tf.newaxis] - 1)
-        source = tf.where(last, END_ID, source)
-        found = self.seq2seq.decode(source, strategy, max_length)
-        return self.detokenize(found.tokens), found.scores
+        return tf.where(last, END_ID, source)
 
     def export(self, filepath, format="tf_saved_model", verbose=None, **options):
         """Writes a SavedModel whose `serving_default` is `translate`, or a LiteRT file."""

@@ -25,7 +25,8 @@ ORDER = [
     "tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell", "decoder",
     "limits", "decoding", "beam", "seq2seq", "objectives", "text", "translations", "translator",
     "run", "datasets", "training", "evaluation", "plotting", "quiet",
-    "export.signatures", "export.destination", "export.saved_model", "export.litert_run",
+    "export.compiled_shapes", "export.signatures", "export.destination", "export.saved_model",
+    "export.litert_run",
     "export.litert_check", "export.litert", "export.litert_reader", "export", "commands", "cli",
 ]
 # fmt: on

@@ -1,6 +1,6 @@
 """The LiteRT files of a trained translator beside its SavedModel: size, agreement, quality, time.
 
-    python benchmarks/litert.py RUN TEST.tsv [--texts 1000]
+    python benchmarks/litert_files.py RUN TEST.tsv [--texts 1000]
 
 RUN is a folder of `keras-attention train`. For float32, float16 and int8, without signatures of text: the
 size; on the first texts of TEST how many answers are the model's, and the largest difference of their

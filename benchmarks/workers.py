@@ -1,0 +1,93 @@
+"""Peers in processes of their own, which take turns, so that a busy machine is as slow for each.
+
+A worker is `python THIS_FOLDER/peer_<library>.py` with its number of threads; it reads a line of JSON for
+each call, `{"call": name, ...}`, and answers with a line of JSON, the wall seconds and the CPU seconds of
+the call among it. Nothing else runs in a process while another is timed.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path(__file__).parent
+
+
+class Worker:
+    """One peer with one number of threads."""
+
+    def __init__(self, library: str, threads: int):
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "TF_NUM_INTRAOP_THREADS": str(threads),
+            "TF_NUM_INTEROP_THREADS": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "",
+            "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, str(FOLDER / f"peer_{library}.py"), str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def __call__(self, call: str, **arguments) -> dict:
+        self.process.stdin.write(json.dumps({"call": call, **arguments}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{call} ended the worker with {self.process.wait()}: {self.process.args}")
+        return json.loads(line)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve(calls: dict) -> None:
+    """A worker's loop: answers each line of standard input by the function of that name."""
+    answers = os.fdopen(os.dup(1), "w")  # whatever the libraries print goes elsewhere
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        arguments = json.loads(line)
+        function = calls[arguments.pop("call")]
+        wall, cpu = time.perf_counter(), time.process_time()
+        found = function(**arguments) or {}
+        spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+        answers.write(json.dumps({**spent, "peak_mb": peak, **found}) + "\n")
+        answers.flush()
+
+
+def in_turns(calls: dict, repeats: int, pause: float = 0.05) -> dict:
+    """Calls each `{name: call() -> answer}` once untimed, then all in turns.
+
+    Returns:
+        `{name: {"min", "median", "cpu"}}`: seconds, of CPU those of the quickest repeat.
+    """
+    answers = {name: [] for name in calls}
+    for repeat in range(repeats + 1):
+        for name, call in calls.items():
+            answer = call()
+            time.sleep(pause)  # the last one's threads stop spinning
+            if repeat:
+                answers[name] += [(wall, answer["cpu"]) for wall in answer.get("walls", [answer["wall"]])]
+    return {
+        name: {
+            "min": min(taken)[0],
+            "median": float(np.median([wall for wall, _ in taken])),
+            "cpu": min(taken)[1],
+        }
+        for name, taken in answers.items()
+    }
