@@ -1,9 +1,9 @@
-# The two commands of the README. A fresh machine needs Python 3.10 to 3.13, pip and make.
+# The commands of the README. A fresh machine needs Python 3.10 to 3.13, pip and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/train_dates.py --output build/demo
@@ -14,6 +14,9 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest
 
+bench: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/bench.py --output build/bench
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -23,6 +26,10 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-bench: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	touch $@ $(VENV)/installed
 
 clean:

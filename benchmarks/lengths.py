@@ -1,4 +1,4 @@
-"""Pairs of random ids with the lengths of real data.
+"""Pairs of random ids with the lengths of real data, or all of thirty.
 
 Twenty quantiles of the source lengths, and a line with normal noise from source to target, end ids
 included: of CMUdict's letters and phones (the 113,438 training entries of split g014b2b) and of Multi30k's
@@ -19,6 +19,7 @@ PROFILES = {
         "quantiles": [5, 9, 10, 10, 11, 11, 12, 12, 12, 13, 13, 14, 14, 15, 15, 16, 17, 18, 19, 21, 41],
         "target": (0.896, 0.87, 2.11),
     },
+    "thirty": {"quantiles": [30, 30], "target": (0, 30, 0)},
 }
 
 

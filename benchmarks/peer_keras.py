@@ -1,17 +1,13 @@
 """A worker: the same model in plain Keras, as a Keras user writes it today."""
 
 import sys
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from workers import serve
-
-END_ID = 2
-NEVER = -30.0
+from workers import END_ID, NEVER, limit_tensorflow, serve, walls
 
 
 class PlainKeras:
@@ -54,27 +50,40 @@ class PlainKeras:
             elif layer.weights:
                 layer.set_weights(of(layer.name))
 
-    def data(self, name, batch_size):
-        arrays = np.load(self.folder / f"{name}.npz")
+    def data(self, batch_size):
+        """The random batches padded to the longest of the set, and the bucketed ones as they are."""
         self.batch_size = batch_size
-        self.first = [arrays["source_0"], arrays["target_0"]]
-        self.all = {
-            key: _padded([arrays[f"{key}_{i}"] for i in range(int(arrays["count"]))])
-            for key in ("source", "target", "answers")
-        }
+        random, bucketed = ([*self._batches(name)] for name in ("random", "bucketed"))
+        self.first = random[0]
+        self.all = [_padded(arrays) for arrays in zip(*random, strict=True)]
+        ids = tf.TensorSpec((None, None), tf.int32)
+        self.bucketed = tf.data.Dataset.from_generator(
+            lambda: (((source, target), answers) for source, target, answers in bucketed),
+            output_signature=((ids, ids), ids),
+        ).apply(tf.data.experimental.assert_cardinality(len(bucketed)))
 
-    def train(self, limit=None):
-        rows = None if limit is None else limit * self.batch_size
-        source, target, answers = (self.all[key][:rows] for key in ("source", "target", "answers"))
-        self.model.fit([source, target], answers, batch_size=self.batch_size, verbose=0)
+    def _batches(self, name):
+        arrays = np.load(self.folder / f"{name}.npz")
+        for i in range(int(arrays["count"])):
+            yield [arrays[f"{key}_{i}"] for key in ("source", "target", "answers")]
+
+    def train(self, name):
+        if name == "bucketed":
+            self.model.fit(self.bucketed.prefetch(4), verbose=0, shuffle=False)
+        else:
+            source, target, answers = self.all
+            self.model.fit([source, target], answers, batch_size=self.batch_size, verbose=0)
 
     def logits(self):
-        np.save(self.folder / "logits_keras.npy", np.asarray(self.model(self.first)))
+        source, target, answers = self.first
+        before = np.asarray(self.model([source, target]))
+        self.model.train_on_batch([source, target], answers)
+        np.save(self.folder / "logits_keras.npy", [before, np.asarray(self.model([source, target]))])
 
     def never_end(self):
         head = self.model.get_layer("head")
         kernel, bias = head.get_weights()
-        bias[END_ID] = NEVER
+        bias[[0, END_ID]] = NEVER
         head.set_weights([kernel, bias])
 
     def decode(self, batch, repeats, max_length):
@@ -88,12 +97,7 @@ class PlainKeras:
             return written[:, 1:]
 
         np.save(self.folder / f"tokens_greedy_decode_{batch}_keras.npy", greedy())
-        taken = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            greedy()
-            taken.append(time.perf_counter() - start)
-        return {"walls": taken}
+        return walls(greedy, repeats)
 
 
 def _padded(arrays):
@@ -102,7 +106,6 @@ def _padded(arrays):
 
 
 if __name__ == "__main__":
-    tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    limit_tensorflow(sys.argv[1])
     peer = PlainKeras()
     serve({name: getattr(peer, name) for name in dir(peer) if not name.startswith("_")})

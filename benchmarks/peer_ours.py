@@ -1,19 +1,17 @@
-"""A worker: keras_attention on TensorFlow, and the matrix multiplications of its training alone."""
+"""A worker: keras_attention on TensorFlow, and the matrix multiplications of its model alone."""
 
 import sys
-import time
 from pathlib import Path
 
 import keras
 import lengths
 import numpy as np
 import tensorflow as tf
-from workers import serve
+from floor import Multiplications
+from workers import NEVER, limit_tensorflow, serve, walls
 
 import keras_attention as ka
-from keras_attention.tokens import END_ID, pad
-
-NEVER = -30.0  # the logit of the end id where all steps are to be taken
+from keras_attention.tokens import END_ID, PADDING_ID, pad
 
 
 class Ours:
@@ -42,73 +40,88 @@ class Ours:
         target = int(drawn.lengths()[1].sum())
         return {"target_tokens": target, "padding": self.batches.padding, "batches": len(bucketed)}
 
-    def train(self, limit=None):
+    def train(self):
         """One pass of `model.fit` over the batches."""
-        dataset = self.batches.dataset
-        self.model.fit(dataset if limit is None else dataset.take(limit), verbose=0, shuffle=False)
+        self.model.fit(self.batches.dataset, verbose=0, shuffle=False)
+
+    def grow(self, batch, source_length, target_length, repeats):
+        """Training steps, then greedy decoding of as many steps, at one shape."""
+        vocabulary = self.model.decoder.vocabulary_size
+        random = np.random.default_rng(0)
+        source, target = (
+            random.integers(3, vocabulary, (batch, length)).astype("int32")
+            for length in (source_length, target_length)
+        )
+        inputs = {"source": source, "target": target}
+        steps = walls(lambda: self.model.train_on_batch(inputs, target), repeats + 1)["walls"][1:]
+        self.never_end()
+        decode = tf.function(lambda s: self.model.decode(s, ka.Greedy(), target_length)._asdict())
+        source = tf.constant(source)
+        decoded = walls(lambda: decode(source)["tokens"].numpy(), repeats + 1)["walls"][1:]
+        return {"training": min(steps), "decoding": min(decoded)}
 
     def logits(self):
-        """The logits of the first bucketed batch, saved for comparison."""
-        arrays = np.load(self.folder / "bucketed.npz")
+        """The logits of the first random batch, before and after a training step on it, for comparison."""
+        arrays = np.load(self.folder / "random.npz")
         inputs = {"source": arrays["source_0"], "target": arrays["target_0"]}
-        np.save(self.folder / "logits_ours.npy", self.model(inputs).numpy())
+        before = self.model(inputs).numpy()
+        self.model.train_on_batch(inputs, arrays["answers_0"])
+        np.save(self.folder / "logits_ours.npy", [before, self.model(inputs).numpy()])
 
     def never_end(self):
         bias = self.model.decoder.head.bias.numpy()
-        bias[END_ID] = NEVER
+        bias[[PADDING_ID, END_ID]] = NEVER
         self.model.decoder.head.bias.assign(bias)
 
-    def export(self, max_length, source_length, batch, **options):
-        """A SavedModel, and LiteRT files in float32 and int8, of a model that takes all steps."""
+    def export(self, max_length, source_length):
+        """SavedModels, plain and compiled, and LiteRT files of a model that takes all steps."""
         self.never_end()
-        self.model.export(self.folder / "saved", max_length=max_length, warmup=False, **options)
-        for quantize in (None, "int8"):
+        for name, jit_compile in (("plain", False), ("compiled", [(1, 16), (32, 16)])):
+            path = self.folder / name
+            self.model.export(path, max_length=max_length, jit_compile=jit_compile)
+        for name, quantize in (("float32", None), ("int8", "int8")):
+            path = self.folder / f"{name}.tflite"
             self.model.export(
-                self.folder / f"{quantize or 'float32'}.tflite",
-                format="litert",
-                max_length=max_length,
-                source_length=source_length,
-                quantize=quantize,
+                path, "litert", max_length=max_length, source_length=source_length, quantize=quantize
             )
 
-    def load(self, name="saved"):
-        self.loaded = tf.saved_model.load(str(self.folder / name))
+    def floor_decoding(self, batch, source_length, max_length, repeats):
+        """The matrix multiplications of greedy decoding alone."""
+        alone, length = self._multiplications(), tf.constant(max_length)
+        inputs = alone.inputs(batch, source_length, 1)
+        return walls(lambda: alone.decode(*inputs, length), repeats)
 
-    def decode(self, batch, repeats, signature="greedy_decode"):
-        source = tf.constant(np.load(self.folder / f"source_{batch}.npy"))
-        function = self.loaded.signatures[signature]
-        tokens = function(source=source)["tokens"].numpy()
-        np.save(self.folder / f"tokens_{signature}_{batch}_ours.npy", tokens)
-        return {"walls": walls(lambda: function(source=source)["tokens"].numpy(), repeats)}
+    def export_floor(self, source_length, max_length):
+        """The matrix multiplications of greedy decoding alone, as a LiteRT file."""
+        alone = self._multiplications()
+        inputs, *sizes = alone.inputs(1, source_length, 1)
+        given = tf.nest.flatten(inputs)
 
-    def load_litert(self, name):
-        from ai_edge_litert.interpreter import Interpreter
+        @tf.function(input_signature=[tf.TensorSpec(x.shape, name=f"x{i}") for i, x in enumerate(given)])
+        def run(*given):
+            return {"tokens": alone.decode(tf.nest.pack_sequence_as(inputs, given), *sizes, max_length)}
 
-        self.interpreter = Interpreter(str(self.folder / f"{name}.tflite"), num_threads=1)
-        self.run_litert = self.interpreter.get_signature_runner("greedy_decode")
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()], alone)
+        (self.folder / "floor.tflite").write_bytes(converter.convert())
 
-    def decode_litert(self, name, repeats):
-        source = np.load(self.folder / "source_1.npy")
-        np.save(self.folder / f"tokens_{name}.npy", self.run_litert(source=source)["tokens"])
-        return {"walls": walls(lambda: self.run_litert(source=source), repeats)}
-
-    def floor(self, repeats=1):
+    def floor_training(self):
         """The matrix multiplications of a pass over the batches, forward and backward, and nothing else."""
-        decoder = self.model.decoder
-        if not hasattr(self, "floor_inputs"):
-            self.floor_alone = Multiplications(
-                decoder.embedding_dim, decoder.units, decoder.vocabulary_size
-            )
-            self.floor_inputs = [
-                self.floor_alone.inputs(*inputs["source"].shape, target.shape[1])
+        if not hasattr(self, "alone"):
+            self.alone = self._multiplications()
+            self.alone_inputs = [
+                self.alone.inputs(*inputs["source"].shape, target.shape[1])
                 for inputs, target in self.batches.dataset
             ]
 
         def all_batches():
-            for inputs in self.floor_inputs:
-                self.floor_alone.run(*inputs)
+            for inputs in self.alone_inputs:
+                self.alone.train(*inputs)
 
-        return {"walls": walls(all_batches, repeats)}
+        return walls(all_batches, 1)
+
+    def _multiplications(self):
+        decoder = self.model.decoder
+        return Multiplications(decoder.embedding_dim, decoder.units, decoder.vocabulary_size)
 
 
 def _batch(pairs, rows):
@@ -117,15 +130,6 @@ def _batch(pairs, rows):
         for ids, starts in (pairs.source, pairs.target)
     )
     return {"source": source, "target": np.asarray(ka.shift_right(target)), "answers": target}
-
-
-def walls(function, repeats):
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        taken.append(time.perf_counter() - start)
-    return taken
 
 
 def named_weights(model) -> dict[str, np.ndarray]:
@@ -150,84 +154,7 @@ def named_weights(model) -> dict[str, np.ndarray]:
     }
 
 
-class Multiplications:
-    """The matrix multiplications of one training step, forward and backward, and nothing else.
-
-    Each in its largest form: the inputs of all steps at once, and so the gradients of the weights; the
-    recurrent ones, forward and backward, a step at a time.
-    """
-
-    def __init__(self, embedding, units, vocabulary):
-        half = units // 2
-        self.units = units
-        self.weights = {
-            name: tf.Variable(tf.random.normal(shape, stddev=0.05))
-            for name, shape in {
-                "encoder": (embedding, 4 * half),
-                "encoder_recurrent": (half, 4 * half),
-                "decoder": (embedding, 4 * units),
-                "decoder_recurrent": (units, 4 * units),
-                "score": (units, units),
-                "combine": (2 * units, units),
-                "head": (units, vocabulary),
-            }.items()
-        }
-
-    def inputs(self, batch, source, target):
-        """What is multiplied for a batch of that shape, made beforehand."""
-        rows = dict.fromkeys(("encoder", "encoder_recurrent", "score"), batch * source)
-        inputs = {}
-        for name, weight in self.weights.items():
-            count = rows.get(name, batch * target)
-            inputs[name] = tuple(tf.random.normal((count, depth)) for depth in weight.shape)
-        inputs["attention"] = tuple(
-            tf.random.normal((batch, *shape))
-            for shape in ((target, self.units), (source, self.units), (target, source))
-        )
-        return inputs, tf.constant(batch), {"encoder": tf.constant(source), "decoder": tf.constant(target)}
-
-    @tf.function(reduce_retracing=True)
-    def run(self, inputs, batch, steps):
-        results = []
-        for name in ("encoder", "encoder", "decoder", "score", "combine", "head"):
-            results += self._dense(*inputs[name], self.weights[name])
-        for side in ("encoder", "encoder", "decoder"):
-            name = f"{side}_recurrent"
-            results += self._recurrent(*inputs[name], self.weights[name], batch, steps[side])
-        query, memory, pairs = inputs["attention"]
-        for _ in range(2):  # scores and context, each with its two gradients
-            results.append(tf.matmul(query, memory, transpose_b=True))
-            results.append(tf.matmul(pairs, memory))
-            results.append(tf.matmul(pairs, query, transpose_a=True))
-        # A number that depends on all: what nothing reads is not computed.
-        return tf.add_n([tf.reshape(result, (-1,))[0] for result in results])
-
-    def _dense(self, x, g, weight):
-        return [
-            tf.matmul(x, weight),
-            tf.matmul(g, weight, transpose_b=True),
-            tf.matmul(x, g, transpose_a=True),
-        ]
-
-    def _recurrent(self, x, g, weight, batch, steps):
-        size = weight.shape[0]
-
-        def forward(i, h):
-            return i + 1, tf.matmul(h, weight)[:, :size]
-
-        def backward(i, g):
-            # What goes on to the step before is as wide as the gates: a column of it, repeated.
-            back = tf.matmul(g, weight, transpose_b=True)
-            return i + 1, tf.tile(back[:, :1], (1, 4 * size))
-
-        h, g_step = x[:batch], g[:batch]
-        h = tf.while_loop(lambda i, h: i < steps, forward, (0, h), maximum_iterations=steps)[1]
-        g_step = tf.while_loop(lambda i, g: i < steps, backward, (0, g_step), maximum_iterations=steps)[1]
-        return [h, g_step, tf.matmul(x, g, transpose_a=True)]
-
-
 if __name__ == "__main__":
-    tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    limit_tensorflow(sys.argv[1])
     ours = Ours()
     serve({name: getattr(ours, name) for name in dir(ours) if not name.startswith("_")})

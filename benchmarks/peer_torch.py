@@ -1,7 +1,6 @@
 """A worker: the same model in PyTorch, as its tutorials write it."""
 
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from workers import serve
-
-END_ID = 2
-NEVER = -30.0
+from workers import END_ID, NEVER, serve, walls
 
 
 class Seq2Seq(nn.Module):
@@ -73,7 +69,12 @@ class Torch:
         self.folder = Path(folder)
         self.model = Seq2Seq(vocabulary_size, units, embedding_dim)
         self._load(np.load(self.folder / "weights.npz"))
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
+        self.optimizer = torch.optim.Adam(
+            [weight for weight in self.model.parameters() if weight.requires_grad],
+            lr=1e-3,
+            eps=1e-7,  # as in Keras
+            fused=True,
+        )
 
     def _load(self, weights):
         model = self.model
@@ -86,7 +87,11 @@ class Torch:
             getattr(lstm, f"weight_ih_l0{suffix}").data = kernel.T.contiguous()
             getattr(lstm, f"weight_hh_l0{suffix}").data = recurrent.T.contiguous()
             getattr(lstm, f"bias_ih_l0{suffix}").data = bias
-            getattr(lstm, f"bias_hh_l0{suffix}").data = torch.zeros_like(bias)
+            second = getattr(
+                lstm, f"bias_hh_l0{suffix}"
+            )  # Keras has one bias; two would learn twice as fast
+            second.data = torch.zeros_like(bias)
+            second.requires_grad = False
         for name in ("bridge_h", "bridge_c", "combine", "head", "score"):
             layer = getattr(model, name)
             layer.weight.data = torch.tensor(weights[f"{name}_0"]).T.contiguous()
@@ -97,41 +102,46 @@ class Torch:
         self.model.encoder.flatten_parameters()
         self.model.decoder.flatten_parameters()
 
-    def data(self, name):
-        arrays = np.load(self.folder / f"{name}.npz")
-        self.batches = [
-            [torch.tensor(arrays[f"{key}_{i}"]).long() for key in ("source", "target", "answers")]
-            for i in range(int(arrays["count"]))
-        ]
+    def data(self, names):
+        self.batches = {}
+        for name in names:
+            arrays = np.load(self.folder / f"{name}.npz")
+            self.batches[name] = [
+                [torch.tensor(arrays[f"{key}_{i}"]).long() for key in ("source", "target", "answers")]
+                for i in range(int(arrays["count"]))
+            ]
 
-    def train(self, limit=None):
+    def train(self, name):
         self.model.train()
-        for source, target, answers in self.batches[:limit]:
-            self.optimizer.zero_grad()
-            logits = self.model(source, target)
-            loss = cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=0)
-            loss.backward()
-            self.optimizer.step()
+        for batch in self.batches[name]:
+            self._step(*batch)
+
+    def _step(self, source, target, answers):
+        self.optimizer.zero_grad()
+        logits = self.model(source, target)
+        loss = cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=0)
+        loss.backward()
+        self.optimizer.step()
 
     def logits(self):
-        with torch.inference_mode():
-            source, target, _ = self.batches[0]
-            np.save(self.folder / "logits_torch.npy", self.model(source, target).numpy())
+        batch = self.batches["random"][0]
+        before = self._logits(*batch)
+        self._step(*batch)
+        np.save(self.folder / "logits_torch.npy", [before, self._logits(*batch)])
+
+    @torch.no_grad()
+    def _logits(self, source, target, _):
+        return self.model(source, target).numpy()
 
     def never_end(self):
-        self.model.head.bias.data[END_ID] = NEVER
+        self.model.head.bias.data[[0, END_ID]] = NEVER
         self.model.eval()
 
     def decode(self, batch, repeats, max_length):
         source = torch.tensor(np.load(self.folder / f"source_{batch}.npy")).long()
         tokens = self.model.greedy(source, max_length)
         np.save(self.folder / f"tokens_greedy_decode_{batch}_torch.npy", tokens.numpy())
-        taken = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            self.model.greedy(source, max_length)
-            taken.append(time.perf_counter() - start)
-        return {"walls": taken}
+        return walls(lambda: self.model.greedy(source, max_length), repeats)
 
 
 if __name__ == "__main__":

@@ -70,13 +70,15 @@ def batches_by_tokens():
     def groups(pairs, batch_size, seed, epoch):
         if seed is None:
             return groups_of(pairs, batch_size, seed, epoch)
-        lengths = pairs.lengths()[1]
-        most = batch_size * lengths.mean()
+        sources, lengths = pairs.lengths()
         random = np.random.default_rng((seed, epoch))
         order, found = random.permutation(len(pairs)), []
-        for window in np.array_split(order, max(1, len(order) // (datasets.WINDOW * batch_size))):
-            window = window[np.argsort(lengths[window], kind="stable")]
-            cuts = np.flatnonzero(np.diff(np.cumsum(lengths[window]) // most)) + 1
+        for start in range(0, len(order), datasets.WINDOW * batch_size):
+            window = order[start : start + datasets.WINDOW * batch_size]
+            window = window[np.lexsort((sources[window], lengths[window]))]
+            tokens = np.cumsum(lengths[window])
+            count = -(-len(window) // batch_size)
+            cuts = np.searchsorted(tokens, tokens[-1] * np.arange(1, count) / count)
             found += np.split(window, cuts)
         return [found[i] for i in random.permutation(len(found))]
 

@@ -1,6 +1,6 @@
 """Peers in processes of their own, which take turns, so that a busy machine is as slow for each.
 
-A worker is `python THIS_FOLDER/peer_<library>.py` with its number of threads; it reads a line of JSON for
+A worker is `python THIS_FOLDER/peer_<library>.py` with its threads; it reads a line of JSON for
 each call, `{"call": name, ...}`, and answers with a line of JSON, the wall seconds and the CPU seconds of
 the call among it. Nothing else runs in a process while another is timed.
 """
@@ -16,23 +16,22 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).parent
+END_ID = 2
+NEVER = -30.0  # the logit of the end id, and of padding, where all steps are to be taken
+
+
+# Of PyTorch a number; of TensorFlow those within an operator, and how many operators at once.
+THREADS = {"torch": ("1", "2"), "ours": ("1", "1x2", "2x2")}
+THREADS["keras"] = THREADS["saved"] = THREADS["ours"]
 
 
 class Worker:
-    """One peer with one number of threads."""
+    """One peer with one setting of its threads, of `THREADS`."""
 
-    def __init__(self, library: str, threads: int):
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": str(threads),
-            "TF_NUM_INTRAOP_THREADS": str(threads),
-            "TF_NUM_INTEROP_THREADS": "1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "CUDA_VISIBLE_DEVICES": "",
-            "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
-        }
+    def __init__(self, library: str, threads: str):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
         self.process = subprocess.Popen(
-            [sys.executable, str(FOLDER / f"peer_{library}.py"), str(threads)],
+            [sys.executable, str(FOLDER / f"peer_{library}.py"), threads],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -51,8 +50,12 @@ class Worker:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def serve(calls: dict) -> None:
@@ -66,8 +69,27 @@ def serve(calls: dict) -> None:
         found = function(**arguments) or {}
         spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-        answers.write(json.dumps({**spent, "peak_mb": peak, **found}) + "\n")
+        now = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+        answers.write(json.dumps({**spent, "peak_mb": peak, "now_mb": now, **found}) + "\n")
         answers.flush()
+
+
+def limit_tensorflow(threads: str) -> None:
+    import tensorflow as tf
+
+    within, at_once = (threads.split("x") * 2)[:2]
+    tf.config.threading.set_intra_op_parallelism_threads(int(within))
+    tf.config.threading.set_inter_op_parallelism_threads(int(at_once))
+
+
+def walls(function, repeats: int) -> dict[str, list[float]]:
+    """The wall and the CPU seconds of each of some calls."""
+    taken = []
+    for _ in range(repeats):
+        wall, cpu = time.perf_counter(), time.process_time()
+        function()
+        taken.append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {"walls": [wall for wall, _ in taken], "cpus": [cpu for _, cpu in taken]}
 
 
 def in_turns(calls: dict, repeats: int, pause: float = 0.05) -> dict:
@@ -82,7 +104,9 @@ def in_turns(calls: dict, repeats: int, pause: float = 0.05) -> dict:
             answer = call()
             time.sleep(pause)  # the last one's threads stop spinning
             if repeat:
-                answers[name] += [(wall, answer["cpu"]) for wall in answer.get("walls", [answer["wall"]])]
+                one = [answer["wall"]], [answer["cpu"]]
+                both = (answer["walls"], answer["cpus"]) if "walls" in answer else one
+                answers[name] += zip(*both, strict=True)
     return {
         name: {
             "min": min(taken)[0],

@@ -1,48 +1,41 @@
 """Decoding compiled by XLA for a few shapes: a source is padded to the smallest that holds it."""
 
+from collections.abc import Iterable
+
 import tensorflow as tf
 
 from keras_attention.checks import check_size
 from keras_attention.decoding import Decoded
-from keras_attention.seq2seq import Seq2Seq
 
 SOURCE_LENGTHS = (16, 32, 64)
-BATCHES = (1, 8, 32)
-LARGE_VOCABULARY = 1000  # above it XLA's head is slower than TensorFlow's, but for a batch of one
 
 
-def check_shapes(model: Seq2Seq, jit_compile, longest: int | None) -> tuple[tuple[int, int], ...]:
-    """The (B, S) that `jit_compile` asks for, smallest first; True chooses by the model.
+def shapes_of(jit_compile: bool | Iterable, longest: int | None) -> tuple[tuple[int, int], ...]:
+    """The shapes (batch, source length) that `jit_compile` asks for, the smallest first.
 
     Args:
-        model: what is compiled.
-        jit_compile: a `bool`, or the shapes.
-        longest: the most ids of a source, where there is a limit.
+        jit_compile: the shapes; True for a batch of one and sources of 16, 32 and 64 ids.
+        longest: the most ids of a source, where there is a limit; no shape is longer.
 
     Raises:
-        ValueError: no such shapes.
+        TypeError, ValueError: no such shapes.
     """
     if isinstance(jit_compile, bool):
-        return _suitable_shapes(model, longest) if jit_compile else ()
-    try:
-        shapes = {(check_size("", batch), check_size("", length)) for batch, length in jit_compile}
-    except (TypeError, ValueError):
-        shapes = None
-    if not shapes:
-        raise ValueError(
+        jit_compile = [(1, length) for length in SOURCE_LENGTHS] if jit_compile else ()
+    elif not isinstance(jit_compile, Iterable) or isinstance(jit_compile, str) or not list(jit_compile):
+        raise TypeError(
             "`jit_compile` must be True, False, or shapes (batch, source length) such as [(1, 16)]. "
             f"Received: jit_compile={jit_compile!r}."
         )
-    return _sorted(shapes)
-
-
-def _suitable_shapes(model, longest):
-    batches = BATCHES[:1] if model.decoder.vocabulary_size > LARGE_VOCABULARY else BATCHES
-    lengths = {min(length, longest or length) for length in SOURCE_LENGTHS}
-    return _sorted((batch, length) for batch in batches for length in lengths)
-
-
-def _sorted(shapes):
+    shapes = set()
+    for shape in jit_compile:
+        if not isinstance(shape, tuple | list) or len(shape) != 2:
+            raise ValueError(
+                "A shape of `jit_compile` must be (batch, source length), as in [(1, 16)]. "
+                f"Received: jit_compile={jit_compile!r}."
+            )
+        batch, length = (check_size("jit_compile", size) for size in shape)
+        shapes.add((batch, min(length, longest or length)))
     return tuple(sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape)))
 
 

@@ -1,6 +1,5 @@
 """Whether a LiteRT file says what the model says: checked before the file gets its name."""
 
-import functools
 import importlib.util
 import inspect
 import subprocess
@@ -109,8 +108,9 @@ def _requests(model, decoding, source_length, names):
         texts = texts[model.source_tokenizer.ragged_ids(texts).row_lengths() <= limit]
         requests["text"] = np.array(texts.numpy().tolist())
         for name, strategy in (("translate", Greedy()), ("translate_beam", decoding.beam)):
-            decode = functools.partial(decoding.decode, model.seq2seq, strategy=strategy)
-            said, scores = model.translate_tensors(texts, decode)
+            said, scores = model.translate_tensors(
+                texts, lambda source, s=strategy: decoding.decode(source, s)
+            )
             expected[name] = np.array(said.numpy().tolist()), scores.numpy(), None
     return requests, expected
 

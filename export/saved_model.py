@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attention.beam import Beam
-from keras_attention.export.compiled_shapes import check_shapes
+from keras_attention.export.compiled_shapes import shapes_of
 from keras_attention.export.destination import check_destination, local_path
 from keras_attention.export.signatures import (
     COMPILED_SIGNATURES,
@@ -57,13 +57,11 @@ def saved_model(
             plays when it loads the model; needs `tensorflow-serving-api`, and warns where that is missing.
         verbose: whether to print where it lies.
         beam_width, length_penalty, coverage_penalty: of `beam_decode` and `translate_beam`, see `Beam`.
-        jit_compile: whether XLA compiles the decoding for a few shapes, to which sources are padded:
-            several times as fast at a batch of one. Shapes (batch, source length) may be named; True
-            takes batches of 1, 8 and 32 (1 alone above 1,000 target ids) and sources of 16, 32 and 64 ids
-            within the limit.
-            Each is compiled at its first request, a second or two, which the warm-up requests make at load
-            time; what fits into none runs uncompiled. TensorFlow Serving wants the flag
-            `--xla_cpu_compilation_enabled=true` for such a model.
+        jit_compile: whether XLA compiles the decoding for a few shapes (batch, source length), to which
+            sources are padded; True for a batch of one and sources of 16, 32 and 64 ids within the limit,
+            where it pays most. Each is compiled at its first request, a second or two, which the warm-up
+            requests make at load time; what fits into none runs uncompiled. TensorFlow Serving must be
+            started with `--xla_cpu_compilation_enabled=true`, or it refuses what would be compiled.
 
     Returns:
         The path. The directory appears there whole or not at all; what a kill leaves beside it is a folder
@@ -78,7 +76,7 @@ def saved_model(
     check_model(model)
     beam = Beam(beam_width, length_penalty, coverage_penalty)
     longest = getattr(model, "max_source_length", None)
-    shapes = check_shapes(seq2seq_of(model), jit_compile, longest)
+    shapes = shapes_of(jit_compile, longest)
     decoding = decoding_of(model, max_length, beam, shapes)
     path = local_path(path)
     _check(path, overwrite)

@@ -3,9 +3,8 @@
 B batch, S source length, T target length (`max_length` where it is decoded), K hypotheses of a beam.
 """
 
-import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import tensorflow as tf
 
@@ -34,56 +33,63 @@ class Signature:
         return tf.function(checked, autograph=False)
 
 
-@dataclass(frozen=True)
 class Decoding:
-    """What is fixed in an exported model's decoding, and the decoding itself."""
+    """How an exported model decodes, and what is fixed in it.
 
-    max_length: int
-    beam: Beam
-    shapes: tuple[tuple[int, int], ...] = ()  # (B, S) that XLA compiles
-    compiled: dict = field(default_factory=dict)  # one function a strategy, for all signatures
+    Args:
+        model: the `Seq2Seq` itself.
+        max_length: T, the most tokens that are written for a source.
+        beam: the beam search of the signatures that have one.
+        shapes: (B, S) each, smallest first, for which XLA compiles the decoding.
+    """
 
-    def decode(self, model: Seq2Seq, source, strategy: Strategy) -> Decoded:
+    def __init__(self, model: Seq2Seq, max_length: int, beam: Beam, shapes=()):
+        self.model, self.max_length, self.beam, self.shapes = model, max_length, beam, shapes
+        self._compiled = {}  # one function a strategy, for all signatures: one warms up the others
+
+    def decode(self, source, strategy: Strategy) -> Decoded:
         """(B, S) int32 -> `Decoded`; compiled where the source fits into one of the shapes."""
 
         def plain(source):
-            return model.decode(source, strategy, self.max_length)
+            return self.model.decode(source, strategy, self.max_length)
 
         if not self.shapes:
             return plain(source)
-        if strategy not in self.compiled:
-            self.compiled[strategy] = tf.function(plain, jit_compile=True, autograph=False)
-        return in_shapes(source, self.shapes, self.compiled[strategy], plain)
+        if strategy not in self._compiled:
+            self._compiled[strategy] = tf.function(plain, jit_compile=True, autograph=False)
+        return in_shapes(source, self.shapes, self._compiled[strategy], plain)
 
 
 def decoding_of(model: Seq2Seq | Translator, max_length: int | None, beam: Beam, shapes=()) -> Decoding:
     """What an export fixes; a `max_length` of None is the translator's `max_target_length`, or 128."""
     if max_length is None:
         max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
-    return Decoding(check_size("max_length", max_length), beam, shapes)
+    return Decoding(seq2seq_of(model), check_size("max_length", max_length), beam, shapes)
 
 
 def _greedy_decode(model, decoding, source):
-    return decoding.decode(seq2seq_of(model), source, Greedy())._asdict()
+    return decoding.decode(source, Greedy())._asdict()
 
 
 def _beam_decode(model, decoding, source):
-    return decoding.decode(seq2seq_of(model), source, decoding.beam)._asdict()
+    return decoding.decode(source, decoding.beam)._asdict()
 
 
 def _score(model, decoding, source, target):
     return seq2seq_of(model).log_probs(source, target)._asdict()
 
 
-def _translate(model, decoding, text, strategy=None):
-    strategy = Greedy() if strategy is None else strategy
-    decode = functools.partial(decoding.decode, model.seq2seq, strategy=strategy)
-    text, scores = model.translate_tensors(text, decode)
-    return {"text": text, "scores": scores}
+def _translate(model, decoding, text):
+    return _translated(model, decoding, text, Greedy())
 
 
 def _translate_beam(model, decoding, text):
-    return _translate(model, decoding, text, decoding.beam)
+    return _translated(model, decoding, text, decoding.beam)
+
+
+def _translated(model, decoding, text, strategy):
+    text, scores = model.translate_tensors(text, lambda source: decoding.decode(source, strategy))
+    return {"text": text, "scores": scores}
 
 
 _SOURCE = tf.TensorSpec((None, None), tf.int32, name="source")

@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="hypotheses of beam_decode and translate_beam (5)")  # fmt: skip
     _add_penalties(export, default=0.0)
     export.add_argument("--jit-compile", action="store_true", default=None,
-                        help="of a SavedModel: XLA compiles the decoding for a few shapes")  # fmt: skip
+                        help="of a SavedModel: XLA compiles the decoding of one source")  # fmt: skip
     export.add_argument("--overwrite", action="store_true")
     export.set_defaults(command=commands.export)
 

@@ -80,10 +80,10 @@ class Translator(TranslatesTexts, keras.Model):
 
         `decode(source)` is from (B, S) int32 to `Decoded`; of a `Beam` all hypotheses: (B, K) and (B, K).
         """
-        found = decode(self.source_ids(texts))
+        found = decode(self.source_tensors(texts))
         return self.detokenize(found.tokens), found.scores
 
-    def source_ids(self, texts) -> tf.Tensor:
+    def source_tensors(self, texts) -> tf.Tensor:
         """(B,) string -> (B, S) int32, within the limit: a text beyond it is refused or cut, aloud."""
         ids = self.source_tokenizer.ragged_ids(texts)
         lengths = tf.cast(ids.row_lengths(), tf.int32)

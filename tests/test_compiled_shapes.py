@@ -10,6 +10,7 @@ from test_export import (
     assert_same_answers,
     make_model,
     make_source,
+    read_proto,
     read_warmup_requests,
     run,
     run_command,
@@ -17,8 +18,9 @@ from test_export import (
 from test_translator import make_translator
 
 from keras_attention import Beam
+from keras_attention.cli import main
 from keras_attention.decoding import Decoded
-from keras_attention.export.compiled_shapes import check_shapes, in_shapes
+from keras_attention.export.compiled_shapes import in_shapes, shapes_of
 
 MAX_LENGTH = 7
 SHAPES = [(1, 5), (3, 11)]
@@ -70,7 +72,7 @@ def test_the_smallest_shape_that_holds_the_source_is_compiled():
         seen.append("plain")
         return fake_decoded(source)
 
-    shapes = check_shapes(make_model(), [(3, 11), (1, 5), (1, 30)], None)
+    shapes = shapes_of([(3, 11), (1, 5), (1, 30)], None)
     for rows, steps, expected in ((1, 4, (1, 5)), (1, 12, (1, 30)), (2, 4, (3, 11)), (2, 12, "plain")):
         source = tf.constant(make_source(rows, steps))
         found = in_shapes(source, shapes, compiled, plain)
@@ -127,21 +129,45 @@ def test_saved_model_cli_runs_it(compiled, tmp_path):
     assert_same_answers(answers, model.generate(source, max_length=MAX_LENGTH)._asdict())
 
 
+def test_xla_compiles_the_loop_of_each_strategy_once(compiled):
+    _, path, _ = compiled
+    functions = read_proto(path).graph_def.library.function
+    must_compile = [f.signature.name for f in functions if f.attr["_XlaMustCompile"].b]
+    assert len(must_compile) == 2  # greedy and the beam, whatever the number of signatures
+
+
+def test_the_command_compiles_a_batch_of_one(tmp_path):
+    translator = make_translator()
+    translator.save(tmp_path / "translator.keras")
+    assert main(["export", str(tmp_path), "--output", str(tmp_path / "1"), "--jit-compile"]) == 0
+    requests = read_warmup_requests(tmp_path / "1")
+    shapes = [tuple(inputs["source"].shape) for name, inputs in requests if name == "greedy_decode"]
+    assert shapes == list(shapes_of(True, translator.max_source_length))
+    loaded = tf.saved_model.load(str(tmp_path / "1"))
+    found = loaded.signatures["translate"](text=tf.constant(["a dog"]))
+    assert [text.decode() for text in found["text"].numpy()] == translator.translate(["a dog"]).texts
+
+
+def test_the_flag_belongs_to_the_saved_model(tmp_path, capsys):
+    make_translator().save(tmp_path / "translator.keras")
+    arguments = ["--output", str(tmp_path / "x.tflite"), "--format", "litert", "--jit-compile"]
+    assert main(["export", str(tmp_path), *arguments]) == 2
+    assert "--jit-compile belongs to --format saved_model" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    ("longest", "expected"),
+    ("jit_compile", "longest", "expected"),
     [
-        (None, [16, 32, 64]),
-        (100, [16, 32, 64]),
-        (64, [16, 32, 64]),
-        (40, [16, 32, 40]),
-        (16, [16]),
-        (9, [9]),
+        (False, None, ()),
+        (True, None, ((1, 16), (1, 32), (1, 64))),
+        (True, 40, ((1, 16), (1, 32), (1, 40))),
+        (True, 9, ((1, 9),)),
+        ([(2, 50), (1, 7)], None, ((1, 7), (2, 50))),
+        ([(2, 50), [1, 7]], 20, ((1, 7), (2, 20))),
     ],
 )
-def test_true_takes_shapes_within_the_limit(longest, expected):
-    shapes = check_shapes(make_model(), True, longest)
-    assert sorted({length for _, length in shapes}) == expected
-    assert {batch for batch, _ in shapes} == {1, 8, 32}
+def test_shapes_are_the_smallest_first_and_within_the_limit(jit_compile, longest, expected):
+    assert shapes_of(jit_compile, longest) == expected
 
 
 @pytest.mark.parametrize(
