@@ -1,10 +1,7 @@
 """LiteRT (TFLite): one file that decodes by itself on phones, desktops and in browsers."""
 
-import functools
-import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,21 +10,19 @@ import tensorflow as tf
 
 from keras_attention.beam import Beam
 from keras_attention.checks import check_size
-from keras_attention.decoding import Greedy
+from keras_attention.export.associated_files import add_associated_files
 from keras_attention.export.destination import check_destination, local_path
 from keras_attention.export.litert_check import check_file, require_litert
+from keras_attention.export.litert_graphs import frozen_signature
 from keras_attention.export.saved_model import check_model, without_cudnn
-from keras_attention.export.signatures import SIGNATURES, TEXT_SIGNATURES, decoding_of, seq2seq_of
-from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Encoded, Seq2Seq
+from keras_attention.export.signatures import TEXT_SIGNATURES, decoding_of, seq2seq_of
+from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
 from keras_attention.text import FAST_KINDS
-from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 from keras_attention.translator import Translator
 
 TOKEN_SIGNATURES = ("greedy_decode", "beam_decode", "encode", "decode_step")
 QUANTIZATIONS = (None, "float16", "int8")
 LIMIT = "limit"
-FORMAT = 1  # of the description
-DESCRIPTION = "keras_attention.json"  # one of the associated files, with the SentencePiece models
 
 
 def litert(
@@ -98,14 +93,12 @@ def litert(
     decoding = decoding_of(model, max_length, Beam(beam_width, length_penalty, coverage_penalty))
     names = _signature_names(model, signatures, text)
     with without_cudnn(seq2seq_of(model)):
-        functions = {
-            name: _frozen(*_COMPUTE[name](model, decoding, source_length)) for name in sorted(names)
-        }
+        functions = {name: frozen_signature(name, model, decoding, source_length) for name in sorted(names)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as work:
         written = Path(work) / "new.tflite"
         written.write_bytes(_convert(functions, quantize))
-        _add_associated_files(written, model, decoding, source_length, quantize, names)
+        add_associated_files(written, model, decoding, source_length, quantize, names)
         report = check_file(written, model, decoding, source_length, names, exact=quantize is None)
         check_destination(path, overwrite, "file", Path.is_file)  # once more: the writing took a while
         written.replace(path)
@@ -186,143 +179,3 @@ def _with_float32(config):
     if isinstance(config, list | tuple):
         return [_with_float32(value) for value in config]
     return config
-
-
-def _frozen(function, inputs):
-    """A function with its weights as constants, and its outputs by name.
-
-    With variables the converter leaves some that nothing initialises, from the second signature on
-    (TensorFlow 2.21).
-    """
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    traced = tf.function(function, autograph=False).get_concrete_function(**inputs)
-    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
-    order = [tensor.name.split(":")[0] for tensor in frozen.inputs]
-    names = sorted(traced.structured_outputs)  # as TensorFlow flattens a dict
-
-    def named(**tensors):
-        return dict(zip(names, frozen(*[tensors[name] for name in order]), strict=True))
-
-    return tf.function(named, autograph=False).get_concrete_function(**inputs)
-
-
-def _of_table(name, model, decoding, source_length):
-    """A signature of the table, over ids that may be out of range."""
-
-    def compute(source):
-        source = _known(source, seq2seq_of(model).encoder.vocabulary_size)
-        return SIGNATURES[name].compute(model, decoding, source=source)
-
-    return compute, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
-
-
-def _known(ids, vocabulary_size):
-    return tf.where((ids >= 0) & (ids < vocabulary_size), ids, UNKNOWN_ID)
-
-
-def _encode(model, decoding, source_length):
-    model = seq2seq_of(model)
-
-    def encode(source):
-        encoded, states = model.encode(_known(source, model.encoder.vocabulary_size))
-        fields = {**encoded._asdict(), "memory_mask": tf.cast(encoded.memory_mask, tf.int32)}
-        return fields | {f"state_{i}": state for i, state in enumerate(states)}
-
-    return encode, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
-
-
-def _decode_step(model, decoding, source_length):
-    encode, inputs = _encode(model, decoding, source_length)
-    model = seq2seq_of(model)
-    outputs = tf.function(encode, autograph=False).get_concrete_function(**inputs).structured_outputs
-    specs = {
-        name: tf.TensorSpec((1, *output.shape[1:]), output.dtype, name=name)
-        for name, output in outputs.items()
-    }
-
-    def decode_step(token, memory, keys, memory_mask, **states):
-        encoded = Encoded(memory, keys, tf.cast(memory_mask, tf.bool))
-        states = [states[f"state_{i}"] for i in range(len(states))]
-        token = _known(token, model.decoder.vocabulary_size)
-        log_probs, states, weights = model.decode_step(token, states, encoded)
-        fields = {"log_probs": log_probs, "attention": weights}
-        return fields | {f"state_{i}": state for i, state in enumerate(states)}
-
-    return decode_step, {"token": tf.TensorSpec((1,), tf.int32, name="token"), **specs}
-
-
-def _translate(strategy_of, model, decoding, source_length):
-    """Text in, text out by TensorFlow Text's operators, those that LiteRT has."""
-    import tensorflow_text
-
-    source_tokenizer, target_tokenizer = (
-        tensorflow_text.FastSentencepieceTokenizer(tokenizer.model)
-        for tokenizer in (model.source_tokenizer, model.target_tokenizer)
-    )
-    limit = min(model.max_source_length, source_length or model.max_source_length)
-
-    def translate(text):
-        ids = source_tokenizer.tokenize(text).flat_values
-        refused = tf.size(ids) > limit - 1
-        length = tf.minimum(tf.size(ids), limit - 1)
-        width = source_length or length + 1
-        ids = tf.concat([ids[:length], [END_ID], tf.zeros((width,), tf.int32)], axis=0)[:width]
-        strategy = strategy_of(decoding)
-        found = model.seq2seq.decode(tf.reshape(ids, (1, width)), strategy, decoding.max_length)
-        tokens, scores = found.tokens, found.scores
-        if model.too_long == "refuse":
-            tokens = tf.where(refused, PADDING_ID, tokens)
-            scores = tf.where(refused, -float("inf"), scores)
-        said = (tokens != PADDING_ID) & (tokens != END_ID)
-        ends = tf.cumsum(tf.reduce_sum(tf.cast(tf.reshape(said, (-1, tokens.shape[-1])), tf.int32), axis=1))
-        # Of int32: LiteRT's kernel reads int64 as pairs of them (tensorflow-text 2.21).
-        splits = tf.concat([[0], ends], axis=0)
-        rows = tf.RaggedTensor.from_row_splits(tf.boolean_mask(tokens, said), splits, validate=False)
-        return {"text": tf.reshape(target_tokenizer.detokenize(rows), scores.shape), "scores": scores}
-
-    return translate, {"text": tf.TensorSpec((1,), tf.string, name="text")}
-
-
-_COMPUTE = {  # name -> (model, decoding, source_length) -> (function, its inputs)
-    "greedy_decode": functools.partial(_of_table, "greedy_decode"),
-    "beam_decode": functools.partial(_of_table, "beam_decode"),
-    "encode": _encode,
-    "decode_step": _decode_step,
-    "translate": functools.partial(_translate, lambda decoding: Greedy()),
-    "translate_beam": functools.partial(_translate, lambda decoding: decoding.beam),
-}
-
-
-def _add_associated_files(path, model, decoding, source_length, quantize, names):
-    """What a client needs that tokenizes itself; the TFLite metadata standard appends a zip archive too."""
-    seq2seq = seq2seq_of(model)
-    description = {
-        "format": FORMAT,
-        "keras": keras.__version__,
-        "signatures": sorted(names),
-        "source_length": source_length,
-        "max_length": decoding.max_length,
-        "beam_width": decoding.beam.width,
-        "length_penalty": decoding.beam.length_penalty,
-        "coverage_penalty": decoding.beam.coverage_penalty,
-        "quantize": quantize,
-        "source_vocabulary_size": seq2seq.encoder.vocabulary_size,
-        "target_vocabulary_size": seq2seq.decoder.vocabulary_size,
-        "padding_id": PADDING_ID,
-        "unknown_id": UNKNOWN_ID,
-        "start_id": seq2seq.start_id,
-        "end_id": seq2seq.end_id,
-        "source_end_id": END_ID,
-    }
-    with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_DEFLATED) as archive:
-        if isinstance(model, Translator):
-            description["max_source_length"] = model.max_source_length
-            description["too_long"] = model.too_long
-            for side in ("source", "target"):
-                tokenizer = getattr(model, f"{side}_tokenizer")
-                description[f"{side}_tokenizer"] = tokenizer.kind
-                archive.writestr(f"{side}.model", tokenizer.model)
-                pieces = tokenizer.pieces(range(tokenizer.vocabulary_size))
-                archive.writestr(f"{side}_vocabulary.txt", "\n".join(pieces) + "\n")
-        archive.writestr(DESCRIPTION, json.dumps(description, indent=1))

@@ -1,17 +1,14 @@
 """Reads a LiteRT file that this package wrote, and translates with it."""
 
-import json
 import os
 import threading
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from keras_attention.beam import Beam
 from keras_attention.decoding import Decoded, Greedy
-from keras_attention.export.litert import DESCRIPTION, FORMAT
+from keras_attention.export.associated_files import read_associated_files
 from keras_attention.export.litert_check import require_litert
 from keras_attention.limits import possible
 from keras_attention.text import SentencePieceTokenizer
@@ -94,23 +91,3 @@ class LiteRTTranslator(TranslatesTexts):
         if name not in self._runners:
             self._runners[name] = self._interpreter.get_signature_runner(name)
         return self._runners[name]
-
-
-def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, bytes]]:
-    """The description of a LiteRT file, and the SentencePiece models of its sides, if it has any."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            description = json.loads(archive.read(DESCRIPTION))
-            names = set(archive.namelist())
-            models = {s: archive.read(f"{s}.model") for s in ("source", "target") if f"{s}.model" in names}
-            if not isinstance(description, dict):
-                raise KeyError(DESCRIPTION)
-    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, json.JSONDecodeError):
-        raise ValueError(
-            f"{path} was not written by keras_attention.export.litert, or is damaged."
-        ) from None
-    if description.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} has the format {description.get('format')!r}; this version reads {FORMAT}."
-        )
-    return description, models

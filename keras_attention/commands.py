@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_attention.beam import AVERAGE, Beam
 from keras_attention.checks import check_size
@@ -36,15 +37,21 @@ LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 def train(options):
     names = {field.name for field in fields(Options)}
-    train_on_file(
-        options.train_file,
-        options.output,
-        Options(**{name: value for name, value in vars(options).items() if name in names}),
-        validation_file=options.validation,
-        resume=options.resume,
-        strict=options.strict,
-        say=lambda line: print(line, flush=True),
-    )
+    try:
+        train_on_file(
+            options.train_file,
+            options.output,
+            Options(**{name: value for name, value in vars(options).items() if name in names}),
+            validation_file=options.validation,
+            resume=options.resume,
+            strict=options.strict,
+            say=lambda line: print(line, flush=True),
+        )
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise ValueError(
+            "There is not memory enough for this training. Take fewer --units, a smaller --batch-size, or "
+            "smaller vocabularies."
+        ) from None
 
 
 def translate(options):

@@ -267,7 +267,7 @@ def test_the_check_finds_another_models_answers(model, file):
     from keras_attention.export.litert_check import check_file
     from keras_attention.export.signatures import Decoding
 
-    other, decoding = make_model(seed=5), Decoding(T, Beam(K, length_penalty=0.6))
+    other, decoding = make_model(seed=5), Decoding(model, T, Beam(K, length_penalty=0.6))
     names = ("greedy_decode", "beam_decode")
     assert "checked: 20 of 20" in check_file(file, model, decoding, S, names, exact=True)
     with pytest.raises(RuntimeError, match="does not say what the model says"):
@@ -359,7 +359,11 @@ def test_a_file_of_another_is_refused(tmp_path, model, file):
         export.LiteRTTranslator(tmp_path / "x.tflite")
     with pytest.raises(ValueError, match="holds no tokenizers"):
         export.LiteRTTranslator(file)
-    for description, message in (("[]", "was not written by"), ('{"format": 2}', "has the format 2")):
+    for description, message in (
+        ("[]", "was not written by"),
+        ('{"format": 2}', "has the format 2"),
+        ('{"format": 1, "beam_width": 5}', "lacks coverage_penalty, length_penalty, max_length"),
+    ):
         with zipfile.ZipFile(tmp_path / "y.tflite", "w") as archive:
             archive.writestr("keras_attention.json", description)
         with pytest.raises(ValueError, match=message):

@@ -26,12 +26,12 @@ ORDER = [
     "limits", "decoding", "beam", "seq2seq", "objectives", "text", "translations", "translator",
     "run", "datasets", "training", "evaluation", "plotting", "quiet",
     "export.compiled_shapes", "export.signatures", "export.destination", "export.saved_model",
-    "export.litert_run",
-    "export.litert_check", "export.litert", "export.litert_reader", "export", "commands", "cli",
+    "export.litert_run", "export.litert_check", "export.litert_graphs", "export.associated_files",
+    "export.litert", "export.litert_reader", "export", "commands", "cli",
 ]
 # fmt: on
 LATE_IMPORTS = {("seq2seq", "export"), ("translator", "export")}  # as Keras' own Model.export has
-NEED_TENSORFLOW = {"text", "translations", "translator", "datasets"}
+NEED_TENSORFLOW = {"text", "translations", "translator", "datasets", "commands"}
 LIBRARIES = {
     "text": {"sentencepiece", "tensorflow_text"},
     "evaluation": {"sacrebleu"},
@@ -39,7 +39,7 @@ LIBRARIES = {
     "export.saved_model": {"tensorflow_serving"},
     "export.litert_run": {"ai_edge_litert", "tensorflow_text"},
     "export.litert_check": {"ai_edge_litert"},
-    "export.litert": {"tensorflow_text"},
+    "export.litert_graphs": {"tensorflow_text"},
     "export.litert_reader": {"ai_edge_litert"},
 }
 FILES = [*(ROOT / "keras_attention").glob("*.py"), *(ROOT / "export").glob("*.py")]

@@ -411,3 +411,13 @@ def test_the_command_says_one_line_and_nothing_of_tensorflows():
     assert done.stderr == (
         "keras-attention: error: There is no trained model at nothing. Train one: keras-attention train\n"
     )
+
+
+def test_a_training_that_is_too_large_is_one_line_and_2(tmp_path, capsys):
+    file = tmp_path / "pairs.tsv"
+    file.write_text("".join(f"{'ab' * (i % 5 + 1)}\t{'b a ' * (i % 5 + 1)}\n" for i in range(50)))
+    arguments = ["train", str(file), "--output", str(tmp_path / "run"), "--units", "2000000000"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("keras-attention: error: There is not memory enough")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,75 @@
+"""What travels in a LiteRT file beside the model: its description, vocabularies, SentencePiece models."""
+
+import json
+import os
+import zipfile
+import zlib
+
+import keras
+
+from keras_attention.export.signatures import seq2seq_of
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
+from keras_attention.translator import Translator
+
+FORMAT = 1  # of the description
+DESCRIPTION = "keras_attention.json"
+READ = {"signatures", "source_length", "max_length", "beam_width", "length_penalty", "coverage_penalty"}
+READ_OF_TRANSLATORS = {"max_source_length", "too_long", "source_tokenizer", "target_tokenizer"}
+
+
+def add_associated_files(path, model, decoding, source_length, quantize, names) -> None:
+    """What a client needs that tokenizes itself; the TFLite metadata standard appends a zip archive too."""
+    seq2seq = seq2seq_of(model)
+    description = {
+        "format": FORMAT,
+        "keras": keras.__version__,
+        "signatures": sorted(names),
+        "source_length": source_length,
+        "max_length": decoding.max_length,
+        "beam_width": decoding.beam.width,
+        "length_penalty": decoding.beam.length_penalty,
+        "coverage_penalty": decoding.beam.coverage_penalty,
+        "quantize": quantize,
+        "source_vocabulary_size": seq2seq.encoder.vocabulary_size,
+        "target_vocabulary_size": seq2seq.decoder.vocabulary_size,
+        "padding_id": PADDING_ID,
+        "unknown_id": UNKNOWN_ID,
+        "start_id": seq2seq.start_id,
+        "end_id": seq2seq.end_id,
+        "source_end_id": END_ID,
+    }
+    with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_DEFLATED) as archive:
+        if isinstance(model, Translator):
+            description["max_source_length"] = model.max_source_length
+            description["too_long"] = model.too_long
+            for side in ("source", "target"):
+                tokenizer = getattr(model, f"{side}_tokenizer")
+                description[f"{side}_tokenizer"] = tokenizer.kind
+                archive.writestr(f"{side}.model", tokenizer.model)
+                pieces = tokenizer.pieces(range(tokenizer.vocabulary_size))
+                archive.writestr(f"{side}_vocabulary.txt", "\n".join(pieces) + "\n")
+        archive.writestr(DESCRIPTION, json.dumps(description, indent=1))
+
+
+def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, bytes]]:
+    """The description of a LiteRT file, and the SentencePiece models of its sides, if it has any."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            description = json.loads(archive.read(DESCRIPTION))
+            names = set(archive.namelist())
+            models = {s: archive.read(f"{s}.model") for s in ("source", "target") if f"{s}.model" in names}
+            if not isinstance(description, dict):
+                raise KeyError(DESCRIPTION)
+    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, json.JSONDecodeError):
+        raise ValueError(
+            f"{path} was not written by keras_attention.export.litert, or is damaged."
+        ) from None
+    if description.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} has the format {description.get('format')!r}; this version reads {FORMAT}."
+        )
+    missing = (READ | (READ_OF_TRANSLATORS if models else set())) - description.keys()
+    if missing:
+        lacks = ", ".join(sorted(missing))
+        raise ValueError(f"{DESCRIPTION} in {path} lacks {lacks}. Write the file anew.")
+    return description, models

@@ -1,0 +1,118 @@
+"""The signatures of a LiteRT file as functions for its converter: a batch of one, weights as constants."""
+
+import functools
+
+import tensorflow as tf
+
+from keras_attention.decoding import Greedy
+from keras_attention.export.signatures import SIGNATURES, Decoding, seq2seq_of
+from keras_attention.seq2seq import Encoded, Seq2Seq
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
+from keras_attention.translator import Translator
+
+
+def frozen_signature(name: str, model: Seq2Seq | Translator, decoding: Decoding, source_length: int | None):
+    """A signature as a concrete function with the weights as constants, and its outputs by name.
+
+    With variables the converter leaves some that nothing initialises, from the second signature on
+    (TensorFlow 2.21).
+    """
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    function, inputs = _COMPUTE[name](model, decoding, source_length)
+    traced = tf.function(function, autograph=False).get_concrete_function(**inputs)
+    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    order = [tensor.name.split(":")[0] for tensor in frozen.inputs]
+    names = sorted(traced.structured_outputs)  # as TensorFlow flattens a dict
+
+    def named(**tensors):
+        return dict(zip(names, frozen(*[tensors[name] for name in order]), strict=True))
+
+    return tf.function(named, autograph=False).get_concrete_function(**inputs)
+
+
+def _of_table(name, model, decoding, source_length):
+    """A signature of the table, over ids that may be out of range."""
+
+    def compute(source):
+        source = _known(source, seq2seq_of(model).encoder.vocabulary_size)
+        return SIGNATURES[name].compute(model, decoding, source=source)
+
+    return compute, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
+
+
+def _known(ids, vocabulary_size):
+    return tf.where((ids >= 0) & (ids < vocabulary_size), ids, UNKNOWN_ID)
+
+
+def _encode(model, decoding, source_length):
+    model = seq2seq_of(model)
+
+    def encode(source):
+        encoded, states = model.encode(_known(source, model.encoder.vocabulary_size))
+        fields = {**encoded._asdict(), "memory_mask": tf.cast(encoded.memory_mask, tf.int32)}
+        return fields | {f"state_{i}": state for i, state in enumerate(states)}
+
+    return encode, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
+
+
+def _decode_step(model, decoding, source_length):
+    encode, inputs = _encode(model, decoding, source_length)
+    model = seq2seq_of(model)
+    outputs = tf.function(encode, autograph=False).get_concrete_function(**inputs).structured_outputs
+    specs = {
+        name: tf.TensorSpec((1, *output.shape[1:]), output.dtype, name=name)
+        for name, output in outputs.items()
+    }
+
+    def decode_step(token, memory, keys, memory_mask, **states):
+        encoded = Encoded(memory, keys, tf.cast(memory_mask, tf.bool))
+        states = [states[f"state_{i}"] for i in range(len(states))]
+        token = _known(token, model.decoder.vocabulary_size)
+        log_probs, states, weights = model.decode_step(token, states, encoded)
+        fields = {"log_probs": log_probs, "attention": weights}
+        return fields | {f"state_{i}": state for i, state in enumerate(states)}
+
+    return decode_step, {"token": tf.TensorSpec((1,), tf.int32, name="token"), **specs}
+
+
+def _translate(strategy_of, model, decoding, source_length):
+    """Text in, text out by TensorFlow Text's operators, those that LiteRT has."""
+    import tensorflow_text
+
+    source_tokenizer, target_tokenizer = (
+        tensorflow_text.FastSentencepieceTokenizer(tokenizer.model)
+        for tokenizer in (model.source_tokenizer, model.target_tokenizer)
+    )
+    limit = min(model.max_source_length, source_length or model.max_source_length)
+
+    def translate(text):
+        ids = source_tokenizer.tokenize(text).flat_values
+        refused = tf.size(ids) > limit - 1
+        length = tf.minimum(tf.size(ids), limit - 1)
+        width = source_length or length + 1
+        ids = tf.concat([ids[:length], [END_ID], tf.zeros((width,), tf.int32)], axis=0)[:width]
+        strategy = strategy_of(decoding)
+        found = decoding.decode(tf.reshape(ids, (1, width)), strategy)
+        tokens, scores = found.tokens, found.scores
+        if model.too_long == "refuse":
+            tokens = tf.where(refused, PADDING_ID, tokens)
+            scores = tf.where(refused, -float("inf"), scores)
+        said = (tokens != PADDING_ID) & (tokens != END_ID)
+        ends = tf.cumsum(tf.reduce_sum(tf.cast(tf.reshape(said, (-1, tokens.shape[-1])), tf.int32), axis=1))
+        # Of int32: LiteRT's kernel reads int64 as pairs of them (tensorflow-text 2.21).
+        splits = tf.concat([[0], ends], axis=0)
+        rows = tf.RaggedTensor.from_row_splits(tf.boolean_mask(tokens, said), splits, validate=False)
+        return {"text": tf.reshape(target_tokenizer.detokenize(rows), scores.shape), "scores": scores}
+
+    return translate, {"text": tf.TensorSpec((1,), tf.string, name="text")}
+
+
+_COMPUTE = {  # name -> (model, decoding, source_length) -> (function, its inputs)
+    "greedy_decode": functools.partial(_of_table, "greedy_decode"),
+    "beam_decode": functools.partial(_of_table, "beam_decode"),
+    "encode": _encode,
+    "decode_step": _decode_step,
+    "translate": functools.partial(_translate, lambda decoding: Greedy()),
+    "translate_beam": functools.partial(_translate, lambda decoding: decoding.beam),
+}
