@@ -7,9 +7,11 @@ import zlib
 
 import keras
 
+from keras_attention.beam import Beam
+from keras_attention.checks import check_size
 from keras_attention.export.signatures import seq2seq_of
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
-from keras_attention.translator import Translator
+from keras_attention.translator import TOO_LONG, Translator
 
 FORMAT = 1  # of the description
 DESCRIPTION = "keras_attention.json"
@@ -60,7 +62,14 @@ def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, byte
             models = {s: archive.read(f"{s}.model") for s in ("source", "target") if f"{s}.model" in names}
             if not isinstance(description, dict):
                 raise KeyError(DESCRIPTION)
-    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, json.JSONDecodeError):
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+        RecursionError,
+    ):
         raise ValueError(
             f"{path} was not written by keras_attention.export.litert, or is damaged."
         ) from None
@@ -72,4 +81,22 @@ def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, byte
     if missing:
         lacks = ", ".join(sorted(missing))
         raise ValueError(f"{DESCRIPTION} in {path} lacks {lacks}. Write the file anew.")
+    try:
+        _check(description)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{DESCRIPTION} in {path}: {error}") from None
     return description, models
+
+
+def _check(description) -> None:
+    """Raises `TypeError` or `ValueError` for a value that a description cannot have."""
+    if description["source_length"] is not None:
+        check_size("source_length", description["source_length"])
+    for name in ("max_length", "max_source_length"):
+        if name in description:
+            check_size(name, description[name])
+    Beam(*(description[name] for name in ("beam_width", "length_penalty", "coverage_penalty")))
+    if description.get("too_long", TOO_LONG[0]) not in TOO_LONG:
+        raise ValueError(f"`too_long` must be one of {TOO_LONG}. Received: {description['too_long']!r}.")
+    if not isinstance(description["signatures"], list):
+        raise TypeError(f"`signatures` must be a list. Received: {description['signatures']!r}.")

@@ -8,6 +8,7 @@ from keras_attention.checks import check_size
 from keras_attention.decoding import Decoded
 
 SOURCE_LENGTHS = (16, 32, 64)
+MOST_IDS = 2**20
 
 
 def shapes_of(jit_compile: bool | Iterable, longest: int | None) -> tuple[tuple[int, int], ...]:
@@ -20,9 +21,13 @@ def shapes_of(jit_compile: bool | Iterable, longest: int | None) -> tuple[tuple[
     Raises:
         TypeError, ValueError: no such shapes.
     """
-    if isinstance(jit_compile, bool):
-        jit_compile = [(1, length) for length in SOURCE_LENGTHS] if jit_compile else ()
-    elif not isinstance(jit_compile, Iterable) or isinstance(jit_compile, str) or not list(jit_compile):
+    if jit_compile is False:
+        return ()
+    if jit_compile is True:
+        jit_compile = [(1, length) for length in SOURCE_LENGTHS]
+    elif isinstance(jit_compile, Iterable) and not isinstance(jit_compile, str):
+        jit_compile = list(jit_compile)
+    if not isinstance(jit_compile, list) or not jit_compile:
         raise TypeError(
             "`jit_compile` must be True, False, or shapes (batch, source length) such as [(1, 16)]. "
             f"Received: jit_compile={jit_compile!r}."
@@ -35,6 +40,11 @@ def shapes_of(jit_compile: bool | Iterable, longest: int | None) -> tuple[tuple[
                 f"Received: jit_compile={jit_compile!r}."
             )
         batch, length = (check_size("jit_compile", size) for size in shape)
+        if batch * length > MOST_IDS:
+            raise ValueError(
+                f"A shape of `jit_compile` must hold at most {MOST_IDS:,} ids: what is smaller is padded "
+                f"to it. Received: {shape}."
+            )
         shapes.add((batch, min(length, longest or length)))
     return tuple(sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape)))
 

@@ -62,6 +62,7 @@ def saved_model(
             where it pays most. Each is compiled at its first request, a second or two, which the warm-up
             requests make at load time; what fits into none runs uncompiled. TensorFlow Serving must be
             started with `--xla_cpu_compilation_enabled=true`, or it refuses what would be compiled.
+            In mixed precision XLA rounds less often, so that answers may differ from the model's own.
 
     Returns:
         The path. The directory appears there whole or not at all; what a kill leaves beside it is a folder

@@ -29,6 +29,7 @@ from keras_attention.seq2seq import Seq2Seq
 from keras_attention.text import SentencePieceTokenizer
 from keras_attention.translator import Translator
 
+MAX_LAYERS = 100
 MAX_IDS = 256  # no text in training has more, unless its limit is given
 DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}
 
@@ -69,6 +70,8 @@ class Options:
             for name, least in ((f"{side}_vocabulary_size", 4), (f"max_{side}_length", 1)):
                 if getattr(self, name) is not None:
                     check_size(name, getattr(self, name), least)
+        if self.layers > MAX_LAYERS:
+            raise ValueError(f"`layers` must be at most {MAX_LAYERS}. Received: layers={self.layers}.")
         check_between("learning_rate", self.learning_rate, 1e-9, 10)
         if self.max_minutes is not None:
             check_between("max_minutes", self.max_minutes, 1e-3, 1e7)
@@ -251,7 +254,7 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
             metrics=[TokenAccuracy(), ExactMatch(), Perplexity()],
         )
     batches = pairs["train"].batches(options.batch_size, model.start_id, options.seed, state["epoch"])
-    validation = pairs["validation"].batches(4 * options.batch_size, model.start_id)
+    validation = pairs["validation"].batches(min(4 * options.batch_size, 2**31 - 1), model.start_id)
     say(
         f"{len(pairs['train']):,} pairs to train on, {len(pairs['validation']):,} to validate; "
         f"{batches.padding:.1%} of a training batch is padding"

@@ -164,6 +164,7 @@ def test_the_flag_belongs_to_the_saved_model(tmp_path, capsys):
         (True, 9, ((1, 9),)),
         ([(2, 50), (1, 7)], None, ((1, 7), (2, 50))),
         ([(2, 50), [1, 7]], 20, ((1, 7), (2, 20))),
+        (iter([(2, 50), (2, 50), (1, 7)]), None, ((1, 7), (2, 50))),
     ],
 )
 def test_shapes_are_the_smallest_first_and_within_the_limit(jit_compile, longest, expected):
@@ -171,7 +172,8 @@ def test_shapes_are_the_smallest_first_and_within_the_limit(jit_compile, longest
 
 
 @pytest.mark.parametrize(
-    "jit_compile", [None, 1, "yes", [], [3], [(1, 2, 3)], [(0, 4)], [(1, 2.5)], [(True, 3)]]
+    "jit_compile",
+    [None, 1, "yes", [], [3], [(1, 2, 3)], [(0, 4)], [(1, 2.5)], [(True, 3)], iter([]), [(10**5, 10**5)]],
 )
 def test_what_is_no_shape_is_refused_and_nothing_written(tmp_path, jit_compile):
     with pytest.raises((TypeError, ValueError), match="jit_compile"):

@@ -353,6 +353,12 @@ def test_threads_may_share_a_reader(tmp_path):
     assert found == expected * 20
 
 
+def described(**changes):
+    """A description of a file without tokenizers."""
+    right = {"format": 1, "signatures": [], "source_length": 9, "max_length": 9, "beam_width": 5}
+    return json.dumps({**right, "length_penalty": 0.0, "coverage_penalty": 0.0, **changes})
+
+
 def test_a_file_of_another_is_refused(tmp_path, model, file):
     (tmp_path / "x.tflite").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="was not written by"):
@@ -363,6 +369,12 @@ def test_a_file_of_another_is_refused(tmp_path, model, file):
         ("[]", "was not written by"),
         ('{"format": 2}', "has the format 2"),
         ('{"format": 1, "beam_width": 5}', "lacks coverage_penalty, length_penalty, max_length"),
+        ("[" * 100_000, "was not written by"),
+        (described(max_length="x"), "`max_length` must be an integer"),
+        (described(beam_width=None), "`width` must be an integer"),
+        (described(source_length=-1), "`source_length` must be"),
+        (described(signatures=5), "`signatures` must be a list"),
+        (described(too_long="refused"), "`too_long` must be one of"),
     ):
         with zipfile.ZipFile(tmp_path / "y.tflite", "w") as archive:
             archive.writestr("keras_attention.json", description)
