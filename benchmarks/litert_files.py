@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_attention.datasets import read_pairs
+from keras_attention.datasets import read_references
 from keras_attention.evaluation import evaluate
 from keras_attention.export import LiteRTTranslator, litert, saved_model
 
@@ -35,9 +35,7 @@ def main(run, test_file, num_texts):
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     translator = keras.saving.load_model(f"{run}/translator.keras")
-    references: dict[str, list[str]] = {}
-    for pair in read_pairs(test_file):
-        references.setdefault(pair.source, []).append(" ".join(pair.target.split()))
+    references = read_references(test_file)
     texts = list(references)
     live = translator.translate(texts)
     ids = translator.source_tokenizer.tokenize(tf.constant(texts[:1]))

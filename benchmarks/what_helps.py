@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from keras_attention import datasets, recurrent, training
-from keras_attention.datasets import read_pairs
+from keras_attention.datasets import read_pairs, read_references
 from keras_attention.evaluation import evaluate
 from keras_attention.run import Run
 from keras_attention.training import Options, train
@@ -116,9 +116,7 @@ def run_variant(name, options) -> None:
     changes, prepare = VARIANTS[name]
     if prepare:
         prepare()
-    references: dict[str, list[str]] = {}
-    for pair in read_pairs(options.test_file):
-        references.setdefault(pair.source, []).append(" ".join(pair.target.split()))
+    references = read_references(options.test_file)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         some = Path(folder) / "some.tsv"
         with some.open("w", encoding="utf-8") as file:

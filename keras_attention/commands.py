@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_attention.beam import AVERAGE, Beam
 from keras_attention.checks import check_size
-from keras_attention.datasets import BadLines, bare_lines, chunks, read_pairs
+from keras_attention.datasets import BadLines, bare_lines, chunks, read_references
 from keras_attention.decoding import Greedy, Sample
 from keras_attention.evaluation import evaluate as compare
 from keras_attention.export import LiteRTTranslator
@@ -83,9 +83,7 @@ def translate(options):
 def evaluate(options):
     strategy = strategy_of(options)
     bad_lines = BadLines(options.strict)
-    references: dict[str, list[str]] = {}
-    for pair in read_pairs(options.test_file, bad_lines):
-        references.setdefault(pair.source, []).append(" ".join(pair.target.split()))
+    references = read_references(options.test_file, bad_lines)
     if len(bad_lines):
         print(bad_lines, file=sys.stderr)
     if not references:

@@ -102,6 +102,17 @@ def read_pairs(path, bad_lines: BadLines | None = None) -> Iterator[Pair]:
             yield Pair(number, *sides)
 
 
+def read_references(path, bad_lines: BadLines | None = None) -> dict[str, list[str]]:
+    """The pairs of a file, read as by `read_pairs`: each source with all that is right for it.
+
+    Spaces in a row, and those round a target, are one or none.
+    """
+    references: dict[str, list[str]] = {}
+    for pair in read_pairs(path, bad_lines):
+        references.setdefault(pair.source, []).append(" ".join(pair.target.split()))
+    return references
+
+
 class Batches(NamedTuple):
     """A data set of batches, and how much of an epoch is padding."""
 
