@@ -1,8 +1,8 @@
 """One training over its restarts: its folder, its learning rate, its best model.
 
-`RUN/translator.keras` is the best model by validation, `RUN/checkpoint.keras` the newest with all that
-training needs to go on, `RUN/config.json` the options, `RUN/history.json` the figures of each epoch,
-`RUN/logs` TensorBoard's. Each is written beside and moved into place, so that none is ever half there.
+`RUN/translator.keras` is the best model by validation, `RUN/checkpoint.npz` what training needs to go on,
+`RUN/config.json` the options, `RUN/history.json` the figures of each epoch, `RUN/logs` TensorBoard's. Each
+is written beside and moved into place, so that none is ever half there.
 """
 
 import json
@@ -13,11 +13,9 @@ import zipfile
 from pathlib import Path
 
 import keras
-
-from keras_attention.translator import Translator
+import numpy as np
 
 MONITOR = "val_token_accuracy"
-STATE = "training_state.json"  # a member of checkpoint.keras, which is a zip
 
 
 def new_state() -> dict:
@@ -30,9 +28,10 @@ class Run(keras.callbacks.Callback):
 
     WARMUP = 0.02  # of the whole training
 
-    def __init__(self, translator, options, output, state, num_batches):
+    def __init__(self, best, options, output, state, num_batches):
         super().__init__()
-        self.translator, self.options, self.output, self.state = translator, options, output, state
+        # The best so far, a model of its own: without an optimizer, whose states would triple its file.
+        self.best, self.options, self.output, self.state = best, options, output, state
         self.num_batches = num_batches
         self.before = state["seconds"]
         self.began = time.monotonic()
@@ -53,7 +52,8 @@ class Run(keras.callbacks.Callback):
         progress = self.progress(batch)
         warm = min(1.0, (progress + 1e-4) / self.WARMUP)
         rate = self.options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * progress))
-        self.model.optimizer.learning_rate = rate
+        # No Python float, which TensorFlow would keep for good, each value of it.
+        self.model.optimizer.learning_rate = np.float32(rate)
         if progress >= 1 and self.options.max_minutes:
             self.model.stop_training = True
 
@@ -69,8 +69,9 @@ class Run(keras.callbacks.Callback):
         state["history"].append({"epoch": epoch + 1, "seconds": round(state["seconds"], 1), **logs})
         if logs[MONITOR] > state["best"]:
             state["best"], state["best_epoch"] = logs[MONITOR], epoch + 1
-            save_atomically(self.translator, self.output / "translator.keras")
-        save_atomically(self.model, self.output / "checkpoint.keras", state)
+            self.best.set_weights(self.model.get_weights())
+            save_atomically(self.best, self.output / "translator.keras")
+        save_checkpoint(self.model, state, self.output / "checkpoint.npz")
         write_atomically(
             self.output / "history.json", json.dumps(state["history"], indent=1).encode("utf-8")
         )
@@ -79,21 +80,6 @@ class Run(keras.callbacks.Callback):
 
     def _seconds(self):
         return self.before + time.monotonic() - self.began
-
-
-def load_checkpoint(output: Path) -> tuple[Translator, dict]:
-    """The newest model, with its optimizer, between the tokenizers of the best."""
-    checkpoint = output / "checkpoint.keras"
-    try:
-        with zipfile.ZipFile(checkpoint) as archive:
-            state = json.loads(archive.read(STATE))
-        state = {key: state[key] for key in new_state()}
-        best = keras.saving.load_model(output / "translator.keras")
-        return best.with_seq2seq(keras.saving.load_model(checkpoint)), state
-    except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"The training in {output} cannot go on, {checkpoint.name} is damaged: {error}"
-        ) from None
 
 
 def load_options(output: Path, make):
@@ -105,13 +91,44 @@ def load_options(output: Path, make):
         raise ValueError(f"{config} holds no options of a training: {error!r}") from None
 
 
-def save_atomically(model: keras.Model, path: Path, state: dict | None = None) -> None:
-    """Saves a model, with a training state as one more member of the file, whole or not at all."""
+def save_checkpoint(model: keras.Model, state: dict, path: Path) -> None:
+    """Writes the state of a training and all the variables of its model and optimizer, whole or not at all.
+
+    As plain arrays, since each save of an optimizer as a Keras object takes memory for good (Keras 3.15).
+    """
+    arrays = {str(i): np.array(variable) for i, variable in enumerate(_variables(model))}
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("wb") as file:
+        np.savez(file, state=json.dumps(state), **arrays)
+    _flush(beside)
+    beside.replace(path)
+
+
+def load_checkpoint(model: keras.Model, path: Path) -> dict:
+    """Fills a compiled model and its optimizer from a checkpoint, and returns the state of its training."""
+    model.optimizer.build(model.trainable_variables)
+    variables = _variables(model)
+    try:
+        with path.open("rb") as file, np.load(file) as saved:
+            state = json.loads(str(saved["state"]))
+            arrays = [saved[str(i)] for i in range(len(variables))]
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        return {key: state[key] for key in new_state()}
+    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"The training in {path.parent} cannot go on, {path.name} is damaged: {error}"
+        ) from None
+
+
+def _variables(model):
+    return [*model.variables, *model.optimizer.variables]
+
+
+def save_atomically(model: keras.Model, path: Path) -> None:
+    """Saves a model whole or not at all."""
     beside = path.with_name(f".{path.stem}.new.keras")
     model.save(beside)
-    if state is not None:
-        with zipfile.ZipFile(beside, "a") as archive:
-            archive.writestr(STATE, json.dumps(state))
     _flush(beside)
     beside.replace(path)
 

@@ -114,11 +114,11 @@ def train(
         OSError, ValueError: a file that cannot be read, no pairs in it, or options out of range.
     """
     output = Path(output)
-    checkpoint = output / "checkpoint.keras"
+    best, checkpoint = output / "translator.keras", output / "checkpoint.npz"
     started = time.monotonic()
-    if resume and not checkpoint.is_file():
-        raise FileNotFoundError(f"There is no training to resume in {output}: no {checkpoint.name}.")
-    if not resume and (checkpoint.exists() or (output / "translator.keras").exists()):
+    if resume and not (output / "config.json").is_file():
+        raise FileNotFoundError(f"There is no training to resume in {output}: no config.json.")
+    if not resume and (checkpoint.exists() or best.exists()):
         raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
     for file in filter(None, (train_file, validation_file)):
         Path(file).open("rb").close()  # rather now than after the tokenizers
@@ -132,10 +132,15 @@ def train(
 
     bad_lines = BadLines(strict)
     is_training = _splitter(options, validation_file)
-    if resume:
-        translator, state = load_checkpoint(output)
+    if resume and checkpoint.is_file():
+        translator = keras.saving.load_model(best)
+        _compile(translator.seq2seq, options)
+        state = load_checkpoint(translator.seq2seq, checkpoint)
     else:
+        if resume:
+            say("No epoch was finished: the training begins again.")
         translator, state = _new_translator(train_file, is_training, options, say), new_state()
+        _compile(translator.seq2seq, options)
     pairs = {"train": _tokenized(read_pairs(train_file, bad_lines), translator, bad_lines, is_training)}
     if validation_file is None:
         held_out = read_pairs(train_file)
@@ -150,9 +155,9 @@ def train(
     if len(bad_lines):
         say(str(bad_lines))
     _fit(translator, pairs, options, output, state, started, verbose, say)
-    if not (output / "translator.keras").is_file():
+    if not best.is_file():
         raise ValueError(f"No epoch was finished. Give more than max_minutes={options.max_minutes}.")
-    return keras.saving.load_model(output / "translator.keras")
+    return keras.saving.load_model(best)
 
 
 def _splitter(options, validation_file) -> Callable[[Pair], bool]:
@@ -245,14 +250,16 @@ def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> Tokenize
     )
 
 
+def _compile(model, options):
+    model.compile(
+        keras.optimizers.Adam(options.learning_rate, global_clipnorm=1.0),
+        TokenCrossentropy(options.label_smoothing),
+        metrics=[TokenAccuracy(), ExactMatch(), Perplexity()],
+    )
+
+
 def _fit(translator, pairs, options, output, state, started, verbose, say):
     model = translator.seq2seq
-    if not model.compiled:
-        model.compile(
-            keras.optimizers.Adam(options.learning_rate, global_clipnorm=1.0),
-            TokenCrossentropy(options.label_smoothing),
-            metrics=[TokenAccuracy(), ExactMatch(), Perplexity()],
-        )
     batches = pairs["train"].batches(options.batch_size, model.start_id, options.seed, state["epoch"])
     validation = pairs["validation"].batches(min(4 * options.batch_size, 2**31 - 1), model.start_id)
     say(
@@ -264,10 +271,11 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
         output / "config.json", json.dumps({"options": asdict(options)}, indent=2).encode("utf-8")
     )
     say(f"training starts {time.monotonic() - started:.1f} s after the command")
-    run = Run(translator, options, output, state, batches.num_batches)
+    best = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
+    run = Run(best, options, output, state, batches.num_batches)
     callbacks = [run]
     if importlib.util.find_spec("tensorboard"):
-        callbacks.append(keras.callbacks.TensorBoard(output / "logs", write_graph=False))
+        callbacks.append(LogsOfEpochs(output / "logs", write_graph=False))
     else:
         say("No TensorBoard logs: `pip install tensorboard` for them.")
     if not run.finished():
@@ -280,3 +288,13 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
             callbacks=callbacks,
             verbose=verbose,
         )
+
+
+class LogsOfEpochs(keras.callbacks.TensorBoard):
+    """TensorBoard's logs without the figures of each batch.
+
+    Keras 3.15 does not write those either, but TensorFlow keeps the number of each for good.
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch)

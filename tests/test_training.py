@@ -1,5 +1,7 @@
 """`fit` with all that Keras offers a model."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from keras_attention import (
     TokenCrossentropy,
     shift_right,
 )
+from keras_attention.run import Run, new_state
+from keras_attention.training import LogsOfEpochs, Options
 
 VOCABULARY_SIZE, ROWS, BATCH = 7, 48, 16
 
@@ -222,10 +226,54 @@ def test_checkpoints_early_stopping_and_tensorboard(tmp_path):
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
 
 
-def test_a_training_that_diverges_stops_and_saves_nothing(tmp_path):
-    from keras_attention.run import Run, new_state
-    from keras_attention.training import Options
+on_linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory from Linux")
 
+
+def growth(call, times):
+    """Megabytes that `times` calls take, which come after a third as many."""
+    used = []
+    for i in range(times // 3 + times):
+        call(i)
+        used.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6)
+    return used[-1] - used[times // 3]
+
+
+@on_linux
+def test_the_files_of_an_epoch_take_no_memory_for_good(tmp_path):
+    """Keras 3.15 makes variables at each save of an optimizer; TensorFlow keeps a kernel for each."""
+    model = make_model()
+    model.fit(*make_data(), verbose=0)
+    run = Run(Seq2Seq.from_config(model.get_config()), Options(), tmp_path, new_state(), 1)
+    run.set_model(model)
+
+    def epoch(i):
+        run.on_epoch_end(i, {"loss": 1.0, "val_token_accuracy": i / 1000})
+
+    assert growth(epoch, 100) < 5  # 15 where both files hold the optimizer
+    best = keras.saving.load_model(tmp_path / "translator.keras")
+    assert not best.compiled
+    for actual, expected in zip(best.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+@on_linux
+def test_the_batches_take_no_memory_for_good(tmp_path):
+    """TensorFlow keeps a tensor of each Python number that it is given."""
+    model = make_model()
+    run = Run(None, Options(epochs=1), tmp_path, new_state(), 20_000)
+    logs = LogsOfEpochs(tmp_path / "logs", write_graph=False)
+    for callback in (run, logs):
+        callback.set_model(model)
+    logs.on_train_begin()
+
+    def batch(i):
+        logs.on_train_batch_end(i, {"loss": i / 3000, "token_accuracy": i / 7000, "exact_match": i / 9000})
+
+    assert growth(run.on_train_batch_begin, 9000) < 3  # 7 where the learning rate is a Python number
+    assert growth(batch, 3000) < 3  # 7 where Keras' callback sees the figures
+
+
+def test_a_training_that_diverges_stops_and_saves_nothing(tmp_path):
     run = Run(None, Options(), tmp_path, new_state(), 1)
     with pytest.raises(ValueError, match="diverged: in epoch 1 the loss was nan"):
         run.on_epoch_end(0, {"loss": float("nan"), "val_token_accuracy": 0.5})

@@ -295,17 +295,26 @@ def test_a_training_without_an_epoch_can_begin_again(tmp_path, capsys):
     pairs, run = write_pairs(tmp_path / "pairs.tsv"), tmp_path / "run"
     command = ["train", str(pairs), "--output", str(run), *SMALL, "--epochs", "1"]
     run.mkdir()
-    (run / "config.json").write_text("{}")  # what a kill in the first epoch leaves
     assert main([*command, "--resume"]) == 2
     assert "There is no training to resume" in capsys.readouterr().err
+    (run / "config.json").write_text("{}")
     assert main(command) == 0
+    config = (run / "config.json").read_text()
     (run / "config.json").write_text("{}")
     assert main([*command, "--resume"]) == 2
     assert "holds no options of a training" in capsys.readouterr().err
-    (run / "checkpoint.keras").write_bytes(b"cut")
-    (run / "config.json").write_text('{"options": {}}')
-    assert main([*command, "--resume"]) == 2
-    assert "checkpoint.keras is damaged" in capsys.readouterr().err
+    (run / "config.json").write_text(config)
+    for content in (b"", b"cut", (run / "checkpoint.npz").read_bytes()[:-20]):
+        (run / "checkpoint.npz").write_bytes(content)
+        assert main([*command, "--resume"]) == 2
+        assert "checkpoint.npz is damaged" in capsys.readouterr().err
+    for left in (("config.json", "translator.keras"), ("config.json",)):  # by kills in the first epoch
+        for file in set(run.glob("*.*")) - {run / name for name in left}:
+            file.unlink()
+        assert main(["train", str(pairs), "--output", str(run), "--resume"]) == 0
+        assert "No epoch was finished: the training begins again." in capsys.readouterr().out
+        assert (run / "checkpoint.npz").exists()
+        assert json.loads((run / "config.json").read_text()) == json.loads(config)
 
 
 def test_samples_on_the_command_line_do_not_depend_on_the_batches(tmp_path, monkeypatch, capfdbinary):
@@ -339,14 +348,17 @@ train(sys.argv[1], sys.argv[2], Options(**eval(sys.argv[3])), verbose=0)
 def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
     """And comes to what it would have come to; the new order of an epoch depends on its number alone."""
     pairs = write_pairs(tmp_path / "pairs.tsv")
-    options = {"units": 8, "embedding_dim": 4, "epochs": 3, "validation_split": 0.1, "dropout": 0.0}
+    options = {"units": 8, "embedding_dim": 4, "epochs": 3, "validation_split": 0.1, "dropout": 0.2}
     train(pairs, tmp_path / "whole", Options(**options), verbose=0)
 
     command = [sys.executable, "-c", KILLED_IN_THE_SECOND_EPOCH, pairs, tmp_path / "parts", repr(options)]
     assert subprocess.run(command, capture_output=True).returncode == -9
-    assert {path.name for path in (tmp_path / "parts").glob("*.keras")} == {
+    assert {path.name for path in (tmp_path / "parts").glob("*")} == {
+        "checkpoint.npz",
+        "config.json",
+        "history.json",
+        "logs",
         "translator.keras",
-        "checkpoint.keras",
     }
     train(pairs, tmp_path / "parts", resume=True, verbose=0)
 
