@@ -12,10 +12,11 @@ from workers import NEVER, limit_tensorflow, serve, walls
 
 import keras_attention as ka
 from keras_attention.tokens import END_ID, PADDING_ID, pad
+from keras_attention.training import STEPS_PER_EXECUTION
 
 
 class Ours:
-    def make(self, vocabulary_size, units, embedding_dim, folder, jit_compile=False):
+    def make(self, vocabulary_size, units, embedding_dim, folder):
         """The model, and its weights in `folder/weights.npz` for the peers."""
         keras.utils.set_random_seed(0)
         self.folder = Path(folder)
@@ -23,7 +24,12 @@ class Ours:
             ka.Encoder(vocabulary_size, embedding_dim, units),
             ka.AttentionDecoder(vocabulary_size, embedding_dim, units),
         )
-        self.model.compile(keras.optimizers.Adam(1e-3), ka.TokenCrossentropy(), jit_compile=jit_compile)
+        self.model.compile(
+            keras.optimizers.Adam(1e-3),
+            ka.TokenCrossentropy(),
+            jit_compile=False,
+            steps_per_execution=STEPS_PER_EXECUTION,
+        )
         if not (self.folder / "weights.npz").exists():
             np.savez(self.folder / "weights.npz", **named_weights(self.model))
 

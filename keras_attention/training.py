@@ -30,6 +30,7 @@ from keras_attention.text import SentencePieceTokenizer
 from keras_attention.translator import Translator
 
 MAX_LAYERS = 100
+STEPS_PER_EXECUTION = 8
 MAX_IDS = 256  # no text in training has more, unless its limit is given
 DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}
 
@@ -132,15 +133,13 @@ def train(
 
     bad_lines = BadLines(strict)
     is_training = _splitter(options, validation_file)
-    if resume and checkpoint.is_file():
+    goes_on = resume and checkpoint.is_file()
+    if resume and not goes_on:
+        say("No epoch was finished: the training begins again.")
+    if goes_on:
         translator = keras.saving.load_model(best)
-        _compile(translator.seq2seq, options)
-        state = load_checkpoint(translator.seq2seq, checkpoint)
     else:
-        if resume:
-            say("No epoch was finished: the training begins again.")
-        translator, state = _new_translator(train_file, is_training, options, say), new_state()
-        _compile(translator.seq2seq, options)
+        translator = _new_translator(train_file, is_training, options, say)
     pairs = {"train": _tokenized(read_pairs(train_file, bad_lines), translator, bad_lines, is_training)}
     if validation_file is None:
         held_out = read_pairs(train_file)
@@ -154,6 +153,9 @@ def train(
             raise ValueError(f"There are no {side} pairs in {validation_file or train_file}. {bad_lines}")
     if len(bad_lines):
         say(str(bad_lines))
+    model = translator.seq2seq
+    _compile(model, options, len(pairs["train"]) // options.batch_size)
+    state = load_checkpoint(model, checkpoint) if goes_on else new_state()
     _fit(translator, pairs, options, output, state, started, verbose, say)
     if not best.is_file():
         raise ValueError(f"No epoch was finished. Give more than max_minutes={options.max_minutes}.")
@@ -250,11 +252,13 @@ def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> Tokenize
     )
 
 
-def _compile(model, options):
+def _compile(model, options, num_batches):
     model.compile(
         keras.optimizers.Adam(options.learning_rate, global_clipnorm=1.0),
         TokenCrossentropy(options.label_smoothing),
         metrics=[TokenAccuracy(), ExactMatch(), Perplexity()],
+        # Keras leaves the graph once in so many batches; often enough to set the learning rate.
+        steps_per_execution=max(1, min(STEPS_PER_EXECUTION, num_batches // 20)),
     )
 
 

@@ -112,6 +112,17 @@ def test_arrays_datasets_and_py_datasets_train_alike():
             np.testing.assert_allclose(history[name], histories[0][name], rtol=1e-4)
 
 
+def test_several_steps_in_one_execution_train_alike():
+    inputs, target = make_data()
+    data = as_dataset(inputs, target)  # three batches
+    one, two = (
+        make_model(steps_per_execution=steps).fit(data, epochs=2, verbose=0, shuffle=False).history
+        for steps in (1, 2)
+    )
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("policy", "jit_compile", "options"),
     [
