@@ -15,7 +15,7 @@ from keras_attention.translator import TOO_LONG, Translator
 
 FORMAT = 1  # of the description
 DESCRIPTION = "keras_attention.json"
-READ = {"signatures", "source_length", "max_length", "beam_width", "length_penalty", "coverage_penalty"}
+READ = {"max_length", "beam_width", "length_penalty", "coverage_penalty"}
 READ_OF_TRANSLATORS = {"max_source_length", "too_long", "source_tokenizer", "target_tokenizer"}
 
 
@@ -90,13 +90,9 @@ def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, byte
 
 def _check(description) -> None:
     """Raises `TypeError` or `ValueError` for a value that a description cannot have."""
-    if description["source_length"] is not None:
-        check_size("source_length", description["source_length"])
     for name in ("max_length", "max_source_length"):
         if name in description:
             check_size(name, description[name])
     Beam(*(description[name] for name in ("beam_width", "length_penalty", "coverage_penalty")))
     if description.get("too_long", TOO_LONG[0]) not in TOO_LONG:
         raise ValueError(f"`too_long` must be one of {TOO_LONG}. Received: {description['too_long']!r}.")
-    if not isinstance(description["signatures"], list):
-        raise TypeError(f"`signatures` must be a list. Received: {description['signatures']!r}.")

@@ -46,17 +46,22 @@ class LiteRTTranslator(TranslatesTexts):
             SentencePieceTokenizer(models[side], self.description[f"{side}_tokenizer"])
             for side in ("source", "target")
         )
-        self.source_length = self.description["source_length"]
+        # Of the content: of a path it maps the file, which may be replaced meanwhile.
+        interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
+        self._runners = {
+            name: interpreter.get_signature_runner(name)
+            for name in ("greedy_decode", "beam_decode")
+            if name in interpreter.get_signature_list()
+        }
+        self._lock = threading.Lock()  # the interpreter holds the tensors of one call
+        widths = {r.get_input_details()["source"]["shape_signature"][1] for r in self._runners.values()}
+        self.source_length = next((int(width) for width in widths if width > 0), None)
         self.max_source_length = min(
             self.description["max_source_length"],
             self.source_length or self.description["max_source_length"],
         )
         self.max_target_length = self.description["max_length"]
         self.too_long = self.description["too_long"]
-        # Of the content: of a path it maps the file, which may be replaced meanwhile.
-        self._interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
-        self._runners = {}
-        self._lock = threading.Lock()  # the interpreter holds the tensors of one call
 
     @property
     def default_beam(self):
@@ -67,9 +72,12 @@ class LiteRTTranslator(TranslatesTexts):
         strategy, beam = Greedy() if strategy is None else strategy, self.default_beam
         is_beam = type(strategy) is Beam and Beam(**{**vars(strategy), "n_best": None}) == beam
         if not (is_beam or strategy == Greedy()):
-            raise ValueError(f"The file decodes by Greedy() and {beam!r}. Received: {strategy!r}.")
+            raise ValueError(
+                f"The file decodes by Greedy() and {beam!r}; for another beam export another file. "
+                f"Received: {strategy!r}."
+            )
         name = "beam_decode" if is_beam else "greedy_decode"
-        if name not in self.description["signatures"]:
+        if name not in self._runners:
             raise ValueError(f"The file was written without the signature {name}.")
         return strategy, self.max_target_length
 
@@ -77,7 +85,7 @@ class LiteRTTranslator(TranslatesTexts):
         if prefix is not None:
             raise ValueError("A LiteRT file takes no prefixes.")
         is_beam = isinstance(strategy, Beam)
-        run = self._runner("beam_decode" if is_beam else "greedy_decode")
+        run = self._runners["beam_decode" if is_beam else "greedy_decode"]
         width = self.source_length or source.shape[1]
         padded = np.zeros((len(source), width), "int32")
         padded[:, : source.shape[1]] = source
@@ -86,8 +94,3 @@ class LiteRTTranslator(TranslatesTexts):
         decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
         decoded.scores[~possible(decoded.scores)] = -np.inf  # of which LiteRT makes the least number
         return Decoded(*(field[:, : strategy.n_best] for field in decoded)) if is_beam else decoded
-
-    def _runner(self, name):
-        if name not in self._runners:
-            self._runners[name] = self._interpreter.get_signature_runner(name)
-        return self._runners[name]

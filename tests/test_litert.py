@@ -355,7 +355,7 @@ def test_threads_may_share_a_reader(tmp_path):
 
 def described(**changes):
     """A description of a file without tokenizers."""
-    right = {"format": 1, "signatures": [], "source_length": 9, "max_length": 9, "beam_width": 5}
+    right = {"format": 1, "max_length": 9, "beam_width": 5}
     return json.dumps({**right, "length_penalty": 0.0, "coverage_penalty": 0.0, **changes})
 
 
@@ -372,11 +372,22 @@ def test_a_file_of_another_is_refused(tmp_path, model, file):
         ("[" * 100_000, "was not written by"),
         (described(max_length="x"), "`max_length` must be an integer"),
         (described(beam_width=None), "`width` must be an integer"),
-        (described(source_length=-1), "`source_length` must be"),
-        (described(signatures=5), "`signatures` must be a list"),
         (described(too_long="refused"), "`too_long` must be one of"),
     ):
         with zipfile.ZipFile(tmp_path / "y.tflite", "w") as archive:
             archive.writestr("keras_attention.json", description)
         with pytest.raises(ValueError, match=message):
             export.LiteRTTranslator(tmp_path / "y.tflite")
+
+
+@pytest.mark.parametrize("edited", [None, 10**12, "x"])
+def test_the_shapes_are_those_of_the_file_whatever_its_description_says(tmp_path, edited):
+    translator = make_translator("char", "word")
+    path = translator.export(
+        tmp_path / "t.tflite", format="litert", signatures=["greedy_decode"], source_length=60
+    )
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        description = json.loads(archive.read("keras_attention.json"))
+        changes = {"source_length": edited, "signatures": edited}
+        archive.writestr("keras_attention.json", json.dumps({**description, **changes}))
+    assert export.LiteRTTranslator(path).translate(WORDS).texts == translator.translate(WORDS).texts
