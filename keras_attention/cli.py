@@ -7,10 +7,10 @@ import warnings
 
 import keras_attention.commands as commands
 from keras_attention.evaluation import BLEU_TOKENIZERS
+from keras_attention.options import Options
 from keras_attention.recurrent import RECURRENT_LAYERS
 from keras_attention.scores import SCORES
 from keras_attention.text import KINDS
-from keras_attention.training import Options
 
 EXAMPLES = """
 examples:

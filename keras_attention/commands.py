@@ -16,8 +16,8 @@ from keras_attention.datasets import BadLines, bare_lines, chunks, read_referenc
 from keras_attention.decoding import Greedy, Sample
 from keras_attention.evaluation import evaluate as compare
 from keras_attention.export import LiteRTTranslator
+from keras_attention.options import Options
 from keras_attention.plotting import plot_attention
-from keras_attention.training import Options
 from keras_attention.training import train as train_on_file
 from keras_attention.translator import Translator
 

@@ -82,15 +82,6 @@ class Run(keras.callbacks.Callback):
         return self.before + time.monotonic() - self.began
 
 
-def load_options(output: Path, make):
-    """The options that a training was begun with."""
-    config = output / "config.json"
-    try:
-        return make(**json.loads(config.read_text(encoding="utf-8"))["options"])
-    except (TypeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{config} holds no options of a training: {error!r}") from None
-
-
 def save_checkpoint(model: keras.Model, state: dict, path: Path) -> None:
     """Writes the state of a training and all the variables of its model and optimizer, whole or not at all.
 

@@ -3,15 +3,12 @@
 import hashlib
 import importlib.util
 import itertools
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
 
-from keras_attention.checks import check_between, check_rate, check_size
 from keras_attention.datasets import (
     CHUNK,
     BadLines,
@@ -24,63 +21,15 @@ from keras_attention.datasets import (
 from keras_attention.decoder import AttentionDecoder
 from keras_attention.encoder import Encoder
 from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
-from keras_attention.run import Run, load_checkpoint, load_options, new_state, write_atomically
+from keras_attention.options import Options
+from keras_attention.run import Run, load_checkpoint, new_state, write_atomically
 from keras_attention.seq2seq import Seq2Seq
 from keras_attention.text import SentencePieceTokenizer
 from keras_attention.translator import Translator
 
-MAX_LAYERS = 100
 STEPS_PER_EXECUTION = 8
 MAX_IDS = 256  # no text in training has more, unless its limit is given
 DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}
-
-
-@dataclass
-class Options:
-    """How to train. `None` is chosen by the data."""
-
-    source_tokenizer: str | None = None
-    target_tokenizer: str | None = None
-    source_vocabulary_size: int | None = None
-    target_vocabulary_size: int | None = None
-    max_source_length: int | None = None
-    max_target_length: int | None = None
-    units: int = 256
-    embedding_dim: int = 128
-    layers: int = 1
-    cell: str = "lstm"
-    score: str = "general"
-    input_feeding: bool = False
-    dropout: float = 0.3
-    label_smoothing: float = 0.1
-    batch_size: int = 64
-    epochs: int = 30
-    max_minutes: float | None = None
-    patience: int = 5
-    learning_rate: float = 0.002
-    seed: int = 0
-    precision: str = "float32"
-    validation_split: float = 0.02
-
-    def __post_init__(self):
-        for name in ("units", "embedding_dim", "layers", "batch_size", "epochs", "patience"):
-            check_size(name, getattr(self, name))
-        for name in ("dropout", "label_smoothing", "validation_split"):
-            check_rate(name, getattr(self, name))
-        for side in ("source", "target"):
-            for name, least in ((f"{side}_vocabulary_size", 4), (f"max_{side}_length", 1)):
-                if getattr(self, name) is not None:
-                    check_size(name, getattr(self, name), least)
-        if self.layers > MAX_LAYERS:
-            raise ValueError(f"`layers` must be at most {MAX_LAYERS}. Received: layers={self.layers}.")
-        check_between("learning_rate", self.learning_rate, 1e-9, 10)
-        if self.max_minutes is not None:
-            check_between("max_minutes", self.max_minutes, 1e-3, 1e7)
-        if self.units % 2:
-            raise ValueError(
-                "`units` must be even: each direction of the encoder has half of them. "
-                f"Received: units={self.units}."
-            )
 
 
 def train(
@@ -126,7 +75,7 @@ def train(
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"`output` must be a folder, or a new one. Received: {output}.")
     if resume:
-        options = load_options(output, Options)
+        options = Options.from_json(output / "config.json")
     options = options or Options()
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
@@ -271,9 +220,7 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
         f"{batches.padding:.1%} of a training batch is padding"
     )
     output.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        output / "config.json", json.dumps({"options": asdict(options)}, indent=2).encode("utf-8")
-    )
+    write_atomically(output / "config.json", options.to_json().encode("utf-8"))
     say(f"training starts {time.monotonic() - started:.1f} s after the command")
     best = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
     run = Run(best, options, output, state, batches.num_batches)

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell", "decoder",
     "limits", "decoding", "beam", "seq2seq", "objectives", "text", "translations", "translator",
-    "run", "datasets", "training", "evaluation", "plotting", "quiet",
+    "options", "run", "datasets", "training", "evaluation", "plotting", "quiet",
     "export.compiled_shapes", "export.signatures", "export.destination", "export.saved_model",
     "export.litert_run", "export.litert_check", "export.litert_graphs", "export.associated_files",
     "export.litert", "export.litert_reader", "export", "commands", "cli",

@@ -1,0 +1,69 @@
+"""What `training.train` is told; `RUN/config.json` holds it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from keras_attention.checks import check_between, check_rate, check_size
+
+MAX_LAYERS = 100
+
+
+@dataclass
+class Options:
+    """How to train. `None` is chosen by the data."""
+
+    source_tokenizer: str | None = None
+    target_tokenizer: str | None = None
+    source_vocabulary_size: int | None = None
+    target_vocabulary_size: int | None = None
+    max_source_length: int | None = None
+    max_target_length: int | None = None
+    units: int = 256
+    embedding_dim: int = 128
+    layers: int = 1
+    cell: str = "lstm"
+    score: str = "general"
+    input_feeding: bool = False
+    dropout: float = 0.3
+    label_smoothing: float = 0.1
+    batch_size: int = 64
+    epochs: int = 30
+    max_minutes: float | None = None
+    patience: int = 5
+    learning_rate: float = 0.002
+    seed: int = 0
+    precision: str = "float32"
+    validation_split: float = 0.02
+
+    def __post_init__(self):
+        for name in ("units", "embedding_dim", "layers", "batch_size", "epochs", "patience"):
+            check_size(name, getattr(self, name))
+        for name in ("dropout", "label_smoothing", "validation_split"):
+            check_rate(name, getattr(self, name))
+        for side in ("source", "target"):
+            for name, least in ((f"{side}_vocabulary_size", 4), (f"max_{side}_length", 1)):
+                if getattr(self, name) is not None:
+                    check_size(name, getattr(self, name), least)
+        if self.layers > MAX_LAYERS:
+            raise ValueError(f"`layers` must be at most {MAX_LAYERS}. Received: layers={self.layers}.")
+        check_between("learning_rate", self.learning_rate, 1e-9, 10)
+        if self.max_minutes is not None:
+            check_between("max_minutes", self.max_minutes, 1e-3, 1e7)
+        if self.units % 2:
+            raise ValueError(
+                "`units` must be even: each direction of the encoder has half of them. "
+                f"Received: units={self.units}."
+            )
+
+    def to_json(self) -> str:
+        """The text of a `config.json`."""
+        return json.dumps({"options": asdict(self)}, indent=2)
+
+    @classmethod
+    def from_json(cls, path: Path) -> "Options":
+        """The options that a training was begun with, from its `config.json`."""
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8"))["options"])
+        except (TypeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} holds no options of a training: {error!r}") from None
