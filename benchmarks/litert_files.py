@@ -58,7 +58,7 @@ def main(run, test_file, num_texts):
             agreement[name] = f"{same} of {min(num_texts, len(texts))}, {apart:.1e}"
             padded = np.zeros((1, reader.source_length), "int32")
             padded[:, : ids.shape[1]] = ids
-            run_file = reader._runner("greedy_decode")
+            run_file = reader._runners["greedy_decode"]
             calls[name] = lambda run_file=run_file, padded=padded: run_file(source=padded)
         times = times_in_turns(calls)
     print("| | size, MB | answers the model's, scores apart | exact match % | token error rate % | ms |")
