@@ -7,6 +7,7 @@ Trains a small model on the first pairs and prints the resident memory after eac
 
 import argparse
 import itertools
+import os
 import tempfile
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from keras_attention.training import Options, train
 
 def resident_megabytes() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def main(file: str, num_pairs: int, epochs: int) -> None:

@@ -43,7 +43,8 @@ def with_rate(schedule):
     """`schedule`: progress from 0 to 1 -> the factor of the learning rate."""
 
     def set_rate(run, batch, logs=None):
-        run.model.optimizer.learning_rate = run.options.learning_rate * schedule(run.progress(batch))
+        rate = run.options.learning_rate * schedule(run.progress(batch))
+        run.model.optimizer.learning_rate = np.float32(rate)
 
     Run.on_train_batch_begin = set_rate
 

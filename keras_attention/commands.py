@@ -2,11 +2,9 @@
 
 import json
 import sys
-import zipfile
 from dataclasses import fields
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -19,7 +17,7 @@ from keras_attention.export import LiteRTTranslator
 from keras_attention.options import Options
 from keras_attention.plotting import plot_attention
 from keras_attention.training import train as train_on_file
-from keras_attention.translator import Translator
+from keras_attention.translator import load_translator
 
 DEFAULT_WIDTH = 5
 STRATEGIES = {  # with the options that are theirs alone
@@ -173,10 +171,4 @@ def _load(run):
     path = path / "translator.keras" if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"There is no trained model at {path}. Train one: keras-attention train")
-    try:
-        model = keras.saving.load_model(path)
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(f"{path} is no Keras file, or a damaged one: {error}") from None
-    if not isinstance(model, Translator):
-        raise ValueError(f"{path} holds a {type(model).__name__}; it must hold a Translator.")
-    return model
+    return load_translator(path)

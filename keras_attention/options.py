@@ -65,5 +65,5 @@ class Options:
         """The options that a training was begun with, from its `config.json`."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8"))["options"])
-        except (TypeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (TypeError, KeyError, UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} holds no options of a training: {error!r}") from None

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import time
-import zipfile
 from pathlib import Path
 
 import keras
@@ -72,11 +71,14 @@ class Run(keras.callbacks.Callback):
             self.best.set_weights(self.model.get_weights())
             save_atomically(self.best, self.output / "translator.keras")
         save_checkpoint(self.model, state, self.output / "checkpoint.npz")
-        write_atomically(
-            self.output / "history.json", json.dumps(state["history"], indent=1).encode("utf-8")
-        )
+        self.write_history()
         if self.finished():
             self.model.stop_training = True
+
+    def write_history(self):
+        """Writes `history.json`; once there is one, there is a checkpoint."""
+        history = json.dumps(self.state["history"], indent=1)
+        write_atomically(self.output / "history.json", history.encode("utf-8"))
 
     def _seconds(self):
         return self.before + time.monotonic() - self.began
@@ -103,13 +105,18 @@ def load_checkpoint(model: keras.Model, path: Path) -> dict:
         with path.open("rb") as file, np.load(file) as saved:
             state = json.loads(str(saved["state"]))
             arrays = [saved[str(i)] for i in range(len(variables))]
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
-        return {key: state[key] for key in new_state()}
-    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+        state = {key: type(start)(state[key]) for key, start in new_state().items()}
+        for i, (variable, array) in enumerate(zip(variables, arrays, strict=True)):
+            expected = f"{tuple(variable.shape)} {variable.dtype}"
+            if f"{array.shape} {array.dtype}" != expected or not np.isfinite(array).all():
+                raise ValueError(f"array {i} must be {expected} of finite numbers")
+    except Exception as error:  # of zipfile, zlib, NumPy's reader, json: there is no end of kinds
         raise ValueError(
             f"The training in {path.parent} cannot go on, {path.name} is damaged: {error}"
         ) from None
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    return state
 
 
 def _variables(model):

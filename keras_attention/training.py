@@ -25,7 +25,7 @@ from keras_attention.options import Options
 from keras_attention.run import Run, load_checkpoint, new_state, write_atomically
 from keras_attention.seq2seq import Seq2Seq
 from keras_attention.text import SentencePieceTokenizer
-from keras_attention.translator import Translator
+from keras_attention.translator import Translator, load_translator
 
 STEPS_PER_EXECUTION = 8
 MAX_IDS = 256  # no text in training has more, unless its limit is given
@@ -68,6 +68,9 @@ def train(
     started = time.monotonic()
     if resume and not (output / "config.json").is_file():
         raise FileNotFoundError(f"There is no training to resume in {output}: no config.json.")
+    goes_on = resume and checkpoint.exists()
+    if resume and not goes_on and (output / "history.json").exists():
+        raise FileNotFoundError(f"The training in {output} cannot go on: {checkpoint.name} is missing.")
     if not resume and (checkpoint.exists() or best.exists()):
         raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
     for file in filter(None, (train_file, validation_file)):
@@ -82,11 +85,10 @@ def train(
 
     bad_lines = BadLines(strict)
     is_training = _splitter(options, validation_file)
-    goes_on = resume and checkpoint.is_file()
     if resume and not goes_on:
         say("No epoch was finished: the training begins again.")
     if goes_on:
-        translator = keras.saving.load_model(best)
+        translator = load_translator(best)
     else:
         translator = _new_translator(train_file, is_training, options, say)
     pairs = {"train": _tokenized(read_pairs(train_file, bad_lines), translator, bad_lines, is_training)}
@@ -103,12 +105,12 @@ def train(
     if len(bad_lines):
         say(str(bad_lines))
     model = translator.seq2seq
-    _compile(model, options, len(pairs["train"]) // options.batch_size)
+    _compile(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
     state = load_checkpoint(model, checkpoint) if goes_on else new_state()
     _fit(translator, pairs, options, output, state, started, verbose, say)
     if not best.is_file():
         raise ValueError(f"No epoch was finished. Give more than max_minutes={options.max_minutes}.")
-    return keras.saving.load_model(best)
+    return load_translator(best)
 
 
 def _splitter(options, validation_file) -> Callable[[Pair], bool]:
@@ -206,8 +208,10 @@ def _compile(model, options, num_batches):
         keras.optimizers.Adam(options.learning_rate, global_clipnorm=1.0),
         TokenCrossentropy(options.label_smoothing),
         metrics=[TokenAccuracy(), ExactMatch(), Perplexity()],
-        # Keras leaves the graph once in so many batches; often enough to set the learning rate.
-        steps_per_execution=max(1, min(STEPS_PER_EXECUTION, num_batches // 20)),
+        # Keras leaves the graph once in so many batches: 20 times an epoch, twice in the warm-up, at least.
+        steps_per_execution=max(
+            1, min(STEPS_PER_EXECUTION, num_batches // 20, num_batches * options.epochs // 100)
+        ),
     )
 
 
@@ -224,6 +228,8 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
     say(f"training starts {time.monotonic() - started:.1f} s after the command")
     best = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
     run = Run(best, options, output, state, batches.num_batches)
+    if state["history"]:  # which a kill may have left an epoch behind
+        run.write_history()
     callbacks = [run]
     if importlib.util.find_spec("tensorboard"):
         callbacks.append(LogsOfEpochs(output / "logs", write_graph=False))

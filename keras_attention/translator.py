@@ -141,3 +141,14 @@ class Translator(TranslatesTexts, keras.Model):
             for key in ("seq2seq", "source_tokenizer", "target_tokenizer")
         }
         return cls(**{**config, **parts})
+
+
+def load_translator(path) -> Translator:
+    """`keras.saving.load_model` of a file that must hold a `Translator`, or `ValueError`."""
+    try:
+        model = keras.saving.load_model(path)
+    except Exception as error:  # a damaged zip, config or array: there is no end of kinds
+        raise ValueError(f"{path} is no Keras file, or a damaged one: {error}") from None
+    if not isinstance(model, Translator):
+        raise ValueError(f"{path} holds a {type(model).__name__}; it must hold a Translator.")
+    return model

@@ -1,5 +1,6 @@
 """`fit` with all that Keras offers a model."""
 
+import os
 from pathlib import Path
 
 import keras
@@ -245,7 +246,7 @@ def growth(call, times):
     used = []
     for i in range(times // 3 + times):
         call(i)
-        used.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6)
+        used.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
     return used[-1] - used[times // 3]
 
 

@@ -304,10 +304,35 @@ def test_a_training_without_an_epoch_can_begin_again(tmp_path, capsys):
     assert main([*command, "--resume"]) == 2
     assert "holds no options of a training" in capsys.readouterr().err
     (run / "config.json").write_text(config)
-    for content in (b"", b"cut", (run / "checkpoint.npz").read_bytes()[:-20]):
+    checkpoint, best = ((run / name).read_bytes() for name in ("checkpoint.npz", "translator.keras"))
+    with np.load(run / "checkpoint.npz") as file:
+        arrays = dict(file)
+    for change in ({"0": arrays["0"][1:]}, {"0": arrays["0"] * np.nan}, {"state": '{"epoch": "x"}'}):
+        np.savez(run / "checkpoint.npz", **{**arrays, **change})
+        assert main([*command, "--resume"]) == 2
+        assert "checkpoint.npz is damaged" in capsys.readouterr().err
+    encrypted = bytearray(checkpoint)
+    encrypted[checkpoint.rindex(b"PK\1\2") + 8] |= 1
+    encrypted[checkpoint.index(b"PK\1\2") + 8] |= 1
+    for content in (b"", b"cut", checkpoint[:-20], bytes(encrypted)):
         (run / "checkpoint.npz").write_bytes(content)
         assert main([*command, "--resume"]) == 2
         assert "checkpoint.npz is damaged" in capsys.readouterr().err
+    (run / "checkpoint.npz").write_bytes(checkpoint)
+    for content in (b"", best[:200] + bytes([best[200] ^ 1]) + best[201:]):
+        (run / "translator.keras").write_bytes(content)
+        assert main([*command, "--resume"]) == 2
+        assert "translator.keras is no Keras file, or a damaged one" in capsys.readouterr().err
+    (run / "translator.keras").write_bytes(best)
+    (run / "checkpoint.npz").unlink()
+    assert main([*command, "--resume"]) == 2
+    assert "cannot go on: checkpoint.npz is missing" in capsys.readouterr().err
+    assert (run / "translator.keras").read_bytes() == best
+    (run / "checkpoint.npz").write_bytes(checkpoint)
+    (run / "history.json").write_text("[]")  # a kill before it was written
+    assert main([*command, "--resume"]) == 0
+    assert [entry["epoch"] for entry in json.loads((run / "history.json").read_text())] == [1]
+    capsys.readouterr()
     for left in (("config.json", "translator.keras"), ("config.json",)):  # by kills in the first epoch
         for file in set(run.glob("*.*")) - {run / name for name in left}:
             file.unlink()
