@@ -85,11 +85,11 @@ def train(
 
     bad_lines = BadLines(strict)
     is_training = _splitter(options, validation_file)
-    if resume and not goes_on:
-        say("No epoch was finished: the training begins again.")
     if goes_on:
         translator = load_translator(best)
     else:
+        if resume:
+            say("No epoch was finished: the training begins again.")
         translator = _new_translator(train_file, is_training, options, say)
     pairs = {"train": _tokenized(read_pairs(train_file, bad_lines), translator, bad_lines, is_training)}
     if validation_file is None:
