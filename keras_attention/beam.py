@@ -158,7 +158,9 @@ class _Search:
 
     def _repeat(self, x):
         """(B, ...) -> (B, K, ...)"""
-        return ops.tile(ops.expand_dims(x, 1), (1, self.width) + (1,) * (len(x.shape) - 1))
+        # Not `ops.tile`, of whose result Keras 3.12 (Python 3.10) does not know the shape.
+        zeros = ops.zeros((1, self.width) + (1,) * (len(x.shape) - 1), dtype=x.dtype)
+        return ops.expand_dims(x, 1) + zeros
 
     def goes_on(self, index, previous, states, places, found, log):
         """Whether a hypothesis could still come among the best found: at the full length, all covered."""

@@ -204,7 +204,8 @@ class AttentionDecoderCell(keras.layers.Layer):
             depths.append(self.vector_depth(memory.shape[-1]))
         # Of the memory rather than of its shape, which a KerasTensor may not know: (B, 1).
         zero = ops.cast(ops.zeros_like(memory[:, 0, :1]), self.compute_dtype)
-        return [ops.tile(zero, (1, depth)) for depth in depths]
+        # Not `ops.tile`, of whose result Keras 3.12 (Python 3.10) does not know the depth.
+        return [zero + ops.zeros((1, depth), dtype=self.compute_dtype) for depth in depths]
 
     @property
     def score(self):
