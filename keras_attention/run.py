@@ -5,6 +5,7 @@
 is written beside and moved into place, so that none is ever half there.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -90,11 +91,8 @@ def save_checkpoint(model: keras.Model, state: dict, path: Path) -> None:
     As plain arrays, since each save of an optimizer as a Keras object takes memory for good (Keras 3.15).
     """
     arrays = {str(i): np.array(variable) for i, variable in enumerate(_variables(model))}
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
-        np.savez(file, state=json.dumps(state), **arrays)
-    _flush(beside)
-    beside.replace(path)
+    with _replacing(path) as beside:
+        np.savez(beside, state=json.dumps(state), **arrays)
 
 
 def load_checkpoint(model: keras.Model, path: Path) -> dict:
@@ -125,20 +123,21 @@ def _variables(model):
 
 def save_atomically(model: keras.Model, path: Path) -> None:
     """Saves a model whole or not at all."""
-    beside = path.with_name(f".{path.stem}.new.keras")
-    model.save(beside)
-    _flush(beside)
-    beside.replace(path)
+    with _replacing(path) as beside:
+        model.save(beside)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(content)
-    _flush(beside)
-    beside.replace(path)
+    with _replacing(path) as beside:
+        beside.write_bytes(content)
 
 
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
+@contextlib.contextmanager
+def _replacing(path: Path):
+    """Gives a path beside `path`, of its suffix, and moves there what was written to it."""
+    beside = path.with_name(f".new.{path.name}")
+    yield beside
+    with beside.open("rb+") as file:
         os.fsync(file.fileno())
+    beside.replace(path)
