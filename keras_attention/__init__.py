@@ -25,6 +25,7 @@ from keras_attention.decoding import Decoded, Greedy, Sample, Strategy
 from keras_attention.encoder import Encoder
 from keras_attention.masking import masked_softmax, padding_mask, sequence_lengths
 from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
+from keras_attention.optimizers import Adam
 from keras_attention.scores import (
     AdditiveScore,
     ConcatScore,
@@ -42,6 +43,7 @@ __all__ = [
     "END_ID",
     "PADDING_ID",
     "UNKNOWN_ID",
+    "Adam",
     "AdditiveScore",
     "AttentionContext",
     "AttentionDecoder",

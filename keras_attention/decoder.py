@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.cell import AttentionDecoderCell
 from keras_attention.checks import check_flag, check_size, check_tokens
+from keras_attention.embedding import Embedding
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -75,7 +76,7 @@ class AttentionDecoder(keras.layers.Layer):
             dropout=dropout,
             **shared,
         )
-        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, **shared)
+        self.embedding = Embedding(vocabulary_size, embedding_dim, **shared)
         self.bridge_layers = []
         if bridge:
             self.bridge_layers = [

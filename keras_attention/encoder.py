@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size, check_tokens
+from keras_attention.embedding import Embedding
 from keras_attention.masking import padding_mask, reverse_prefix, sequence_lengths, step_at
 from keras_attention.recurrent import check_cell, recurrent_layer
 
@@ -70,7 +71,7 @@ class Encoder(keras.layers.Layer):
                 f"Received: units={units}."
             )
         layer_units = units // 2 if bidirectional else units
-        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, **shared)
+        self.embedding = Embedding(vocabulary_size, embedding_dim, **shared)
         self.dropout_layer = keras.layers.Dropout(dropout, **shared)
         self.forward_layers = [recurrent_layer(cell, layer_units, **shared) for _ in range(num_layers)]
         self.backward_layers = [

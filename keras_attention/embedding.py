@@ -1,0 +1,42 @@
+"""The embedding of encoder and decoder: Keras' own, with a dense gradient on TensorFlow."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class Embedding(keras.layers.Embedding):
+    """`keras.layers.Embedding` whose gradient is one dense matrix on TensorFlow.
+
+    There the gradient of a lookup is a `tf.IndexedSlices`, with a row for each id that was looked up. The
+    optimizers of Keras 3.15 and their clipping by global norm treat these rows as if no id occurred twice:
+    second moments and norms come out too small. The dense gradient is right with every optimizer.
+    Half-precision gradients are added up in float32.
+
+    Call arguments:
+        ids: integer ids of any shape.
+
+    Returns:
+        `(*ids.shape, output_dim)` in the compute dtype.
+    """
+
+    def call(self, ids, training=None):
+        if not training or keras.backend.backend() != "tensorflow":
+            return super().call(ids)
+        rows = _lookup(self.embeddings, keras.ops.cast(ids, "int32"))
+        return keras.ops.cast(rows, self.compute_dtype)
+
+
+def _lookup(table, ids):
+    """(V, E) table, integer ids -> (..., E), with the gradient of the table as a dense matrix."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def lookup(table):
+        def gradient(rows):
+            rows = tf.cast(tf.reshape(rows, (-1, table.shape[-1])), tf.float32)
+            total = tf.math.unsorted_segment_sum(rows, tf.reshape(ids, (-1,)), table.shape[0])
+            return tf.cast(total, table.dtype)
+
+        return tf.gather(table, ids), gradient
+
+    return lookup(tf.convert_to_tensor(table))

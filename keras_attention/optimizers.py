@@ -1,0 +1,66 @@
+"""Adam with TensorFlow's fused update."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam, faster on TensorFlow and right for sparse gradients there.
+
+    `m += (1 - beta_1) (g - m)`, `v += (1 - beta_2) (g^2 - v)`,
+    `w -= learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)`.
+
+    On TensorFlow one fused operator updates a variable, where Keras runs about ten. A gradient that is a
+    `tf.IndexedSlices` is made dense before it is clipped or squared: Keras 3.15 squares the slices one by
+    one, so an id that occurs several times in a batch gets too small a second moment and too long a step.
+    On other backends this class behaves exactly like `keras.optimizers.Adam`.
+
+    Args:
+        *args, **kwargs: those of `keras.optimizers.Adam`. `amsgrad=True` uses Keras' own update.
+
+    Example:
+        model.compile(keras_attention.Adam(1e-3, global_clipnorm=1.0), keras_attention.TokenCrossentropy())
+
+    Reference: Kingma and Ba (2015), algorithm 1 and the end of section 2 (the order of the divisions).
+    """
+
+    def build(self, variables):
+        built = self.built
+        super().build(variables)
+        if not built and keras.backend.backend() == "tensorflow" and not self.amsgrad:
+            moments = [
+                [state.value for state in self.variables if state.name.endswith(f"_{name}")]
+                for name in ("momentum", "velocity")
+            ]
+            # Under a `tf.distribute` strategy an update gets a replica's variable, which is not in here.
+            self.fused = {
+                id(variable.value): pair for variable, *pair in zip(variables, *moments, strict=True)
+            }
+
+    def apply(self, grads, trainable_variables=None):
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            grads = [grad if grad is None else tf.convert_to_tensor(grad) for grad in grads]
+        super().apply(grads, trainable_variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        if id(variable) not in getattr(self, "fused", {}):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        import tensorflow as tf
+
+        momentum, velocity = self.fused[id(variable)]
+        step = tf.cast(self.iterations.value + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=momentum.handle,
+            v=velocity.handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
+            beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=tf.cast(self.beta_1, variable.dtype),
+            beta2=tf.cast(self.beta_2, variable.dtype),
+            epsilon=tf.cast(self.epsilon, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+        )
