@@ -25,6 +25,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         attentional_layer: whether `[h; C]` goes through the tanh layer; without it the vector is
             `[h; C]` itself, for a Dense head straight to the vocabulary.
         dropout: rate of dropout on what each recurrent layer reads and on the attentional vector.
+        kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
 
     Call arguments:
         inputs: (B, E), the embedding of the previous token; or (B, K, E), of K hypotheses of each source,
@@ -63,6 +64,8 @@ class AttentionDecoderCell(keras.layers.Layer):
         input_feeding=False,
         attentional_layer=True,
         dropout=0.0,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -76,8 +79,15 @@ class AttentionDecoderCell(keras.layers.Layer):
         self.input_feeding = check_flag("input_feeding", input_feeding)
         self.attentional_layer = check_flag("attentional_layer", attentional_layer)
         self.dropout = check_rate("dropout", dropout)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        initializers = {
+            "kernel_initializer": self.kernel_initializer,
+            "recurrent_initializer": self.recurrent_initializer,
+        }
         self.recurrent_layers = [
-            recurrent_layer(cell, units, return_state=True, **shared) for _ in range(num_layers)
+            recurrent_layer(cell, units, return_state=True, **initializers, **shared)
+            for _ in range(num_layers)
         ]
         self.attention = AttentionContext(attention_units, score, **shared)
         self.combine = (
@@ -232,6 +242,8 @@ class AttentionDecoderCell(keras.layers.Layer):
             "input_feeding": self.input_feeding,
             "attentional_layer": self.attentional_layer,
             "dropout": self.dropout,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
         }
 
 

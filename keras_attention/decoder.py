@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attention.cell import AttentionDecoderCell
 from keras_attention.checks import check_flag, check_size, check_tokens
-from keras_attention.embedding import Embedding
+from keras_attention.embedding import Embedding, unit_normal
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -17,10 +17,13 @@ class AttentionDecoder(keras.layers.Layer):
     Args:
         vocabulary_size: V, number of target ids; 0 is padding.
         embedding_dim: E, depth of the embedding.
-        units, cell, num_layers, score, attention_units, input_feeding, attentional_layer, dropout:
-            the cell's, see `AttentionDecoderCell`.
+        units, cell, num_layers, score, attention_units, input_feeding, attentional_layer, dropout,
+            kernel_initializer, recurrent_initializer: the cell's, see `AttentionDecoderCell`.
         bridge: whether the first states are learned functions of the encoder's final state (Dense and
             tanh, one for each layer and state); otherwise they are zeros.
+        embeddings_initializer: of the embedding; None is N(0, 1).
+        head_initializer: of the head's kernel. The default looks at its inputs alone: Glorot's range would
+            shrink with the vocabulary, and training would sit on a plateau (docs/results.md).
 
     Call arguments:
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
@@ -42,7 +45,7 @@ class AttentionDecoder(keras.layers.Layer):
         logits, weights = decoder(target, memory, final_state, memory_mask=memory_mask)
 
     Reference: Luong et al. (2015), section 3; Bahdanau et al. (2014), appendix A.2.2 (the bridge,
-    there from the backward state alone).
+    there from the backward state alone); LeCun et al. (1998), section 4.6 (the head's initializer).
     """
 
     def __init__(
@@ -58,6 +61,10 @@ class AttentionDecoder(keras.layers.Layer):
         attentional_layer=True,
         dropout=0.0,
         bridge=True,
+        embeddings_initializer=None,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        head_initializer="lecun_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -74,9 +81,15 @@ class AttentionDecoder(keras.layers.Layer):
             input_feeding=input_feeding,
             attentional_layer=attentional_layer,
             dropout=dropout,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
             **shared,
         )
-        self.embedding = Embedding(vocabulary_size, embedding_dim, **shared)
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer or unit_normal())
+        self.head_initializer = keras.initializers.get(head_initializer)
+        self.embedding = Embedding(
+            vocabulary_size, embedding_dim, embeddings_initializer=self.embeddings_initializer, **shared
+        )
         self.bridge_layers = []
         if bridge:
             self.bridge_layers = [
@@ -88,7 +101,9 @@ class AttentionDecoder(keras.layers.Layer):
                 )
                 for i in range(self.attention_cell.num_states)
             ]
-        self.head = keras.layers.Dense(vocabulary_size, **shared, name="head")
+        self.head = keras.layers.Dense(
+            vocabulary_size, kernel_initializer=self.head_initializer, **shared, name="head"
+        )
 
     def build(self, target_shape, memory_shape, final_state_shape=None):
         if self.bridge and final_state_shape is None:
@@ -163,4 +178,6 @@ class AttentionDecoder(keras.layers.Layer):
             "vocabulary_size": self.vocabulary_size,
             "embedding_dim": self.embedding_dim,
             "bridge": self.bridge,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "head_initializer": keras.initializers.serialize(self.head_initializer),
         }

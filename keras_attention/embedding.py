@@ -1,6 +1,15 @@
-"""The embedding of encoder and decoder: Keras' own, with a dense gradient on TensorFlow."""
+"""The embedding of encoder and decoder: Keras' own, with another start and a dense gradient."""
 
 import keras
+
+
+def unit_normal() -> keras.initializers.Initializer:
+    """The default of the embeddings, N(0, 1): what the recurrent layers read then has the variance 1.
+
+    With Keras' default, +-0.05, their first states are so close to zero that training on a large vocabulary
+    sits on a plateau for hundreds of updates (docs/results.md).
+    """
+    return keras.initializers.RandomNormal(stddev=1.0)
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size, check_tokens
-from keras_attention.embedding import Embedding
+from keras_attention.embedding import Embedding, unit_normal
 from keras_attention.masking import padding_mask, reverse_prefix, sequence_lengths, step_at
 from keras_attention.recurrent import check_cell, recurrent_layer
 
@@ -23,6 +23,8 @@ class Encoder(keras.layers.Layer):
         num_layers: how many recurrent layers.
         bidirectional: whether each layer reads in both directions.
         dropout: rate of dropout on what each recurrent layer reads, while training.
+        embeddings_initializer: of the embedding; None is N(0, 1).
+        kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
 
     Call arguments:
         tokens: (B, S) integer ids, padded on the right with 0.
@@ -54,6 +56,9 @@ class Encoder(keras.layers.Layer):
         num_layers=1,
         bidirectional=True,
         dropout=0.0,
+        embeddings_initializer=None,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -70,9 +75,18 @@ class Encoder(keras.layers.Layer):
                 "`units` must be even where the encoder is bidirectional: each direction has half. "
                 f"Received: units={units}."
             )
-        layer_units = units // 2 if bidirectional else units
-        self.embedding = Embedding(vocabulary_size, embedding_dim, **shared)
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer or unit_normal())
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.embedding = Embedding(
+            vocabulary_size, embedding_dim, embeddings_initializer=self.embeddings_initializer, **shared
+        )
         self.dropout_layer = keras.layers.Dropout(dropout, **shared)
+        layer_units = units // 2 if bidirectional else units
+        shared |= {
+            "kernel_initializer": self.kernel_initializer,
+            "recurrent_initializer": self.recurrent_initializer,
+        }
         self.forward_layers = [recurrent_layer(cell, layer_units, **shared) for _ in range(num_layers)]
         self.backward_layers = [
             recurrent_layer(cell, layer_units, **shared) for _ in range(num_layers if bidirectional else 0)
@@ -131,4 +145,7 @@ class Encoder(keras.layers.Layer):
             "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,
             "dropout": self.dropout,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
         }

@@ -12,6 +12,15 @@ def check_cell(cell: str) -> str:
     return cell
 
 
-def recurrent_layer(cell: str, units: int, **kwargs) -> keras.layers.RNN:
+def recurrent_layer(
+    cell: str, units: int, kernel_initializer, recurrent_initializer, **kwargs
+) -> keras.layers.RNN:
     """A Keras LSTM or GRU that returns its output at every step."""
-    return RECURRENT_LAYERS[cell](units, return_sequences=True, **kwargs)
+    return RECURRENT_LAYERS[cell](
+        units,
+        return_sequences=True,
+        # Clones, since a Keras initializer draws the same numbers whenever it is called.
+        kernel_initializer=keras.initializers.get(kernel_initializer).clone(),
+        recurrent_initializer=keras.initializers.get(recurrent_initializer).clone(),
+        **kwargs,
+    )

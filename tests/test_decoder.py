@@ -1,5 +1,6 @@
 import itertools
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -220,3 +221,27 @@ def test_bad_tokens_are_refused(encoded):
     with pytest.raises(TypeError, match="integer"):
         decoder(TARGET.astype("float32"), memory)
     assert decoder(TARGET, memory)[0].shape == (B, T, V)
+
+
+def test_the_heads_range_does_not_shrink_with_the_vocabulary():
+    for size in (53, 5003):
+        decoder = AttentionDecoder(vocabulary_size=size, embedding_dim=5, units=32)
+        decoder.build((None, None), (None, None, 32), (None, 32))
+        largest = np.abs(decoder.head.get_weights()[0]).max()
+        assert 0.95 < largest / (3 / 32) ** 0.5 <= 1  # LeCun's range, sqrt(3 / units)
+
+
+def test_initializers_are_the_users():
+    initializers = {
+        "embeddings_initializer": keras.initializers.RandomUniform(-0.5, 0.5),
+        "kernel_initializer": "he_normal",
+        "recurrent_initializer": "zeros",
+        "head_initializer": "ones",
+    }
+    decoder = AttentionDecoder(vocabulary_size=53, embedding_dim=31, units=22, **initializers)
+    again = AttentionDecoder.from_config(decoder.get_config())
+    again.build((None, None), (None, None, 22), (None, 22))
+    assert {again.get_config()[name] == decoder.get_config()[name] for name in initializers} == {True}
+    assert 0.4 < np.abs(again.embedding.get_weights()[0]).max() < 0.5
+    assert all((layer.get_weights()[1] == 0).all() for layer in again.recurrent_layers)
+    assert (again.head.get_weights()[0] == 1).all()

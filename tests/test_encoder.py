@@ -1,5 +1,6 @@
 import itertools
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -154,3 +155,26 @@ def test_bad_tokens_are_refused_and_the_next_call_works(tokens, error, reason):
     with pytest.raises(error, match=reason):
         encoder(np.array(tokens))
     assert encoder(TOKENS)[0].shape == (3, 4, UNITS)
+
+
+def test_embeddings_start_with_the_variance_1_and_layers_with_weights_of_their_own():
+    encoder = Encoder(vocabulary_size=503, embedding_dim=31, units=31, bidirectional=False, num_layers=2)
+    encoder.build((None, None))
+    assert abs(float(keras.ops.std(encoder.embedding.embeddings)) - 1) < 0.05
+    first, second = (layer.get_weights() for layer in encoder.forward_layers)
+    assert not np.allclose(first[0], second[0])
+    assert not np.allclose(first[1], second[1])
+
+
+def test_initializers_are_the_users():
+    initializers = {
+        "embeddings_initializer": keras.initializers.RandomUniform(-0.5, 0.5),
+        "kernel_initializer": "he_normal",
+        "recurrent_initializer": "zeros",
+    }
+    encoder = Encoder(vocabulary_size=53, embedding_dim=31, units=22, **initializers)
+    again = Encoder.from_config(encoder.get_config())
+    again.build((None, None))
+    assert again.get_config() == encoder.get_config()
+    assert 0.4 < np.abs(again.embedding.get_weights()[0]).max() < 0.5
+    assert all((layer.get_weights()[1] == 0).all() for layer in again.recurrent_layers)
