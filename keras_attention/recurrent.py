@@ -1,4 +1,4 @@
-"""The recurrent layers of the encoder and the decoder: Keras' own, with a faster training step on TensorFlow."""
+"""The recurrent layers of the encoder and the decoder: Keras' own, which train faster on TensorFlow."""
 
 import keras
 from keras import ops

@@ -5,8 +5,8 @@ adds the products up. Here the backward loop computes only what the step before 
 gradients of the pre-activations. One large multiplication over all steps then gives the gradient of each
 weight.
 
-Notation in the formulas: `*` is elementwise, `x W` a matrix product, `R'` a transpose, `s` the sigmoid, `dx`
-the gradient of the loss with respect to `x`, and `[a | b]` a concatenation along the last axis.
+Notation in the formulas: `*` is elementwise, `x W` a matrix product, `R'` a transpose, `s` the sigmoid,
+`dx` the gradient of the loss with respect to `x`, and `[a | b]` a concatenation along the last axis.
 """
 
 import tensorflow as tf
@@ -27,7 +27,9 @@ def lstm(inputs, initial_state, kernel, recurrent_kernel, bias):
 
         dh = dh + dy[t]
         dc = dc + dh * o * (1 - tanh(c[t])^2)
-        dz[t] = [dc * g * i (1 - i) | dc * c[t-1] * f (1 - f) | dc * i (1 - g^2) | dh * tanh(c[t]) * o (1 - o)]
+        di, df = dc * g, dc * c[t-1]
+        dg, do = dc * i, dh * tanh(c[t])
+        dz[t] = [di * i (1 - i) | df * f (1 - f) | dg * (1 - g^2) | do * o (1 - o)]
         dh, dc = dz[t] R', dc * f
 
     After the loop `dR = sum over t of h[t-1]' dz[t]` is one multiplication. `dz` is also the gradient of
@@ -108,8 +110,8 @@ def gru(inputs, initial_state, kernel, recurrent_kernel, bias):
         dp[t] = [the first two parts of dx[t] | dn * r]                         of h[t-1] R + b_R
         dh = dh * z + dp[t] R'
 
-    After the loop `dR = sum over t of h[t-1]' dp[t]` is one multiplication and `db_R = sum over t of dp[t]`.
-    TensorFlow carries dx on to the inputs, W and b, again for all steps at once.
+    After the loop `dR = sum over t of h[t-1]' dp[t]` is one multiplication; `db_R = sum over t of dp[t]`.
+    TensorFlow carries `dx` on to the inputs, W and b, again for all steps at once.
 
     Args:
         inputs: (B, T, E).
@@ -164,7 +166,7 @@ def _gru(projected, first_h, recurrent_kernel, recurrent_bias):
 
 
 def _project(inputs, kernel, bias):
-    """(B, T, E), (E, G), (G,) -> (T, B, G): the part of all steps' pre-activations that waits for no state."""
+    """(B, T, E), (E, G), (G,) -> (T, B, G): what needs no state, for all steps at once."""
     return tf.tensordot(tf.transpose(inputs, (1, 0, 2)), kernel, axes=1) + bias
 
 
