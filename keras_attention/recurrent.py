@@ -1,8 +1,80 @@
-"""The recurrent layers that the encoder and the decoder are built of: Keras' own."""
+"""The recurrent layers of the encoder and the decoder: Keras' own, which train faster on TensorFlow."""
 
 import keras
+from keras import ops
 
-RECURRENT_LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+
+class _OwnGradient:
+    """Lets a Keras LSTM or GRU train through `recurrent_tensorflow`, wherever that computes the same.
+
+    The layer keeps Keras' weights, configuration and numbers. Only the loop over the steps differs, and
+    only while training on TensorFlow without a GPU (there Keras uses cuDNN). In every other case Keras'
+    loop runs: inference, exports, other backends, masks, and options that are not Keras' defaults.
+    """
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if not training or mask is not None or not self._has_own_gradient():
+            return super().inner_loop(sequences, initial_state, mask, training)
+        from keras_attention import recurrent_tensorflow  # late: other backends do without TensorFlow
+
+        cell = self.cell
+        weights = [
+            ops.cast(weight, self.compute_dtype)
+            for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)
+        ]
+        run = getattr(recurrent_tensorflow, self._loop_name)
+        outputs, states = run(sequences, initial_state, *weights)
+        return states[0], outputs, states
+
+    def _has_own_gradient(self) -> bool:
+        return (
+            keras.backend.backend() == "tensorflow"
+            and self.activation is keras.activations.tanh
+            and self.recurrent_activation is keras.activations.sigmoid
+            and self.use_bias
+            and not (self.dropout or self.recurrent_dropout)
+            and not (self.unroll or self.stateful or self.go_backwards)
+            and self.use_cudnn is not True
+            and not _has_gpu()
+        )
+
+
+def _has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU, which is how Keras (3.15) decides on cuDNN."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+# Both keep Keras' class names, under which Keras stores the weights of the layers of a list.
+@keras.saving.register_keras_serializable("keras_attention")
+class LSTM(_OwnGradient, keras.layers.LSTM):
+    """`keras.layers.LSTM` with a gradient of its own while training on TensorFlow.
+
+    See `recurrent_tensorflow.lstm` for the formulas. Arguments, weights and numbers are Keras'.
+
+    Reference: Hochreiter and Schmidhuber (1997).
+    """
+
+    _loop_name = "lstm"
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class GRU(_OwnGradient, keras.layers.GRU):
+    """`keras.layers.GRU` with a gradient of its own while training on TensorFlow.
+
+    See `recurrent_tensorflow.gru` for the formulas. Arguments, weights and numbers are Keras'.
+
+    Reference: Cho et al. (2014).
+    """
+
+    _loop_name = "gru"
+
+    def _has_own_gradient(self) -> bool:
+        return self.reset_after and super()._has_own_gradient()
+
+
+RECURRENT_LAYERS = {"lstm": LSTM, "gru": GRU}
 
 
 def check_cell(cell: str) -> str:
@@ -15,7 +87,7 @@ def check_cell(cell: str) -> str:
 def recurrent_layer(
     cell: str, units: int, kernel_initializer, recurrent_initializer, **kwargs
 ) -> keras.layers.RNN:
-    """A Keras LSTM or GRU that returns its output at every step."""
+    """An LSTM or GRU that returns its output at every step."""
     return RECURRENT_LAYERS[cell](
         units,
         return_sequences=True,
