@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attention.checks import check_rate
 from keras_attention.masking import padding_mask
-from keras_attention.tokens import PADDING_ID
+from keras_attention.token_statistics import named_right, negative_log_likelihoods, token_losses
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -44,12 +44,7 @@ class TokenCrossentropy(keras.losses.Loss):
         return super().__call__(y_true, y_pred, sample_weight=weights)
 
     def call(self, y_true, y_pred):
-        logits = ops.cast(y_pred, "float32")
-        losses = _negative_log_likelihood(y_true, logits)  # (B, T), those of padding included
-        if self.label_smoothing:
-            uniform = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
-            losses = losses + self.label_smoothing * (uniform - losses)
-        return losses
+        return token_losses(y_true, y_pred, self.label_smoothing)  # (B, T), those of padding included
 
     def get_config(self):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
@@ -67,7 +62,7 @@ class TokenAccuracy(keras.metrics.Mean):
         self._direction = "up"  # what Keras' callbacks look for where they are given no `mode`
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        super().update_state(_right(y_true, y_pred), _real_token_weights(y_true, sample_weight))
+        super().update_state(named_right(y_true, y_pred), _real_token_weights(y_true, sample_weight))
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -85,7 +80,7 @@ class ExactMatch(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         real = padding_mask(y_true)
-        match = ops.all(ops.logical_or(_right(y_true, y_pred), ops.logical_not(real)), axis=1)
+        match = ops.all(ops.logical_or(named_right(y_true, y_pred), ops.logical_not(real)), axis=1)
         weights = ops.cast(ops.any(real, axis=1), self.dtype)
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
@@ -110,21 +105,11 @@ class Perplexity(keras.metrics.Mean):
         self._direction = "down"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        losses = _negative_log_likelihood(y_true, ops.cast(y_pred, "float32"))
+        losses = negative_log_likelihoods(y_true, y_pred)
         super().update_state(losses, _real_token_weights(y_true, sample_weight))
 
     def result(self):
         return ops.exp(super().result())
-
-
-def _negative_log_likelihood(y_true, logits):
-    return ops.sparse_categorical_crossentropy(ops.cast(y_true, "int32"), logits, from_logits=True)
-
-
-def _right(y_true, y_pred):
-    """(B, T) ids, (B, T, V) logits -> (B, T) boolean. Padding is no answer, as in decoding."""
-    answers = ops.argmax(y_pred[..., PADDING_ID + 1 :], axis=-1) + PADDING_ID + 1
-    return ops.equal(answers, ops.cast(y_true, "int32"))
 
 
 def _real_token_weights(y_true, sample_weight):
