@@ -10,9 +10,10 @@ import keras
 import tensorflow as tf
 
 from keras_attention.checks import check_size
+from keras_attention.choices import KINDS
+from keras_attention.quiet import quiet
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
-KINDS = ("char", "word", "bpe", "unigram")
 SPACE = "\u2581"  # how SentencePiece writes a space
 FAST_KINDS = ("char", "unigram")  # those for which FastSentencepiece, all that LiteRT has, is right
 NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
@@ -124,6 +125,10 @@ class SentencePieceTokenizer:
     @functools.cached_property
     def operators(self):
         """TensorFlow Text's tokenizer, a `tf.Module`, for those who must track it (export)."""
+        with quiet():  # SentencePiece says at each start that a model has no rules for Unicode
+            return self._operators()
+
+    def _operators(self):
         import tensorflow_text
 
         # FastSentencepiece runs in LiteRT too and breaks ties as the library does, but it always finds the
