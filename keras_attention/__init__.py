@@ -12,30 +12,7 @@ The idea in five sentences (Alammar 2018, after Bahdanau 2014 and Luong 2015), a
 5. Repeat, feeding the token back, until the end token: `decoding.Greedy.__call__`.
 """
 
-from keras_attention.quiet import quiet_start
-
-with quiet_start():
-    import keras
-
-from keras_attention.beam import Beam
-from keras_attention.cell import AttentionDecoderCell
-from keras_attention.context import AttentionContext
-from keras_attention.decoder import AttentionDecoder
-from keras_attention.decoding import Decoded, Greedy, Sample, Strategy
-from keras_attention.encoder import Encoder
-from keras_attention.masking import masked_softmax, padding_mask, sequence_lengths
-from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
-from keras_attention.optimizers import Adam
-from keras_attention.scores import (
-    AdditiveScore,
-    ConcatScore,
-    DotScore,
-    GeneralScore,
-    ScaledDotScore,
-    Score,
-)
-from keras_attention.seq2seq import Seq2Seq
-from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, shift_right
+from keras_attention.quiet import is_command
 
 __version__ = "0.1.0"
 
@@ -70,8 +47,31 @@ __all__ = [
     "shift_right",
 ]
 
-if keras.backend.backend() == "tensorflow":  # what works on texts needs TensorFlow
-    from keras_attention.text import SentencePieceTokenizer
-    from keras_attention.translator import Translator
+if not is_command():  # a command imports what it needs, `--help` not even Keras
+    import keras
 
-    __all__ += ["SentencePieceTokenizer", "Translator"]
+    from keras_attention.beam import Beam
+    from keras_attention.cell import AttentionDecoderCell
+    from keras_attention.context import AttentionContext
+    from keras_attention.decoder import AttentionDecoder
+    from keras_attention.decoding import Decoded, Greedy, Sample, Strategy
+    from keras_attention.encoder import Encoder
+    from keras_attention.masking import masked_softmax, padding_mask, sequence_lengths
+    from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
+    from keras_attention.optimizers import Adam
+    from keras_attention.scores import (
+        AdditiveScore,
+        ConcatScore,
+        DotScore,
+        GeneralScore,
+        ScaledDotScore,
+        Score,
+    )
+    from keras_attention.seq2seq import Seq2Seq
+    from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, shift_right
+
+    if keras.backend.backend() == "tensorflow":  # what works on texts needs TensorFlow
+        from keras_attention.text import SentencePieceTokenizer
+        from keras_attention.translator import Translator
+
+        __all__ += ["SentencePieceTokenizer", "Translator"]

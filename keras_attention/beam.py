@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_between, check_size
+from keras_attention.choices import AVERAGE
 from keras_attention.decoding import Decoded, Strategy, write
 from keras_attention.limits import NEVER, possible
 
-AVERAGE = "average"
 MOST_PENALTY = 10.0  # alpha and beta of papers are below 2
 LEAST_COVERAGE = 1e-10  # of a source token, so that one without any attention loses much and not all
 

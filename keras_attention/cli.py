@@ -5,12 +5,10 @@ import os
 import sys
 import warnings
 
-import keras_attention.commands as commands
+from keras_attention.choices import ANY, AVERAGE, BEAM_WIDTH, CELLS, KINDS, SCORES, STRATEGIES
 from keras_attention.evaluation import BLEU_TOKENIZERS
 from keras_attention.options import Options
-from keras_attention.recurrent import RECURRENT_LAYERS
-from keras_attention.scores import SCORES
-from keras_attention.text import KINDS
+from keras_attention.quiet import quick_start
 
 EXAMPLES = """
 examples:
@@ -38,7 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if sys.stdout is None:
             raise OSError("Standard output must be open.")
-        options.command(options)
+        with quick_start():  # late: the options are read, and --help answered, without Keras
+            from keras_attention import commands
+        getattr(commands, options.command)(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
                            help="of the beam: N lines for each, best first, of line number, "
                            "log-probability and text between tabs")  # fmt: skip
     _add_decoding(translate)
-    translate.set_defaults(command=commands.translate)
+    translate.set_defaults(command="translate")
 
     evaluate = subparsers.add_parser("evaluate", help="compare with a file of pairs")
     evaluate.add_argument("run", metavar="RUN")
@@ -80,31 +80,31 @@ def _parser() -> argparse.ArgumentParser:
                           help="sacrebleu's; none for texts that are tokenized already")  # fmt: skip
     evaluate.add_argument("--strict", action="store_true", help="stop at the first bad line")
     _add_decoding(evaluate)
-    evaluate.set_defaults(command=commands.evaluate)
+    evaluate.set_defaults(command="evaluate")
 
     export = subparsers.add_parser("export", help="write a SavedModel or a LiteRT file")
     export.add_argument("run", metavar="RUN")
     export.add_argument("--output", required=True, metavar="PATH")
     export.add_argument("--format", default="saved_model", choices=("saved_model", "litert"))
     export.add_argument("--quantize", choices=("float16", "int8"), help="the weights of a LiteRT file")
-    export.add_argument("--source-length", type=commands.source_length, metavar="N",
+    export.add_argument("--source-length", type=_source_length, metavar="N",
                         help="of a LiteRT file: ids, or any (the limit of the training)")  # fmt: skip
     export.add_argument("--text", action=argparse.BooleanOptionalAction,
                         help="of a LiteRT file: signatures of text (where they can be)")  # fmt: skip
     export.add_argument("--signatures", nargs="+", metavar="NAME", help="of a LiteRT file (all)")
-    export.add_argument("--beam", type=int, default=commands.DEFAULT_WIDTH, metavar="K",
+    export.add_argument("--beam", type=int, default=BEAM_WIDTH, metavar="K",
                         help="hypotheses of beam_decode and translate_beam (5)")  # fmt: skip
     _add_penalties(export, default=0.0)
     export.add_argument("--jit-compile", action="store_true", default=None,
                         help="of a SavedModel: XLA compiles the decoding of one source")  # fmt: skip
     export.add_argument("--overwrite", action="store_true")
-    export.set_defaults(command=commands.export)
+    export.set_defaults(command="export")
 
     plot = subparsers.add_parser("plot", help="draw where the model looks")
     plot.add_argument("run", metavar="RUN")
     plot.add_argument("text")
     plot.add_argument("--output", required=True, metavar="FILE.png")
-    plot.set_defaults(command=commands.plot)
+    plot.set_defaults(command="plot")
     return parser
 
 
@@ -134,8 +134,8 @@ def _add_train(train):
     option("units", help="depth of the states")
     option("embedding_dim", help="depth of the embeddings")
     option("layers", help="recurrent layers of encoder and decoder each")
-    choice("cell", tuple(RECURRENT_LAYERS))
-    choice("score", tuple(SCORES))
+    choice("cell", CELLS)
+    choice("score", SCORES)
     train.add_argument("--input-feeding", action="store_true", help="feed the attention back")
     option("dropout", "RATE")
     option("label_smoothing", "RATE")
@@ -148,13 +148,13 @@ def _add_train(train):
     choice("precision", ("float32", "mixed_bfloat16"))
     train.add_argument("--resume", action="store_true", help="go on from the last finished epoch in RUN")
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")
-    train.set_defaults(command=commands.train)
+    train.set_defaults(command="train")
 
 
 def _add_decoding(parser):
     add = parser.add_argument
     add("--batch-size", type=int, default=64, metavar="N", help="texts at once (64)")
-    add("--strategy", choices=tuple(commands.STRATEGIES), help="greedy, or that of the options given")
+    add("--strategy", choices=tuple(STRATEGIES), help="greedy, or that of the options given")
     add("--beam", type=int, metavar="K", help="beam search with K hypotheses")
     _add_penalties(parser)
     add("--temperature", type=float, metavar="T", help="of the sampling (1)")
@@ -168,10 +168,18 @@ def _add_decoding(parser):
 
 
 def _add_penalties(parser, **options):
-    parser.add_argument("--length-penalty", type=commands.length_penalty, metavar="A",
+    parser.add_argument("--length-penalty", type=_length_penalty, metavar="A",
                         help="of the beam: Wu et al.'s alpha, or average (0)", **options)  # fmt: skip
     parser.add_argument("--coverage-penalty", type=float, metavar="B",
                         help="of the beam: Wu et al.'s beta (0)", **options)  # fmt: skip
+
+
+def _source_length(text: str) -> int | str:
+    return ANY if text == ANY else int(text)
+
+
+def _length_penalty(text: str) -> float | str:
+    return AVERAGE if text == AVERAGE else float(text)
 
 
 if __name__ == "__main__":

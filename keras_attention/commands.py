@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_attention.beam import AVERAGE, Beam
+from keras_attention.beam import Beam
 from keras_attention.checks import check_size
+from keras_attention.choices import ANY, BEAM_WIDTH, STRATEGIES
 from keras_attention.datasets import BadLines, bare_lines, chunks, read_references
 from keras_attention.decoding import Greedy, Sample
 from keras_attention.evaluation import evaluate as compare
@@ -19,17 +20,11 @@ from keras_attention.plotting import plot_attention
 from keras_attention.training import train as train_on_file
 from keras_attention.translator import load_translator
 
-DEFAULT_WIDTH = 5
-STRATEGIES = {  # with the options that are theirs alone
-    "greedy": (Greedy, set()),
-    "beam": (Beam, {"beam", "length_penalty", "coverage_penalty", "n_best"}),
-    "sample": (Sample, {"temperature", "top_k", "top_p", "seed"}),
-}
+CLASSES = {"greedy": Greedy, "beam": Beam, "sample": Sample}  # of the strategies
 FORMAT_OPTIONS = {
     "saved_model": ("jit_compile",),
     "litert": ("quantize", "source_length", "text", "signatures"),
 }
-ANY = "any"
 LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 
@@ -133,30 +128,19 @@ def plot(options):
     print(f"{found.texts[0]}\nattention in {output}")
 
 
-def source_length(text: str) -> int | str:
-    """What `--source-length` says."""
-    return ANY if text == ANY else int(text)
-
-
-def length_penalty(text: str) -> float | str:
-    """What `--length-penalty` says."""
-    return AVERAGE if text == AVERAGE else float(text)
-
-
 def strategy_of(options):
     """The strategy that the options name, or whose own options are given; `ValueError` for a mixture."""
     given = {name: value for name, value in vars(options).items() if value is not None}
-    meant = {name: own & given.keys() for name, (_, own) in STRATEGIES.items() if own & given.keys()}
+    meant = {name: own & given.keys() for name, own in STRATEGIES.items() if own & given.keys()}
     name = options.strategy or next(iter(meant), "greedy")
     for other in meant.keys() - {name}:
         flag = min(meant[other]).replace("_", "-")
         raise ValueError(f"--{flag} belongs to the strategy {other}, and the one asked for is {name}.")
-    make, own = STRATEGIES[name]
-    arguments = {key: value for key, value in given.items() if key in own | LIMITS}
+    arguments = {key: value for key, value in given.items() if key in STRATEGIES[name] | LIMITS}
     if name == "beam":
-        arguments["width"] = arguments.pop("beam", DEFAULT_WIDTH)
+        arguments["width"] = arguments.pop("beam", BEAM_WIDTH)
         arguments.setdefault("n_best", 1)
-    return make(**arguments)
+    return CLASSES[name](**arguments)
 
 
 def _write_line(text):

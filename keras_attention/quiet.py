@@ -1,22 +1,61 @@
-"""TensorFlow's notes at its start, held back from the command line's output."""
+"""How the command line starts: with little work, and without TensorFlow's messages."""
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+MODULE = "keras_attention.cli"
+# Keras and TensorFlow import these two if they are installed, which takes a second and a half of CPU time
+# (Keras 3.15, TensorFlow 2.21). The commands need neither of them at the start.
+NOT_NEEDED = {"jax", "matplotlib"}
+
+
+def is_command() -> bool:
+    """Whether this process is `keras-attention`, or `python -m keras_attention.cli`."""
+    program = sys.argv[0] if sys.argv else ""
+    if program == "-m":  # while Python imports the package, before it runs the module
+        return any(MODULE in argument for argument in sys.orig_argv)
+    return program != "" and (
+        Path(program).stem == "keras-attention"
+        or Path(program).resolve() == Path(__file__).with_name("cli.py").resolve()
+    )
+
 
 @contextlib.contextmanager
-def quiet_start() -> Iterator[None]:
-    """For the import of Keras: in the command `keras-attention`, and nowhere else, it prints nothing.
-
-    TensorFlow writes to the file descriptor before any setting of its own can stop it (2.21).
-    """
-    if Path(sys.argv[0] if sys.argv else "").name != "keras-attention" or sys.stderr is None:
+def quick_start() -> Iterator[None]:
+    """For the imports of a command. Outside the command line it does nothing."""
+    if not is_command():
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Texts need TensorFlow, whatever keras.json says.
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    hidden = NOT_NEEDED - sys.modules.keys() - {backend}
+    sys.modules.update(dict.fromkeys(hidden))  # `import name` raises ImportError
+    gc.disable()  # what is imported stays: the collector would search a million objects in vain
+    try:
+        with quiet():
+            yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+        gc.freeze()
+        gc.enable()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Holds back what libraries write to standard error. Outside the command line it does nothing.
+
+    They write to the file descriptor, some of it before any setting can stop them (TensorFlow 2.21).
+    Exceptions are not held back.
+    """
+    if not is_command() or sys.stderr is None:
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123

@@ -4,19 +4,23 @@ import base64
 import functools
 import io
 import itertools
+import random
+from collections import Counter
 from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
 
 from keras_attention.checks import check_size
+from keras_attention.choices import KINDS
+from keras_attention.quiet import quiet
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
-KINDS = ("char", "word", "bpe", "unigram")
 SPACE = "\u2581"  # how SentencePiece writes a space
 FAST_KINDS = ("char", "unigram")  # those for which FastSentencepiece, all that LiteRT has, is right
 NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
-TRAINING_TEXTS = 1_000_000  # SentencePiece reads no more than these, drawn at random
+SEEDS = 5  # a unigram model's first pieces for each id
+TRAINING_TEXTS = 1_000_000  # a tokenizer is trained on at most this many, drawn at random
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -64,8 +68,12 @@ class SentencePieceTokenizer:
     ) -> "SentencePieceTokenizer":
         """Trains a tokenizer.
 
+        A unigram model takes its first pieces from the substrings that two or more different characters
+        follow. In texts whose tokens stand between spaces most words are not among these substrings, so the
+        trainer also gets each such word as a text of its own (see `overlooked_words`).
+
         Args:
-            texts: the texts, read once as a stream.
+            texts: the texts, read once as a stream. Of more than a million, a million are drawn at random.
             kind: `"char"`, `"word"` (between spaces), `"bpe"` or `"unigram"`.
             vocabulary_size: the most ids it may have.
             normalization: SentencePiece's rule for Unicode: `"nmt_nfkc"`, ..., or `"identity"`.
@@ -82,13 +90,14 @@ class SentencePieceTokenizer:
             )
         import sentencepiece  # late, here and below: it and TensorFlow Text cost time that few imports need
 
-        written, texts = io.BytesIO(), iter(texts)
-        first = next(texts, None)
-        if first is None:
+        written, texts = io.BytesIO(), sample(texts, TRAINING_TEXTS)
+        if not texts:
             raise ValueError("There are no texts to train a tokenizer on.")
+        if kind == "unigram":
+            texts += overlooked_words(texts)
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=itertools.chain([first], texts),
+                sentence_iterator=iter(texts),
                 model_writer=written,
                 model_type=kind,
                 vocab_size=vocabulary_size,
@@ -100,7 +109,8 @@ class SentencePieceTokenizer:
                 character_coverage=1.0 if kind != "unigram" else 0.9999,
                 normalization_rule_name=normalization,
                 add_dummy_prefix=kind != "char",
-                input_sentence_size=TRAINING_TEXTS,
+                # By default a million, which takes longer and leaves no better pieces.
+                seed_sentencepiece_size=max(SEEDS * vocabulary_size, 10_000),
                 max_sentence_length=100_000,
                 minloglevel=2,
             )
@@ -124,6 +134,10 @@ class SentencePieceTokenizer:
     @functools.cached_property
     def operators(self):
         """TensorFlow Text's tokenizer, a `tf.Module`, for those who must track it (export)."""
+        with quiet():  # SentencePiece says at each start that a model has no rules for Unicode
+            return self._operators()
+
+    def _operators(self):
         import tensorflow_text
 
         # FastSentencepiece runs in LiteRT too and breaks ties as the library does, but it always finds the
@@ -169,6 +183,39 @@ class SentencePieceTokenizer:
     @classmethod
     def from_config(cls, config: dict) -> "SentencePieceTokenizer":
         return cls(**config)
+
+
+def sample(items: Iterable, size: int) -> list:
+    """All of the items, or `size` of them drawn at random, always the same ones.
+
+    Reference: Vitter (1985), *Random sampling with a reservoir*, algorithm R.
+    """
+    items, draw = iter(items), random.Random(0)
+    kept = list(itertools.islice(items, size))
+    for number, item in enumerate(items, start=size + 1):
+        place = draw.randrange(number)
+        if place < size:
+            kept[place] = item
+    return kept
+
+
+def overlooked_words(texts: Iterable[str], least: int = 3) -> list[str]:
+    """The words that the trainer of a unigram model would overlook, those that occur `least` times.
+
+    Its first pieces are the inner nodes of a suffix tree, so a word that a space follows wherever it occurs
+    is not among them: no text ends with it, and no other word begins with it.
+    """
+    counts, last_words = Counter(), set()
+    for text in texts:
+        words = text.split()
+        counts.update(words)
+        last_words.update(words[-1:])
+    words = sorted(counts)  # the next word starts with this one if any word does
+    return [
+        word
+        for word, following in itertools.zip_longest(words, words[1:], fillvalue="")
+        if counts[word] >= least and word not in last_words and not following.startswith(word)
+    ]
 
 
 def _check_kind(kind: str) -> None:

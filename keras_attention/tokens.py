@@ -1,7 +1,6 @@
 """Token ids: what the reserved ones mean, how rows are padded and a target is fed."""
 
 import numpy as np
-from keras import ops
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
@@ -29,6 +28,9 @@ def shift_right(tokens, start_id=END_ID):
     """
     if isinstance(tokens, list | tuple):
         tokens = np.asarray(tokens)
-    library = np if isinstance(tokens, np.ndarray) else ops
+    if isinstance(tokens, np.ndarray):
+        library = np
+    else:
+        from keras import ops as library  # late: the command line reads this module without Keras
     start = library.full_like(tokens[:, :1], start_id)
     return library.concatenate([start, tokens[:, :-1]], axis=1)

@@ -24,7 +24,7 @@ from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, To
 from keras_attention.options import Options
 from keras_attention.run import Run, load_checkpoint, new_state, write_atomically
 from keras_attention.seq2seq import Seq2Seq
-from keras_attention.text import SentencePieceTokenizer
+from keras_attention.text import TRAINING_TEXTS, SentencePieceTokenizer, sample
 from keras_attention.translator import Translator, load_translator
 
 STEPS_PER_EXECUTION = 8
@@ -129,17 +129,15 @@ def _splitter(options, validation_file) -> Callable[[Pair], bool]:
 def _new_translator(train_file, is_training, options, say) -> Translator:
     """Trains the tokenizers on the training pairs and assembles an untrained model."""
     tokenizers, limits = [], []
+    pairs = sample((pair for pair in read_pairs(train_file) if is_training(pair)), TRAINING_TEXTS)
     for side in ("source", "target"):
-
-        def texts(side=side):
-            return (getattr(p, side) for p in read_pairs(train_file, BadLines()) if is_training(p))
-
-        kind = getattr(options, f"{side}_tokenizer") or suitable_tokenizer(texts())
+        texts = [getattr(pair, side) for pair in pairs]
+        kind = getattr(options, f"{side}_tokenizer") or suitable_tokenizer(texts)
         size = getattr(options, f"{side}_vocabulary_size") or DEFAULT_VOCABULARY_SIZES[kind]
         # The target as it is written; the source as its reader would normalise it.
         normalization = "identity" if side == "target" else "nmt_nfkc"
-        tokenizer = SentencePieceTokenizer.train(texts(), kind, size, normalization)
-        limit = getattr(options, f"max_{side}_length") or _suitable_limit(texts(), tokenizer)
+        tokenizer = SentencePieceTokenizer.train(texts, kind, size, normalization)
+        limit = getattr(options, f"max_{side}_length") or _suitable_limit(texts, tokenizer)
         say(f"{side}: {kind} tokenizer, {tokenizer.vocabulary_size} ids, at most {limit} of them a text")
         tokenizers.append(tokenizer)
         limits.append(limit)

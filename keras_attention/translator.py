@@ -146,7 +146,7 @@ class Translator(TranslatesTexts, keras.Model):
 def load_translator(path) -> Translator:
     """`keras.saving.load_model` of a file that must hold a `Translator`, or `ValueError`."""
     try:
-        model = keras.saving.load_model(path)
+        model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged zip, config or array: there is no end of kinds
         raise ValueError(f"{path} is no Keras file, or a damaged one: {error}") from None
     if not isinstance(model, Translator):

@@ -22,9 +22,10 @@ ROOT = Path(__file__).parent.parent
 # Each module imports only those before it.
 # fmt: off
 ORDER = [
-    "tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell", "decoder",
+    "quiet", "choices", "tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell",
+    "decoder",
     "limits", "decoding", "beam", "seq2seq", "objectives", "text", "translations", "translator",
-    "options", "run", "datasets", "training", "evaluation", "plotting", "quiet",
+    "options", "run", "datasets", "training", "evaluation", "plotting",
     "export.compiled_shapes", "export.signatures", "export.destination", "export.saved_model",
     "export.litert_run", "export.litert_check", "export.litert_graphs", "export.associated_files",
     "export.litert", "export.litert_reader", "export", "commands", "cli",

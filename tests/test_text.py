@@ -4,7 +4,7 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 
-from keras_attention.text import KINDS, SentencePieceTokenizer
+from keras_attention.text import KINDS, SentencePieceTokenizer, overlooked_words, sample
 
 TEXTS = [
     "two young , white males are outside near many bushes .",
@@ -67,6 +67,27 @@ def test_configuration_holds_the_model(tokenizer):
     config = keras.saving.serialize_keras_object(tokenizer)
     again = keras.saving.deserialize_keras_object(config)
     assert (again.model, again.kind) == (tokenizer.model, tokenizer.kind)
+
+
+def test_a_frequent_word_between_spaces_is_one_unigram_piece():
+    texts = [f"the {a} {b} ." for a in ("several", "women", "birds") for b in ("sang", "swam", "slept")] * 7
+    tokenizer = SentencePieceTokenizer.train(texts, "unigram", vocabulary_size=60)
+    ids = tokenizer.processor.encode("several women slept")
+    assert tokenizer.pieces(ids) == ["\u2581several", "\u2581women", "\u2581slept"]
+
+
+def test_words_are_overlooked_where_only_spaces_follow_them():
+    texts = ["a dog ran to a cat", "a dog, a cart and a cat ran"] * 3 + ["once upon a cat"]
+    assert overlooked_words(texts) == ["and", "cart", "dog,", "to"]
+    assert overlooked_words(texts, least=1) == ["and", "cart", "dog,", "once", "to", "upon"]
+
+
+def test_a_sample_is_all_items_or_some_of_them_always_the_same():
+    assert sample(range(7), 11) == list(range(7))
+    drawn = sample(iter(range(1009)), 101)
+    assert len(set(drawn)) == 101
+    assert max(drawn) > 900
+    assert sample(range(1009), 101) == drawn
 
 
 @pytest.mark.parametrize(

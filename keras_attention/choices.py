@@ -1,0 +1,13 @@
+"""The names that options choose from. The command line reads them before it imports Keras."""
+
+KINDS = ("char", "word", "bpe", "unigram")  # of tokenizers
+CELLS = ("lstm", "gru")
+SCORES = ("dot", "scaled_dot", "general", "additive", "concat")
+STRATEGIES = {  # with the options that belong to each of them alone
+    "greedy": frozenset(),
+    "beam": frozenset({"beam", "length_penalty", "coverage_penalty", "n_best"}),
+    "sample": frozenset({"temperature", "top_k", "top_p", "seed"}),
+}
+AVERAGE = "average"  # the length penalty that divides by the length
+BEAM_WIDTH = 5
+ANY = "any"  # the source length of a LiteRT file that takes every length
