@@ -1,20 +1,13 @@
-"""OpenNMT-py and JoeyNMT, set up like our model: their packages, their patches, their configurations."""
+"""OpenNMT-py and JoeyNMT, set up like our model: packages, patches, configurations."""
 
-import json
-from pathlib import Path
 from typing import ClassVar
 
-from quality_systems import BATCH, EPOCH, Peer
+from quality_systems import BATCH, Peer, updates_per_epoch, write_yaml
 
 MAX_LENGTH = 100  # tokens of an output
 CHECKPOINT_EVERY = {"multi30k": 60, "cmudict": 300}  # updates, of OpenNMT-py
 VALIDATE_EVERY = {"multi30k": 302, "cmudict": 864}  # updates, of JoeyNMT
 METRICS = {"multi30k": "bleu", "cmudict": "acc"}  # what JoeyNMT's schedule and choice of the best follow
-
-
-def write_yaml(file: Path, settings: dict) -> None:
-    """Writes JSON, which is YAML but for numbers like 1e-05: YAML takes them for strings."""
-    file.write_text(json.dumps(settings, indent=1).replace("1e-05", "0.00001"), encoding="utf-8")
 
 
 class OpenNMT(Peer):
@@ -65,12 +58,13 @@ class OpenNMT(Peer):
             "batch_size": BATCH,
             "batch_type": "sents",
             "normalization": "tokens",
-            "bucket_size": (EPOCH[task] - 1) * BATCH,  # an epoch, within which rows are sorted by length
+            "bucket_size": (updates_per_epoch(data) - 1)
+            * BATCH,  # an epoch, within which rows are sorted by length
             "num_workers": 0,
             "param_init": 0.1,
             "report_every": 50,
             "train_steps": 10_000_000,
-            "valid_steps": EPOCH[task],
+            "valid_steps": updates_per_epoch(data),
             "valid_batch_size": 4 * BATCH,
             "save_checkpoint_steps": CHECKPOINT_EVERY[task],
             "keep_checkpoint": 3,
@@ -96,7 +90,13 @@ class Joey(Peer):
     name, title = "joey", "JoeyNMT 2.3.0"
     install = (("torch==2.13.0",), ("joeynmt==2.3.0", "importlib_metadata", "sentencepiece==0.2.0"))
     # An argument that torch's scheduler no longer has.
-    patches = (("joeynmt/builders.py", '            "verbose": False,\n', ""),)
+    patches = (
+        (
+            "joeynmt/builders.py",
+            '"mode": scheduler_mode,\n            "verbose": False,',
+            '"mode": scheduler_mode,',
+        ),
+    )
     pattern = "model/[0-9]*.ckpt"
 
     def command(self, task, data, folder, minutes):

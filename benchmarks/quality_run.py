@@ -30,9 +30,14 @@ def environment(**more: str) -> dict:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process: all its threads, and the children it has waited for."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    """User and system time of a process, its threads, and its children, ended or alive."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        children = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return 0.0
+    own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(cpu_seconds(int(child)) for child in " ".join(children).split())
 
 
 def newest_file(folder: Path, pattern: str, before: float) -> Path | None:

@@ -6,6 +6,7 @@ the learning rate and the schedule that its own documentation recommends.
 """
 
 import base64
+import functools
 import json
 import subprocess
 import sys
@@ -20,7 +21,6 @@ from keras_attention.datasets import read_references
 from keras_attention.evaluation import evaluate
 
 BATCH = 64
-EPOCH = {"multi30k": 454, "cmudict": 1729}  # updates in one pass over the training pairs
 SPARE = 0.5  # minutes of our budget for the start and the last validation, which --max-minutes leaves out
 
 
@@ -31,6 +31,7 @@ class Ours:
     """
 
     name, title = "ours", "keras-attention"
+    tasks = tuple(TASKS)
     variables: ClassVar[dict[str, str]] = {}
 
     def __init__(self, venvs: Path, options: list[str]):
@@ -54,11 +55,11 @@ class Ours:
                 command += [f"--{side}-vocabulary-size", TASKS[task]["vocabulary_size"]]
         return [*command, *self.options]
 
-    def newest(self, task: str, folder: Path, before: float) -> tuple[Path | None, int]:
+    def newest(self, data: Path, folder: Path, before: float) -> tuple[Path | None, int]:
         """The newest complete model, and the updates that were done when it, or a later epoch, ended."""
         history = folder / "run" / "history.json"
         epochs = len(json.loads(history.read_text())) if history.exists() else 0
-        return newest_file(folder / "run", "translator.keras", before), epochs * EPOCH[task]
+        return newest_file(folder / "run", "translator.keras", before), epochs * updates_per_epoch(data)
 
     def scores(self, snapshot: Path, task: str, data: Path, core: int | None) -> dict:
         """Decodes the validation sources greedily and compares them with their references."""
@@ -81,6 +82,13 @@ class OursEach(Ours):
         return {f"{self.name}-{mark:g}": [mark] for mark in minutes}
 
 
+@functools.cache
+def updates_per_epoch(data: Path) -> int:
+    """Batches of one pass over the training pairs."""
+    with (data / "train.src").open(encoding="utf-8") as lines:
+        return -(-sum(1 for _ in lines) // BATCH)
+
+
 def same_tokenizers(translator: Path, data: Path) -> bool | None:
     """Whether a `.keras` file holds the peers' SentencePiece models; None where the peers use none."""
     models = [data / "src.model", data / "tgt.model"]
@@ -95,6 +103,7 @@ class Peer:
 
     name: str
     title: str
+    tasks = tuple(TASKS)  # that it can do
     install: tuple[tuple[str, ...], ...]  # arguments of `pip install`, one call after another
     patches: tuple[tuple[str, str, str], ...] = ()  # file in site-packages, old text, new text
     variables: ClassVar[dict[str, str]] = {}
@@ -121,7 +130,7 @@ class Peer:
     def runs(self, minutes, every):
         return {self.name: every}
 
-    def newest(self, task, folder, before):
+    def newest(self, data, folder, before):
         file = newest_file(folder, self.pattern, before)
         return file, int("".join(filter(str.isdigit, file.stem))) if file else 0
 
@@ -151,5 +160,10 @@ def patch(file: Path, old: str, new: str) -> None:
     text = file.read_text(encoding="utf-8")
     if old in text:
         file.write_text(text.replace(old, new), encoding="utf-8")
-    elif not new or new not in text:
+    elif new not in text:
         raise ValueError(f"The patch does not fit {file}: it has no {old!r}.")
+
+
+def write_yaml(file: Path, settings: dict) -> None:
+    """Writes a configuration as JSON, which is YAML, except that YAML reads 1e-05 as a string."""
+    file.write_text(json.dumps(settings, indent=1).replace("1e-05", "0.00001"), encoding="utf-8")

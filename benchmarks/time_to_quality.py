@@ -1,7 +1,8 @@
-"""Quality against CPU time: the command line beside OpenNMT-py and JoeyNMT.
+"""Quality against CPU time: the command line beside OpenNMT-py, JoeyNMT and yoyodyne.
 
-    python benchmarks/time_to_quality.py DATA [--output build/time_to_quality] [--systems ours onmt joey]
-        [--tasks multi30k cmudict] [--minutes 5 10 20 40] [--venvs build/peers] [--ours-options="..."]
+    python benchmarks/time_to_quality.py DATA [--output build/time_to_quality] [--venvs build/peers]
+        [--systems ours onmt joey yoyodyne] [--tasks multi30k cmudict] [--minutes 5 10 20 40]
+        [--cores 0 1] [--ours-options="..."]
 
 DATA holds `multi30k_en_de/{train,dev}.lc.tok.tsv.gz` and `cmudict_g2p/train.tsv.gz`, lines of
 `source<TAB>target`. Every system gets the same pairs, the same tokens, the same sizes and batches of 64,
@@ -16,6 +17,7 @@ import os
 import queue
 import shlex
 import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,8 +27,9 @@ import quality_run
 from quality_data import TASKS, prepare
 from quality_peers import Joey, OpenNMT
 from quality_systems import Ours, OursEach
+from quality_yoyodyne import Yoyodyne
 
-SYSTEMS = {system.name: system for system in (Ours, OursEach, OpenNMT, Joey)}
+SYSTEMS = {system.name: system for system in (Ours, OursEach, OpenNMT, Joey, Yoyodyne)}
 
 
 def main(options) -> None:
@@ -34,8 +37,7 @@ def main(options) -> None:
     for task in options.tasks:
         prepare(task, options.data, output / "data" / task)
     systems = [SYSTEMS[name](options.venvs, shlex.split(options.ours_options)) for name in options.systems]
-    for system in systems:
-        system.prepare()
+    systems = [system for system in systems if not fails(system.prepare, system.title)]
     cores = queue.SimpleQueue()
     for core in options.cores:
         cores.put(core)
@@ -43,23 +45,36 @@ def main(options) -> None:
     def run(job):
         task, system, name, marks = job
         core = cores.get()
+        training = partial(measure, system, task, output, name, marks, core)
         try:
-            return task, system, measure(system, task, output, name, marks, core)
+            fails(training, f"{system.title}, {task}")
         finally:
             cores.put(core)
+        return task, system, read(output / task / name / "snapshots.json")
 
     jobs = [
         (task, system, name, marks)
         for task in options.tasks
         for system in systems
+        if task in system.tasks
         for name, marks in system.runs(options.minutes, every(options.minutes)).items()
     ]
     with ThreadPoolExecutor(len(options.cores)) as pool:
         measured = list(pool.map(run, jobs))
-    found = {task: {system.title: [] for system in systems} for task in options.tasks}
+    found = {task: {} for task in options.tasks}
     for task, system, snapshots in measured:
-        found[task][system.title] += snapshots
+        found[task].setdefault(system.title, []).extend(snapshots)
     report(found, options.minutes, output)
+
+
+def fails(action, title: str) -> bool:
+    """Runs one part; if it fails, says so and lets the others go on."""
+    try:
+        action()
+    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
+        print(f"{title} failed: {error}", flush=True)
+        return True
+    return False
 
 
 def every(minutes: list[float]) -> list[float]:
@@ -68,7 +83,7 @@ def every(minutes: list[float]) -> list[float]:
     return sorted({*minutes, *(first * i for i in range(1, int(max(minutes) / first) + 1))})
 
 
-def measure(system, task: str, output: Path, name: str, marks: list[float], core: int | None) -> list[dict]:
+def measure(system, task: str, output: Path, name: str, marks: list[float], core: int | None) -> None:
     """Trains, unless all marks were reached before, and scores each snapshot, unless that was done."""
     folder, data = output / task / name, output / "data" / task
     snapshots = read(folder / "snapshots.json")
@@ -77,7 +92,7 @@ def measure(system, task: str, output: Path, name: str, marks: list[float], core
         folder.mkdir(parents=True)
         print(f"{task}: {name} trains on core {core} ...", flush=True)
         command = system.command(task, data, folder, max(marks))
-        newest = partial(system.newest, task, folder)
+        newest = partial(system.newest, data, folder)
         quality_run.train(command, folder, marks, newest, core, **system.variables)
         snapshots = read(folder / "snapshots.json")
     for snapshot in snapshots:
@@ -88,7 +103,6 @@ def measure(system, task: str, output: Path, name: str, marks: list[float], core
             snapshot.update(figures=figures, score=score)
             (folder / "snapshots.json").write_text(json.dumps(snapshots, indent=1))
             print(f"{task}: {name} {snapshot['minutes']:g} min: {score:.2f}", flush=True)
-    return snapshots
 
 
 def read(file: Path) -> list[dict]:
@@ -109,7 +123,11 @@ def report(found: dict, minutes: list[float], output: Path) -> None:
 
 
 def table(found: dict, minutes: list[float]) -> str:
-    """A row for each system: CPU seconds of an update, and at each mark the score and the updates done."""
+    """A row for each system: CPU seconds of an update, and at each mark the score and the updates done.
+
+    A training that ended long before its mark, or was on a busy machine while its budget is in wall time,
+    has the CPU minutes that it used beside them.
+    """
     marks = " | ".join(f"{mark:g} min" for mark in minutes)
     lines = [f"| system | CPU s an update | {marks} |", "|---|---|" + "---|" * len(minutes)]
     for title, snapshots in found.items():
@@ -123,7 +141,9 @@ def table(found: dict, minutes: list[float]) -> str:
 def cell(snapshot: dict | None) -> str:
     if snapshot is None or "score" not in snapshot:
         return "no model" if snapshot else ""
-    return f"{snapshot['score']:.2f} ({snapshot['updates']:,})"
+    used = snapshot["cpu"] / 60
+    ended = f", ended at {used:.1f} min" if used < 0.9 * snapshot["minutes"] else ""
+    return f"{snapshot['score']:.2f} ({snapshot['updates']:,}{ended})"
 
 
 def seconds_per_update(snapshots: list[dict]) -> float | None:
@@ -156,7 +176,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--output", type=Path, default=Path("build/time_to_quality"))
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=["ours", "onmt", "joey"])
+    parser.add_argument(
+        "--systems", nargs="+", choices=SYSTEMS, default=["ours", "onmt", "joey", "yoyodyne"]
+    )
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--minutes", nargs="+", type=float, default=[5, 10, 20, 40])
     parser.add_argument("--venvs", type=Path, default=Path("build/peers"))
