@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/train_dates.py --output build/demo
@@ -16,6 +16,10 @@ test: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/bench.py --output build/bench
+
+# DATA is the folder that benchmarks/time_to_quality.py describes.
+bench-peers: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/time_to_quality.py $(DATA) --output build/time_to_quality
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
