@@ -9,10 +9,10 @@ LARGEST_MMAP_THRESHOLD = 32 * 2**20
 def keep_freed_memory() -> None:
     """Lets the process reuse the memory that a training step frees, where the C library is glibc.
 
-    By default glibc returns large blocks to the operating system as soon as they are freed, and a step on a
-    large vocabulary frees tensors of tens of megabytes. The next step then takes a page fault for every 4 KB
-    of them, 15 to 25% of its time (docs/decisions.md). It concerns the whole process, so the command
-    `train` calls it and the library does not. Other C libraries are left as they are.
+    By default glibc returns large blocks to the operating system as soon as they are freed, and a step on
+    a large vocabulary frees tensors of tens of megabytes. The next step then takes a page fault for every
+    4 KB of them (docs/decisions.md has the cost). The setting holds for the whole process, so the command
+    `train` makes it and the library does not. Other C libraries are left as they are.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

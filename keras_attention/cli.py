@@ -7,7 +7,7 @@ import warnings
 
 from keras_attention.choices import ANY, AVERAGE, BEAM_WIDTH, CELLS, KINDS, SCORES, STRATEGIES
 from keras_attention.evaluation import BLEU_TOKENIZERS
-from keras_attention.options import Options
+from keras_attention.options import PRECISIONS, Options
 from keras_attention.quiet import quick_start
 
 EXAMPLES = """
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         if sys.stdout is None:
             raise OSError("Standard output must be open.")
         with quick_start():  # late: the options are read, and --help answered, without Keras
-            from keras_attention import commands
+            import keras_attention.commands as commands
         getattr(commands, options.command)(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough, as `head` does
@@ -139,13 +139,13 @@ def _add_train(train):
     train.add_argument("--input-feeding", action="store_true", help="feed the attention back")
     option("dropout", "RATE")
     option("label_smoothing", "RATE")
-    option("batch_size", help="pairs in a batch")
-    option("epochs", help="at most")
+    option("batch_size", help="pairs in a batch (by default 16 to 64, by the number of pairs)")
+    option("epochs", help="at most (by default 30, and more for few pairs)")
     option("max_minutes", "M", "of training, restarts included")
-    option("patience", help="epochs without a better one")
+    option("patience", help="epochs without a better model (by default 5, and more for few pairs)")
     option("learning_rate", "RATE", "the highest")
     option("seed")
-    choice("precision", ("float32", "mixed_bfloat16"))
+    choice("precision", PRECISIONS, "auto: bfloat16 where the machine multiplies in it (float32)")
     train.add_argument("--resume", action="store_true", help="go on from the last finished epoch in RUN")
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")
     train.set_defaults(command="train")

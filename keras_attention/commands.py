@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_attention.allocator import keep_freed_memory
 from keras_attention.beam import Beam
 from keras_attention.checks import check_size
 from keras_attention.choices import ANY, BEAM_WIDTH, STRATEGIES
@@ -29,6 +30,7 @@ LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 
 def train(options):
+    keep_freed_memory()
     names = {field.name for field in fields(Options)}
     try:
         train_on_file(

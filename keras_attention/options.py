@@ -1,17 +1,21 @@
 """What `training.train` is told; `RUN/config.json` holds it."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from keras_attention.checks import check_between, check_rate, check_size
 
 MAX_LAYERS = 100
+AUTO = "auto"
+PRECISIONS = ("float32", "mixed_bfloat16", AUTO)
+BATCH_SIZES = (64, 32, 16)
+UPDATES_PER_EPOCH, UPDATES, PATIENCE = 200, 6000, 1000  # the fewest, see `Options.for_pairs`
 
 
 @dataclass
 class Options:
-    """How to train. `None` is chosen by the data."""
+    """How to train. What is None follows from the data, see `for_pairs` and `training.train`."""
 
     source_tokenizer: str | None = None
     target_tokenizer: str | None = None
@@ -27,10 +31,10 @@ class Options:
     input_feeding: bool = False
     dropout: float = 0.3
     label_smoothing: float = 0.1
-    batch_size: int = 64
-    epochs: int = 30
+    batch_size: int | None = None
+    epochs: int | None = None
     max_minutes: float | None = None
-    patience: int = 5
+    patience: int | None = None
     learning_rate: float = 0.002
     seed: int = 0
     precision: str = "float32"
@@ -38,7 +42,8 @@ class Options:
 
     def __post_init__(self):
         for name in ("units", "embedding_dim", "layers", "batch_size", "epochs", "patience"):
-            check_size(name, getattr(self, name))
+            if getattr(self, name) is not None:
+                check_size(name, getattr(self, name))
         for name in ("dropout", "label_smoothing", "validation_split"):
             check_rate(name, getattr(self, name))
         for side in ("source", "target"):
@@ -50,11 +55,34 @@ class Options:
         check_between("learning_rate", self.learning_rate, 1e-9, 10)
         if self.max_minutes is not None:
             check_between("max_minutes", self.max_minutes, 1e-3, 1e7)
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"`precision` must be one of {', '.join(PRECISIONS)}. "
+                f"Received: precision={self.precision!r}."
+            )
         if self.units % 2:
             raise ValueError(
                 "`units` must be even: each direction of the encoder has half of them. "
                 f"Received: units={self.units}."
             )
+
+    def for_pairs(self, num_pairs: int) -> "Options":
+        """The options with batch size, epochs and patience chosen, where they are None.
+
+        A batch has 64 pairs, or 32 or 16 where an epoch of larger ones has fewer than 200 updates. A
+        training has 30 epochs, and more where these are fewer than 6,000 updates. It stops after 5 epochs
+        without a better model, and not before 1,000 updates without one.
+        """
+        batch_size = self.batch_size or next(
+            (size for size in BATCH_SIZES if num_pairs >= UPDATES_PER_EPOCH * size), BATCH_SIZES[-1]
+        )
+        updates = -(-num_pairs // batch_size)  # of an epoch
+        return replace(
+            self,
+            batch_size=batch_size,
+            epochs=self.epochs or max(30, -(-UPDATES // updates)),
+            patience=self.patience or max(5, -(-PATIENCE // updates)),
+        )
 
     def to_json(self) -> str:
         """The text of a `config.json`."""

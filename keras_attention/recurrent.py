@@ -15,14 +15,14 @@ class _OwnGradient:
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if not training or mask is not None or not self._has_own_gradient():
             return super().inner_loop(sequences, initial_state, mask, training)
-        from keras_attention import recurrent_tensorflow  # late: other backends do without TensorFlow
+        import keras_attention.recurrent_tensorflow as loops  # late: other backends do without TensorFlow
 
         cell = self.cell
         weights = [
             ops.cast(weight, self.compute_dtype)
             for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)
         ]
-        run = getattr(recurrent_tensorflow, self._loop_name)
+        run = getattr(loops, self._loop_name)
         outputs, states = run(sequences, initial_state, *weights)
         return states[0], outputs, states
 

@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -21,7 +22,9 @@ from keras_attention.datasets import (
 from keras_attention.decoder import AttentionDecoder
 from keras_attention.encoder import Encoder
 from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
-from keras_attention.options import Options
+from keras_attention.optimizers import Adam
+from keras_attention.options import AUTO, Options
+from keras_attention.precision import suitable_precision
 from keras_attention.run import Run, load_checkpoint, new_state, write_atomically
 from keras_attention.seq2seq import Seq2Seq
 from keras_attention.text import TRAINING_TEXTS, SentencePieceTokenizer, sample
@@ -80,6 +83,9 @@ def train(
     if resume:
         options = Options.from_json(output / "config.json")
     options = options or Options()
+    if options.precision == AUTO:
+        options = replace(options, precision=suitable_precision())
+        say(f"precision: {options.precision}")
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
 
@@ -104,6 +110,7 @@ def train(
             raise ValueError(f"There are no {side} pairs in {validation_file or train_file}. {bad_lines}")
     if len(bad_lines):
         say(str(bad_lines))
+    options = options.for_pairs(len(pairs["train"]))
     model = translator.seq2seq
     _compile(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
     state = load_checkpoint(model, checkpoint) if goes_on else new_state()
@@ -203,7 +210,7 @@ def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> Tokenize
 
 def _compile(model, options, num_batches):
     model.compile(
-        keras.optimizers.Adam(options.learning_rate, global_clipnorm=1.0),
+        Adam(options.learning_rate, global_clipnorm=1.0),
         TokenCrossentropy(options.label_smoothing),
         metrics=[TokenAccuracy(), ExactMatch(), Perplexity()],
         # Keras leaves the graph once in so many batches: 20 times an epoch, twice in the warm-up, at least.
@@ -218,7 +225,8 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
     batches = pairs["train"].batches(options.batch_size, model.start_id, options.seed, state["epoch"])
     validation = pairs["validation"].batches(min(4 * options.batch_size, 2**31 - 1), model.start_id)
     say(
-        f"{len(pairs['train']):,} pairs to train on, {len(pairs['validation']):,} to validate; "
+        f"{len(pairs['train']):,} pairs to train on, {len(pairs['validation']):,} to validate; batches of "
+        f"{options.batch_size}, at most {options.epochs} epochs; "
         f"{batches.padding:.1%} of a training batch is padding"
     )
     output.mkdir(parents=True, exist_ok=True)

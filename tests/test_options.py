@@ -1,0 +1,45 @@
+import math
+
+import pytest
+
+from keras_attention.options import AUTO, Options
+from keras_attention.precision import suitable_precision
+
+
+@pytest.mark.parametrize("num_pairs", [1, 16, 145, 3_600, 6_399, 6_400, 12_800, 29_000, 113_000, 10**7])
+def test_what_follows_from_the_number_of_pairs(num_pairs):
+    options = Options().for_pairs(num_pairs)
+    updates = math.ceil(num_pairs / options.batch_size)
+    assert options.batch_size in (16, 32, 64)
+    assert updates >= 200 or options.batch_size == 16
+    assert num_pairs / (2 * options.batch_size) < 200 or options.batch_size == 64
+    assert options.epochs * updates >= 6000
+    assert options.epochs >= 30
+    assert options.patience * updates >= 1000
+    assert options.patience >= 5
+
+
+def test_what_is_given_stays():
+    given = Options(batch_size=7, epochs=3, patience=2)
+    assert given.for_pairs(10**6) == given
+    assert Options().for_pairs(10**6).for_pairs(5) == Options().for_pairs(10**6)
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ("fpu avx2 avx512f", "float32"),
+        ("fpu amx_bf16", "mixed_bfloat16"),
+        ("avx512_bf16", "mixed_bfloat16"),
+    ],
+)
+def test_precision_follows_the_cpu(tmp_path, flags, precision):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+    assert suitable_precision(tmp_path / "cpuinfo") == precision
+    assert suitable_precision(tmp_path / "none") == "float32"
+
+
+def test_an_unknown_precision_is_refused():
+    assert Options(precision=AUTO).precision == "auto"
+    with pytest.raises(ValueError, match=r"float32, mixed_bfloat16, auto\. Received: precision='half'"):
+        Options(precision="half")
