@@ -22,16 +22,17 @@ ROOT = Path(__file__).parent.parent
 # Each module imports only those before it.
 # fmt: off
 ORDER = [
-    "tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell", "decoder",
-    "limits", "decoding", "beam", "seq2seq", "objectives", "text", "translations", "translator",
-    "options", "run", "datasets", "training", "evaluation", "plotting", "quiet",
+    "tokens", "checks", "masking", "scores", "context", "recurrent_tensorflow", "recurrent",
+    "encoder", "cell", "decoder", "limits", "decoding", "beam", "seq2seq", "objectives", "text",
+    "translations", "translator", "options", "run", "datasets", "training", "evaluation", "plotting",
+    "quiet",
     "export.compiled_shapes", "export.signatures", "export.destination", "export.saved_model",
     "export.litert_run", "export.litert_check", "export.litert_graphs", "export.associated_files",
     "export.litert", "export.litert_reader", "export", "commands", "cli",
 ]
 # fmt: on
 LATE_IMPORTS = {("seq2seq", "export"), ("translator", "export")}  # as Keras' own Model.export has
-NEED_TENSORFLOW = {"text", "translations", "translator", "datasets", "commands"}
+NEED_TENSORFLOW = {"recurrent_tensorflow", "text", "translations", "translator", "datasets", "commands"}
 LIBRARIES = {
     "text": {"sentencepiece", "tensorflow_text"},
     "evaluation": {"sacrebleu"},
