@@ -17,13 +17,14 @@ class _OwnGradient:
             return super().inner_loop(sequences, initial_state, mask, training)
         import keras_attention.recurrent_tensorflow as loops  # late: other backends do without TensorFlow
 
+        if loops.has_gpu():
+            return super().inner_loop(sequences, initial_state, mask, training)
         cell = self.cell
         weights = [
             ops.cast(weight, self.compute_dtype)
             for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)
         ]
-        run = getattr(loops, self._loop_name)
-        outputs, states = run(sequences, initial_state, *weights)
+        outputs, states = getattr(loops, self._loop_name)(sequences, initial_state, *weights)
         return states[0], outputs, states
 
     def _has_own_gradient(self) -> bool:
@@ -35,15 +36,7 @@ class _OwnGradient:
             and not (self.dropout or self.recurrent_dropout)
             and not (self.unroll or self.stateful or self.go_backwards)
             and self.use_cudnn is not True
-            and not _has_gpu()
         )
-
-
-def _has_gpu() -> bool:
-    """Whether TensorFlow sees a GPU, which is how Keras (3.15) decides on cuDNN."""
-    import tensorflow as tf
-
-    return bool(tf.config.list_logical_devices("GPU"))
 
 
 # Both keep Keras' class names, under which Keras stores the weights of the layers of a list.

@@ -12,6 +12,11 @@ Notation in the formulas: `*` is elementwise, `x W` a matrix product, `R'` a tra
 import tensorflow as tf
 
 
+def has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU, which is how Keras (3.15) decides on cuDNN."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def lstm(inputs, initial_state, kernel, recurrent_kernel, bias):
     """An LSTM over all steps.
 

@@ -35,7 +35,7 @@ ORDER = [
 LATE_IMPORTS = {("seq2seq", "export"), ("translator", "export")}  # as Keras' own Model.export has
 NEED_TENSORFLOW = {"recurrent_tensorflow", "text", "translations", "translator", "datasets", "commands"}
 # These run on every backend, and import TensorFlow only where it is the backend.
-PREFER_TENSORFLOW = {"embedding", "optimizers", "precision", "recurrent", "token_statistics"}
+PREFER_TENSORFLOW = {"embedding", "optimizers", "precision", "token_statistics"}
 LIBRARIES = {
     "text": {"sentencepiece", "tensorflow_text"},
     "evaluation": {"sacrebleu"},
