@@ -11,6 +11,7 @@ from keras_attention.decoding import Decoded, Greedy
 from keras_attention.export.associated_files import read_associated_files
 from keras_attention.export.litert_check import require_litert
 from keras_attention.limits import possible
+from keras_attention.quiet import quiet
 from keras_attention.text import SentencePieceTokenizer
 from keras_attention.translations import TranslatesTexts
 
@@ -46,13 +47,14 @@ class LiteRTTranslator(TranslatesTexts):
             SentencePieceTokenizer(models[side], self.description[f"{side}_tokenizer"])
             for side in ("source", "target")
         )
-        # Of the content: of a path it maps the file, which may be replaced meanwhile.
-        interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
-        self._runners = {
-            name: interpreter.get_signature_runner(name)
-            for name in ("greedy_decode", "beam_decode")
-            if name in interpreter.get_signature_list()
-        }
+        with quiet():  # it reports its delegate
+            # Of the content: of a path it maps the file, which may be replaced meanwhile.
+            interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
+            self._runners = {
+                name: interpreter.get_signature_runner(name)
+                for name in ("greedy_decode", "beam_decode")
+                if name in interpreter.get_signature_list()
+            }
         self._lock = threading.Lock()  # the interpreter holds the tensors of one call
         widths = {r.get_input_details()["source"]["shape_signature"][1] for r in self._runners.values()}
         self.source_length = next((int(width) for width in widths if width > 0), None)

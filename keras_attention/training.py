@@ -218,6 +218,8 @@ def _compile(model, options, num_batches):
             1, min(STEPS_PER_EXECUTION, num_batches // 20, num_batches * options.epochs // 100)
         ),
     )
+    # Otherwise the first step is traced twice: TensorFlow repeats a trace that creates variables.
+    model.optimizer.build(model.trainable_variables)
 
 
 def _fit(translator, pairs, options, output, state, started, verbose, say):

@@ -1,0 +1,81 @@
+"""How the commands start: what they import, and what they print besides their answers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keras_attention
+from keras_attention import choices
+from keras_attention.commands import CLASSES
+from keras_attention.recurrent import RECURRENT_LAYERS
+from keras_attention.scores import SCORES
+
+SCRIPT = [str(Path(sys.executable).with_name("keras-attention"))]
+MODULE = [sys.executable, "-m", "keras_attention.cli"]
+
+
+def run(command, *arguments, **options):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, env=environment, **options
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    """An untrained translator, whose target tokenizer does not normalize."""
+    texts = ["two dogs", "a dog"]
+    source = keras_attention.SentencePieceTokenizer.train(texts, "char")
+    target = keras_attention.SentencePieceTokenizer.train(texts, "char", normalization="identity")
+    seq2seq = keras_attention.Seq2Seq(
+        keras_attention.Encoder(source.vocabulary_size, 3, 4),
+        keras_attention.AttentionDecoder(target.vocabulary_size, 3, 4),
+    )
+    path = tmp_path_factory.mktemp("run") / "translator.keras"
+    keras_attention.Translator(seq2seq, source, target, 11, 7).save(path)
+    return path
+
+
+@pytest.mark.parametrize("command", [SCRIPT, MODULE], ids=["script", "module"])
+def test_a_translation_prints_nothing_on_standard_error(command, model_file):
+    status, out, error = run(command, "translate", model_file, input="two dogs\na\n")
+    assert (status, error) == (0, "")
+    assert out.count("\n") == 2
+
+
+def test_export_prints_one_line_and_nothing_on_standard_error(model_file, tmp_path):
+    file = tmp_path / "model.tflite"
+    status, out, error = run(SCRIPT, "export", model_file, "--output", file, "--format", "litert")
+    assert (status, error) == (0, "")
+    assert out.startswith("LiteRT file in")
+    status, out, error = run(SCRIPT, "translate", file, input="two dogs\na\n")
+    assert (status, error) == (0, "")
+    assert out.count("\n") == 2
+
+
+@pytest.mark.parametrize("command", [SCRIPT, MODULE], ids=["script", "module"])
+def test_errors_are_still_printed(command, tmp_path):
+    (tmp_path / "bad.keras").write_bytes(b"no model")
+    status, out, error = run(command, "translate", tmp_path / "bad.keras", input="a\n")
+    assert (status, out) == (2, "")
+    assert error.startswith("keras-attention: error: ")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["translate"]])
+def test_options_are_read_without_keras(arguments):
+    command = [sys.executable, "-X", "importtime", "-m", "keras_attention.cli"]
+    _, _, imported = run(command, *arguments)
+    names = {line.split("|")[-1].strip() for line in imported.splitlines() if "import time:" in line}
+    assert "argparse" in names
+    assert not names & {"keras", "tensorflow", "matplotlib"}
+
+
+def test_the_choices_are_the_names_of_the_classes():
+    assert tuple(RECURRENT_LAYERS) == choices.CELLS
+    assert tuple(SCORES) == choices.SCORES
+    assert choices.STRATEGIES.keys() == CLASSES.keys()
