@@ -13,10 +13,12 @@ from pathlib import Path
 import bench_decoding
 import bench_growth
 import bench_start
+import bench_trained
 import bench_training
 import machine
 
 PARTS = {
+    "trained": bench_trained.measure,
     "training": bench_training.measure,
     "memory": lambda repeats: bench_training.memory(),
     "decoding": bench_decoding.measure,
@@ -24,6 +26,13 @@ PARTS = {
     "growth": bench_growth.measure,
 }
 TEXTS = {
+    "trained": (
+        "The training step",
+        "CPU milliseconds of a step, the quickest repeat, one core, batches of 64 sorted by length: "
+        "bare (loss and Adam), and as the command `train` compiles it, with label smoothing, clipping, and "
+        "the metrics token accuracy, exact match and perplexity.",
+        bench_trained.table,
+    ),
     "training": (
         "Training",
         "Real target tokens a second by the quickest repeat, in brackets by the median, then the process's "
@@ -91,9 +100,11 @@ def markdown(found: dict) -> str:
 
 def _machine(described: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
+    bfloat16 = "with" if described["bfloat16"] else "without"
     return (
-        f"{described['processor']}, {described['cores']} cores, {described['memory_gb']} GB; load before "
-        f"{described['load_before']:.1f}; {described['system']}, Python {described['python']}; {versions}."
+        f"{described['processor']} ({bfloat16} bfloat16), {described['cores']} cores, "
+        f"{described['memory_gb']} GB; load before {described['load_before']:.1f}; "
+        f"{described['system']}, Python {described['python']}; {versions}."
     )
 
 

@@ -5,6 +5,8 @@ import os
 import platform
 from pathlib import Path
 
+from keras_attention.precision import suitable_precision
+
 PACKAGES = ("keras-attention", "tensorflow", "keras", "torch", "ai-edge-litert", "numpy")
 
 
@@ -12,6 +14,7 @@ def description() -> dict:
     """Processor, cores, memory, system, and the versions of what is measured."""
     return {
         "processor": _processor(),
+        "bfloat16": suitable_precision() == "mixed_bfloat16",
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
         "system": platform.platform(),

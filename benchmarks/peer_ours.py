@@ -11,25 +11,34 @@ from floor import Multiplications
 from workers import NEVER, limit_tensorflow, serve, walls
 
 import keras_attention as ka
+from keras_attention.allocator import keep_freed_memory
+from keras_attention.options import Options
 from keras_attention.tokens import END_ID, PADDING_ID, pad
-from keras_attention.training import STEPS_PER_EXECUTION
+from keras_attention.training import STEPS_PER_EXECUTION, compile_model
 
 
 class Ours:
-    def make(self, vocabulary_size, units, embedding_dim, folder):
-        """The model, and its weights in `folder/weights.npz` for the peers."""
+    def make(self, vocabulary_size, units, embedding_dim, folder, as_trained=False):
+        """The model, and its weights in `folder/weights.npz` for the peers.
+
+        `as_trained` compiles it as the command `train` does, with clipping, smoothing and metrics.
+        """
         keras.utils.set_random_seed(0)
         self.folder = Path(folder)
         self.model = ka.Seq2Seq(
             ka.Encoder(vocabulary_size, embedding_dim, units),
             ka.AttentionDecoder(vocabulary_size, embedding_dim, units),
         )
-        self.model.compile(
-            keras.optimizers.Adam(1e-3),
-            ka.TokenCrossentropy(),
-            jit_compile=False,
-            steps_per_execution=STEPS_PER_EXECUTION,
-        )
+        if as_trained:
+            keep_freed_memory()
+            compile_model(self.model, Options(epochs=30), num_batches=10**6)
+        else:
+            self.model.compile(
+                ka.Adam(1e-3),
+                ka.TokenCrossentropy(),
+                jit_compile=False,
+                steps_per_execution=STEPS_PER_EXECUTION,
+            )
         if not (self.folder / "weights.npz").exists():
             np.savez(self.folder / "weights.npz", **named_weights(self.model))
 

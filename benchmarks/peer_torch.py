@@ -65,7 +65,8 @@ class Seq2Seq(nn.Module):
 
 
 class Torch:
-    def make(self, vocabulary_size, units, embedding_dim, folder):
+    def make(self, vocabulary_size, units, embedding_dim, folder, as_trained=False):
+        self.as_trained, self.sums = as_trained, torch.zeros(5)
         self.folder = Path(folder)
         self.model = Seq2Seq(vocabulary_size, units, embedding_dim)
         self._load(np.load(self.folder / "weights.npz"))
@@ -119,9 +120,26 @@ class Torch:
     def _step(self, source, target, answers):
         self.optimizer.zero_grad()
         logits = self.model(source, target)
-        loss = cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=0)
+        smoothing = 0.1 if self.as_trained else 0.0
+        loss = cross_entropy(
+            logits.flatten(0, 1), answers.flatten(), ignore_index=0, label_smoothing=smoothing
+        )
         loss.backward()
+        if self.as_trained:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
+        if self.as_trained:
+            self._measure(logits.detach(), answers)
+
+    @torch.no_grad()
+    def _measure(self, logits, answers):
+        """What our metrics measure: token accuracy, exact match, cross-entropy without smoothing."""
+        real = answers != 0
+        right = logits[..., 1:].argmax(2) + 1 == answers
+        losses = cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=0, reduction="sum")
+        match = (right | ~real).all(1)
+        counts = [(right & real).sum(), real.sum(), match.sum(), torch.tensor(len(match)), losses]
+        self.sums += torch.stack([count.float() for count in counts])
 
     def logits(self):
         batch = self.batches["random"][0]

@@ -112,7 +112,7 @@ def train(
         say(str(bad_lines))
     options = options.for_pairs(len(pairs["train"]))
     model = translator.seq2seq
-    _compile(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
+    compile_model(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
     state = load_checkpoint(model, checkpoint) if goes_on else new_state()
     _fit(translator, pairs, options, output, state, started, verbose, say)
     if not best.is_file():
@@ -208,7 +208,8 @@ def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> Tokenize
     )
 
 
-def _compile(model, options, num_batches):
+def compile_model(model: keras.Model, options: Options, num_batches: int) -> None:
+    """Compiles a model for a training of `num_batches` batches an epoch; builds its optimizer."""
     model.compile(
         Adam(options.learning_rate, global_clipnorm=1.0),
         TokenCrossentropy(options.label_smoothing),
