@@ -10,6 +10,7 @@ MAX_LAYERS = 100
 AUTO = "auto"
 PRECISIONS = ("float32", "mixed_bfloat16", AUTO)
 BATCH_SIZES = (64, 32, 16)
+RATE = 0.004  # the highest learning rate for the largest of them
 UPDATES_PER_EPOCH, UPDATES, PATIENCE = 200, 6000, 1000  # the fewest, see `Options.for_pairs`
 
 
@@ -35,7 +36,7 @@ class Options:
     epochs: int | None = None
     max_minutes: float | None = None
     patience: int | None = None
-    learning_rate: float = 0.002
+    learning_rate: float | None = None
     seed: int = 0
     precision: str = "float32"
     validation_split: float = 0.02
@@ -52,7 +53,8 @@ class Options:
                     check_size(name, getattr(self, name), least)
         if self.layers > MAX_LAYERS:
             raise ValueError(f"`layers` must be at most {MAX_LAYERS}. Received: layers={self.layers}.")
-        check_between("learning_rate", self.learning_rate, 1e-9, 10)
+        if self.learning_rate is not None:
+            check_between("learning_rate", self.learning_rate, 1e-9, 10)
         if self.max_minutes is not None:
             check_between("max_minutes", self.max_minutes, 1e-3, 1e7)
         if self.precision not in PRECISIONS:
@@ -67,11 +69,12 @@ class Options:
             )
 
     def for_pairs(self, num_pairs: int) -> "Options":
-        """The options with batch size, epochs and patience chosen, where they are None.
+        """The options with batch size, epochs, patience and learning rate chosen, where they are None.
 
         A batch has 64 pairs, or 32 or 16 where an epoch of larger ones has fewer than 200 updates. A
         training has 30 epochs, and more where these are fewer than 6,000 updates. It stops after 5 epochs
-        without a better model, and not before 1,000 updates without one.
+        without a better model, and not before 1,000 updates without one. The highest learning rate is 0.004
+        for batches of 64, and goes with the square root of the batch size (Malladi et al. 2022).
         """
         batch_size = self.batch_size or next(
             (size for size in BATCH_SIZES if num_pairs >= UPDATES_PER_EPOCH * size), BATCH_SIZES[-1]
@@ -82,6 +85,7 @@ class Options:
             batch_size=batch_size,
             epochs=self.epochs or max(30, -(-UPDATES // updates)),
             patience=self.patience or max(5, -(-PATIENCE // updates)),
+            learning_rate=self.learning_rate or RATE * (batch_size / BATCH_SIZES[0]) ** 0.5,
         )
 
     def to_json(self) -> str:

@@ -17,10 +17,11 @@ def test_what_follows_from_the_number_of_pairs(num_pairs):
     assert options.epochs >= 30
     assert options.patience * updates >= 1000
     assert options.patience >= 5
+    assert options.learning_rate**2 / options.batch_size == pytest.approx(0.004**2 / 64)
 
 
 def test_what_is_given_stays():
-    given = Options(batch_size=7, epochs=3, patience=2)
+    given = Options(batch_size=7, epochs=3, patience=2, learning_rate=0.01)
     assert given.for_pairs(10**6) == given
     assert Options().for_pairs(10**6).for_pairs(5) == Options().for_pairs(10**6)
 

@@ -89,7 +89,7 @@ def as_dataset(inputs, target):
 def test_it_learns_to_reverse(input_feeding):
     inputs, target = make_data(512)
     model = make_model(units=32, input_feeding=input_feeding)
-    model.fit(inputs, target, batch_size=32, epochs=12, verbose=0)
+    model.fit(inputs, target, batch_size=32, epochs=16, verbose=0)
     unseen, expected = make_data(64, seed=1)
     scores = model.evaluate(unseen, expected, verbose=0, return_dict=True)
     tokens, *_ = model.generate(unseen["source"], max_length=expected.shape[1])
@@ -272,7 +272,7 @@ def test_the_files_of_an_epoch_take_no_memory_for_good(tmp_path):
 def test_the_batches_take_no_memory_for_good(tmp_path):
     """TensorFlow keeps a tensor of each Python number that it is given."""
     model = make_model()
-    run = Run(None, Options(epochs=1), tmp_path, new_state(), 20_000)
+    run = Run(None, Options(epochs=1).for_pairs(20_000 * 64), tmp_path, new_state(), 20_000)
     logs = LogsOfEpochs(tmp_path / "logs", write_graph=False)
     for callback in (run, logs):
         callback.set_model(model)
