@@ -23,7 +23,8 @@ ROOT = Path(__file__).parent.parent
 # fmt: off
 ORDER = [
     "tokens", "checks", "masking", "scores", "context", "recurrent", "encoder", "cell", "decoder",
-    "limits", "decoding", "beam", "seq2seq", "objectives", "text", "translations", "translator",
+    "limits", "decoding", "beam", "seq2seq", "token_statistics", "objectives", "text", "translations",
+    "translator",
     "options", "run", "datasets", "training", "evaluation", "plotting", "quiet",
     "export.compiled_shapes", "export.signatures", "export.destination", "export.saved_model",
     "export.litert_run", "export.litert_check", "export.litert_graphs", "export.associated_files",
@@ -33,6 +34,7 @@ ORDER = [
 LATE_IMPORTS = {("seq2seq", "export"), ("translator", "export")}  # as Keras' own Model.export has
 NEED_TENSORFLOW = {"text", "translations", "translator", "datasets", "commands"}
 LIBRARIES = {
+    "token_statistics": {"tensorflow"},  # inside a function, on its own backend
     "text": {"sentencepiece", "tensorflow_text"},
     "evaluation": {"sacrebleu"},
     "plotting": {"matplotlib"},
