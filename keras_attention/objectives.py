@@ -54,12 +54,16 @@ class TokenCrossentropy(keras.losses.Loss):
 class TokenAccuracy(keras.metrics.Mean):
     """Share of the real target tokens that are named right under teacher forcing.
 
+    A token is named right where it has the highest logit. Padding is never an answer, and of several ids
+    with equal logits the lowest is.
+
     Call arguments as in `TokenCrossentropy`.
     """
 
+    _direction = "up"  # Keras' callbacks read it where they are given no `mode`; it has no public name
+
     def __init__(self, name="token_accuracy", dtype=None):
         super().__init__(name=name, dtype=dtype)
-        self._direction = "up"  # what Keras' callbacks look for where they are given no `mode`
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         super().update_state(named_right(y_true, y_pred), _real_token_weights(y_true, sample_weight))
@@ -69,28 +73,26 @@ class TokenAccuracy(keras.metrics.Mean):
 class ExactMatch(keras.metrics.Mean):
     """Share of the targets all of whose tokens, the end included, are named right under teacher forcing.
 
-    A target that is all padding does not count. Greedy decoding names the whole target right exactly
-    when this does: up to the first mistake both have fed the same tokens.
-    Call arguments as in `TokenCrossentropy`, but `sample_weight` (B,).
+    A target that is all padding does not count. Greedy decoding names the whole target right exactly when
+    this does: up to the first mistake both have fed the same tokens.
+
+    With `sample_weight` (B,) the mean is weighted. With (B, T) a token of weight zero counts as padding, so
+    it may be wrong, and the target has the mean weight of its other tokens.
+
+    Call arguments as in `TokenCrossentropy`.
     """
+
+    _direction = "up"
 
     def __init__(self, name="exact_match", dtype=None):
         super().__init__(name=name, dtype=dtype)
-        self._direction = "up"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        real = padding_mask(y_true)
-        match = ops.all(ops.logical_or(named_right(y_true, y_pred), ops.logical_not(real)), axis=1)
-        weights = ops.cast(ops.any(real, axis=1), self.dtype)
-        if sample_weight is not None:
-            sample_weight = ops.convert_to_tensor(sample_weight)
-            if len(sample_weight.shape) != 1:
-                raise ValueError(
-                    "ExactMatch weighs whole targets: `sample_weight` must have the shape (batch,). "
-                    f"Received: sample_weight.shape={tuple(sample_weight.shape)}."
-                )
-            weights = weights * ops.cast(sample_weight, self.dtype)
-        super().update_state(match, weights)
+        weights = _real_token_weights(y_true, sample_weight)
+        counts = ops.not_equal(weights, 0)
+        match = ops.all(ops.logical_or(named_right(y_true, y_pred), ops.logical_not(counts)), axis=1)
+        num_tokens = ops.sum(ops.cast(counts, "float32"), axis=1)
+        super().update_state(match, ops.sum(weights, axis=1) / ops.maximum(num_tokens, 1))
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -100,9 +102,10 @@ class Perplexity(keras.metrics.Mean):
     Call arguments as in `TokenCrossentropy`.
     """
 
+    _direction = "down"
+
     def __init__(self, name="perplexity", dtype=None):
         super().__init__(name=name, dtype=dtype)
-        self._direction = "down"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         losses = negative_log_likelihoods(y_true, y_pred)
@@ -117,7 +120,8 @@ def _real_token_weights(y_true, sample_weight):
     weights = ops.cast(padding_mask(y_true), "float32")
     if sample_weight is None:
         return weights
-    sample_weight = ops.cast(sample_weight, "float32")
-    if len(sample_weight.shape) == 1:
-        sample_weight = ops.expand_dims(sample_weight, 1)
-    return weights * sample_weight
+    # Transposed, both (B,) and (T, B) broadcast. TensorFlow does not know which of them it has where one
+    # compiled step was given first the one and then the other.
+    sample_weight = ops.transpose(ops.cast(sample_weight, "float32"))
+    weights = ops.transpose(ops.transpose(weights) * sample_weight)
+    return ops.reshape(weights, ops.shape(y_true))

@@ -67,8 +67,8 @@ def named_right(tokens, logits):
     """
     rows, ids = _rows(tokens, logits)
     best, _ = _peaks(rows)
-    # Where padding is ahead, the second place wins: leaving padding out by slicing would copy the logits.
-    # Other rows ask for padding, an unlikely id: TensorFlow stops counting at the second likelier one.
+    # Where padding comes first, the second place wins: slicing padding off would copy the logits. Other
+    # rows ask about padding itself, which is cheap: TensorFlow stops at the second id that is likelier.
     padding_ahead = ops.equal(best, PADDING_ID)
     second = ops.in_top_k(ops.where(padding_ahead, ids, PADDING_ID), rows, 2)
     named = ops.where(padding_ahead, second, ops.equal(best, ids))

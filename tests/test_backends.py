@@ -14,7 +14,7 @@ import keras_attention  # noqa: F401  (registers what is loaded)
 TRAIN_AND_GENERATE = """
 import sys
 sys.modules["tensorflow"] = None  # not to be imported
-import keras, numpy as np, keras_attention as ka
+import jax, keras, numpy as np, keras_attention as ka
 keras.utils.set_random_seed(0)
 source = np.array([[3, 4, 2], [5, 2, 0]])
 target = np.array([[6, 2], [3, 2]])
@@ -22,8 +22,14 @@ model = ka.Seq2Seq(
     ka.Encoder(7, 5, 6, dropout=0.1),
     ka.AttentionDecoder(7, 5, 4, num_layers=2, input_feeding=True, dropout=0.1),
 )
-model.compile(keras.optimizers.Adam(0.05), ka.TokenCrossentropy(0.1), metrics=[ka.ExactMatch()])
+metrics = [ka.ExactMatch(), ka.Perplexity()]
+model.compile(keras.optimizers.Adam(0.05), ka.TokenCrossentropy(0.1), metrics=metrics)
 inputs = {"source": source, "target": ka.shift_right(target)}
+logits = np.random.default_rng(0).normal(size=(2, 2, 7)).astype("float32")
+wanted = 0.9 * np.eye(7)[target] + 0.1 / 7
+textbook = lambda logits: -keras.ops.mean(keras.ops.sum(wanted * keras.ops.log_softmax(logits), axis=-1))
+found, expected = (jax.grad(f)(logits) for f in (lambda x: ka.TokenCrossentropy(0.1)(target, x), textbook))
+np.testing.assert_allclose(found, expected, atol=1e-6)
 history = model.fit(inputs, target, epochs=60, verbose=0).history
 assert history["loss"][-1] < history["loss"][0]
 found = model.generate(source, max_length=4)

@@ -92,6 +92,53 @@ def test_exact_match_leaves_rows_of_padding_out():
     assert float(ExactMatch()(with_empty_row, saying(with_empty_row))) == 1
 
 
+WEIGHTS = np.random.default_rng(5).random((B, T)).astype("float32")
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS[:, 0], WEIGHTS], ids=["none", "rows", "tokens"])
+def test_metrics_are_weighted_means(logits, weights):
+    full = np.ones((B, T)) if weights is None else weights if weights.ndim == 2 else weights[:, None]
+    full = (full * REAL)[REAL]
+    right = logits[..., 1:].argmax(-1) + 1 == TARGET
+    accuracy, perplexity = TokenAccuracy(), Perplexity()
+    accuracy.update_state(TARGET, logits, weights)
+    perplexity.update_state(TARGET, logits, weights)
+    np.testing.assert_allclose(accuracy.result(), np.average(right[REAL], weights=full), rtol=1e-6)
+    expected = np.exp(np.average(token_losses(logits)[REAL], weights=full))
+    np.testing.assert_allclose(perplexity.result(), expected, rtol=1e-6)
+
+
+def test_exact_match_weighs_targets():
+    answer = TARGET.copy()
+    answer[0, 4] = 6
+    assert float(ExactMatch()(TARGET, saying(answer), np.array([1.0, 2, 5]))) == pytest.approx(7 / 8)
+
+
+def test_exact_match_with_the_weight_of_a_row_at_each_token_is_the_same():
+    answer = TARGET.copy()
+    answer[0, 4] = 6
+    weights = np.repeat([[1.0], [2.0], [5.0]], T, axis=1)
+    assert float(ExactMatch()(TARGET, saying(answer), weights)) == pytest.approx(7 / 8)
+
+
+def test_exact_match_counts_a_token_of_weight_zero_as_padding():
+    answer = TARGET.copy()
+    answer[0, 4], answer[2, 1] = 6, 6  # both wrong
+    weights = np.ones((B, T))
+    weights[0, 4] = 0
+    assert float(ExactMatch()(TARGET, saying(answer), weights)) == pytest.approx(2 / 3)
+    np.testing.assert_allclose(
+        ExactMatch()(TARGET, saying(answer), weights), ExactMatch()(TARGET * (weights > 0), saying(answer))
+    )
+
+
+@pytest.mark.parametrize("objective", [TokenCrossentropy(), TokenAccuracy(), ExactMatch(), Perplexity()])
+@pytest.mark.parametrize("shape", [(B + 1,), (B, T - 1), (T, B)])
+def test_weights_of_another_shape_are_refused(logits, objective, shape):
+    with pytest.raises(Exception, match=r"[Ii]ncompatible shapes|broadcastable|reshape"):
+        objective(TARGET, logits, np.ones(shape))
+
+
 def test_perplexity_is_exp_of_the_mean_over_all_batches(logits):
     metric = Perplexity()
     for row in range(B):
@@ -102,6 +149,47 @@ def test_perplexity_is_exp_of_the_mean_over_all_batches(logits):
 
 def test_perplexity_of_the_uniform_distribution_is_the_vocabulary():
     np.testing.assert_allclose(Perplexity()(TARGET, np.zeros((B, T, V), "float32")), V, rtol=1e-6)
+
+
+def model_of(**options):
+    """The smallest model with logits (B, T, V), compiled with every objective."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), keras.layers.Embedding(V, V)])
+    metrics = [TokenAccuracy(), ExactMatch(), Perplexity()]
+    model.compile(keras.optimizers.SGD(1.0), TokenCrossentropy(0.1), weighted_metrics=metrics, **options)
+    return model
+
+
+def fitted(weights, **options):
+    """The history and the weights of that model after two epochs of three batches."""
+    model = model_of(**options)
+    fit = {"batch_size": 1, "shuffle": False, "verbose": 0, "epochs": 2}
+    return model.fit(TARGET, TARGET, sample_weight=weights, **fit).history, model.get_weights()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"steps_per_execution": 3}, {"jit_compile": True}, {"run_eagerly": True}],
+    ids=["steps_per_execution", "jit_compile", "run_eagerly"],
+)
+def test_fit_is_the_same_however_the_step_runs(options):
+    expected, expected_weights = fitted(WEIGHTS, jit_compile=False)
+    history, found_weights = fitted(WEIGHTS, **{"jit_compile": False, **options})
+    for name, values in expected.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(found_weights[0], expected_weights[0], atol=1e-6)
+
+
+def test_fit_takes_weights_of_rows_after_weights_of_tokens():
+    model = model_of()
+    for weights in (WEIGHTS, WEIGHTS[:, 0], None):
+        model.fit(TARGET, TARGET, sample_weight=weights, verbose=0)
+
+
+def test_fit_in_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    history, _ = fitted(WEIGHTS)
+    assert history["loss"][1] < history["loss"][0]
 
 
 @pytest.mark.parametrize("label_smoothing", [-0.1, 1, 2])
