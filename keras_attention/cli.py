@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         if sys.stdout is None:
             raise OSError("Standard output must be open.")
         with quick_start():  # late: the options are read, and --help answered, without Keras
-            from keras_attention import commands
+            import keras_attention.commands as commands
         getattr(commands, options.command)(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough, as `head` does
