@@ -47,14 +47,13 @@ class LiteRTTranslator(TranslatesTexts):
             SentencePieceTokenizer(models[side], self.description[f"{side}_tokenizer"])
             for side in ("source", "target")
         )
-        with quiet():  # it reports its delegate
-            # Of the content: of a path it maps the file, which may be replaced meanwhile.
-            interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
-            self._runners = {
-                name: interpreter.get_signature_runner(name)
-                for name in ("greedy_decode", "beam_decode")
-                if name in interpreter.get_signature_list()
-            }
+        # Of the content: of a path it maps the file, which may be replaced meanwhile.
+        interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
+        self._runners = {
+            name: interpreter.get_signature_runner(name)
+            for name in ("greedy_decode", "beam_decode")
+            if name in interpreter.get_signature_list()
+        }
         self._lock = threading.Lock()  # the interpreter holds the tensors of one call
         widths = {r.get_input_details()["source"]["shape_signature"][1] for r in self._runners.values()}
         self.source_length = next((int(width) for width in widths if width > 0), None)
@@ -91,7 +90,7 @@ class LiteRTTranslator(TranslatesTexts):
         width = self.source_length or source.shape[1]
         padded = np.zeros((len(source), width), "int32")
         padded[:, : source.shape[1]] = source
-        with self._lock:
+        with self._lock, quiet():  # the first call reports the delegate that it creates
             found = [run(source=row[None]) for row in padded]
         decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
         decoded.scores[~possible(decoded.scores)] = -np.inf  # of which LiteRT makes the least number
