@@ -89,7 +89,7 @@ def as_dataset(inputs, target):
 def test_it_learns_to_reverse(input_feeding):
     inputs, target = make_data(512)
     model = make_model(units=32, input_feeding=input_feeding)
-    model.fit(inputs, target, batch_size=32, epochs=16, verbose=0)
+    model.fit(inputs, target, batch_size=32, epochs=24, verbose=0)
     unseen, expected = make_data(64, seed=1)
     scores = model.evaluate(unseen, expected, verbose=0, return_dict=True)
     tokens, *_ = model.generate(unseen["source"], max_length=expected.shape[1])
@@ -255,7 +255,7 @@ def test_the_files_of_an_epoch_take_no_memory_for_good(tmp_path):
     """Keras 3.15 makes variables at each save of an optimizer; TensorFlow keeps a kernel for each."""
     model = make_model()
     model.fit(*make_data(), verbose=0)
-    run = Run(Seq2Seq.from_config(model.get_config()), Options(), tmp_path, new_state(), 1)
+    run = Run(Seq2Seq.from_config(model.get_config()), Options().for_pairs(64), tmp_path, new_state(), 1)
     run.set_model(model)
 
     def epoch(i):
