@@ -11,12 +11,12 @@ import argparse
 from pathlib import Path
 
 import keras
-import numpy as np
 
 import keras_attention as ka
 from keras_attention.datasets import read_pairs, tokenize_pairs
 from keras_attention.options import Options
-from keras_attention.training import compile_model, suitable_tokenizer
+from keras_attention.run import scheduled_rate
+from keras_attention.training import NORMALIZATIONS, compile_model, suitable_tokenizer
 
 LAST = 40
 SMALL = keras.initializers.RandomUniform(-0.1, 0.1)
@@ -35,16 +35,14 @@ VARIANTS = {
 
 
 class Schedule(keras.callbacks.Callback):
-    """Warm-up over 2% of the updates, then a cosine; the metrics start afresh before the last updates."""
+    """The command's schedule for so many updates; the metrics start afresh before the last of them."""
 
     def __init__(self, rate, updates):
         super().__init__()
         self.rate, self.updates = rate, updates
 
     def on_train_batch_begin(self, batch, logs=None):
-        warm = min(1.0, (batch + 1) / (0.02 * self.updates))
-        cosine = 0.5 * (1 + np.cos(np.pi * batch / self.updates))
-        self.model.optimizer.learning_rate = np.float32(self.rate * warm * cosine)
+        self.model.optimizer.learning_rate = scheduled_rate(self.rate, batch / self.updates)
 
     def on_train_batch_end(self, batch, logs=None):
         if batch + 1 == self.updates - LAST:
@@ -55,7 +53,7 @@ def tokenized(file: Path, vocabulary_size: int):
     """The pairs as ids, and the sizes of both vocabularies."""
     pairs = list(read_pairs(file))
     tokenizers = []
-    for side, normalization in (("source", "nmt_nfkc"), ("target", "identity")):
+    for side, normalization in NORMALIZATIONS.items():
         texts = [getattr(pair, side) for pair in pairs]
         kind = suitable_tokenizer(texts)
         tokenizers.append(ka.SentencePieceTokenizer.train(texts, kind, vocabulary_size, normalization))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_attention.datasets import read_pairs, read_references
 from keras_attention.text import SPACE, SentencePieceTokenizer
+from keras_attention.training import NORMALIZATIONS
 
 TASKS = {
     "multi30k": {
@@ -25,7 +26,7 @@ TASKS = {
     },
 }
 HELD_OUT = 2670  # words of CMUdict
-SIDES = {"src": ("source", "nmt_nfkc"), "tgt": ("target", "identity")}  # as `keras_attention.training`
+SIDES = {"src": "source", "tgt": "target"}
 
 
 def prepare(task: str, data: Path, folder: Path) -> None:
@@ -61,7 +62,7 @@ def _splitter(folder, side, texts, vocabulary_size):
     """What cuts a text into tokens: SentencePiece, or letters (source) and phones (target)."""
     if vocabulary_size is None:
         return list if side == "src" else str.split
-    tokenizer = SentencePieceTokenizer.train(texts, "unigram", vocabulary_size, SIDES[side][1])
+    tokenizer = SentencePieceTokenizer.train(texts, "unigram", vocabulary_size, NORMALIZATIONS[SIDES[side]])
     (folder / f"{side}.model").write_bytes(tokenizer.model)
     return lambda text: tokenizer.processor.encode(text, out_type=str)
 
@@ -77,17 +78,6 @@ def joined(task: str, line: str) -> str:
     if TASKS[task]["vocabulary_size"] is None:
         return " ".join(tokens)
     return " ".join("".join(tokens).replace(SPACE, " ").split())
-
-
-def same_tokenizers(translator, folder: Path) -> bool | None:
-    """Whether a trained `Translator` has the tokenizers of the peers; None where the peers need none."""
-    models = [folder / f"{side}.model" for side in SIDES]
-    if not all(model.exists() for model in models):
-        return None
-    tokenizers = (translator.source_tokenizer, translator.target_tokenizer)
-    return all(
-        tokenizer.model == model.read_bytes() for tokenizer, model in zip(tokenizers, models, strict=True)
-    )
 
 
 def _write(path: Path, lines) -> None:

@@ -50,12 +50,12 @@ def with_rate(schedule):
 
 
 def without_clipping():
-    with_arguments(keras.optimizers, "Adam", global_clipnorm=None)
+    with_arguments(training, "Adam", global_clipnorm=None)
 
 
 def averaged():
     """The moving average of the weights is what is validated and kept."""
-    with_arguments(keras.optimizers, "Adam", use_ema=True, ema_momentum=0.999)
+    with_arguments(training, "Adam", use_ema=True, ema_momentum=0.999)
     fit = training.Seq2Seq.fit
 
     def averaging(model, *args, callbacks, **kwargs):

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attention.cell import AttentionDecoderCell
 from keras_attention.checks import check_flag, check_size, check_tokens
-from keras_attention.embedding import Embedding, unit_normal
+from keras_attention.embedding import Embedding
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -23,7 +23,7 @@ class AttentionDecoder(keras.layers.Layer):
             tanh, one for each layer and state); otherwise they are zeros.
         embeddings_initializer: of the embedding; None is N(0, 1).
         head_initializer: of the head's kernel. The default looks at its inputs alone: Glorot's range would
-            shrink with the vocabulary, and training would sit on a plateau (docs/results.md).
+            shrink with the vocabulary, and training would sit on a plateau (docs/decisions.md).
 
     Call arguments:
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
@@ -85,11 +85,9 @@ class AttentionDecoder(keras.layers.Layer):
             recurrent_initializer=recurrent_initializer,
             **shared,
         )
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer or unit_normal())
         self.head_initializer = keras.initializers.get(head_initializer)
-        self.embedding = Embedding(
-            vocabulary_size, embedding_dim, embeddings_initializer=self.embeddings_initializer, **shared
-        )
+        self.embedding = Embedding(vocabulary_size, embedding_dim, embeddings_initializer, **shared)
+        self.embeddings_initializer = self.embedding.embeddings_initializer
         self.bridge_layers = []
         if bridge:
             self.bridge_layers = [

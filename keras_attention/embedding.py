@@ -3,23 +3,22 @@
 import keras
 
 
-def unit_normal() -> keras.initializers.Initializer:
-    """The default of the embeddings, N(0, 1): what the recurrent layers read then has the variance 1.
-
-    With Keras' default, +-0.05, their first states are so close to zero that training on a large vocabulary
-    sits on a plateau for hundreds of updates (docs/results.md).
-    """
-    return keras.initializers.RandomNormal(stddev=1.0)
-
-
 @keras.saving.register_keras_serializable("keras_attention")
 class Embedding(keras.layers.Embedding):
-    """`keras.layers.Embedding` whose gradient is one dense matrix on TensorFlow.
+    """`keras.layers.Embedding` that starts as N(0, 1), with a dense gradient on TensorFlow.
 
-    There the gradient of a lookup is a `tf.IndexedSlices`, with a row for each id that was looked up. The
-    optimizers of Keras 3.15 and their clipping by global norm treat these rows as if no id occurred twice:
-    second moments and norms come out too small. The dense gradient is right with every optimizer.
+    With N(0, 1) the recurrent layers read inputs of the variance 1. With Keras' default, +-0.05, their
+    first states are so close to zero that training on a large vocabulary sits on a plateau for hundreds of
+    updates (docs/decisions.md).
+
+    On TensorFlow the gradient of a lookup is a `tf.IndexedSlices`, with a row for each id that was looked
+    up. The optimizers of Keras 3.15 and their clipping by global norm treat these rows as if no id occurred
+    twice: second moments and norms come out too small. The dense gradient is right with every optimizer.
     Half-precision gradients are added up in float32.
+
+    Args:
+        input_dim, output_dim, **kwargs: as in `keras.layers.Embedding`.
+        embeddings_initializer: how the weights start; None is N(0, 1).
 
     Call arguments:
         ids: integer ids of any shape.
@@ -27,6 +26,11 @@ class Embedding(keras.layers.Embedding):
     Returns:
         `(*ids.shape, output_dim)` in the compute dtype.
     """
+
+    def __init__(self, input_dim, output_dim, embeddings_initializer=None, **kwargs):
+        if embeddings_initializer is None:
+            embeddings_initializer = keras.initializers.RandomNormal(stddev=1.0)
+        super().__init__(input_dim, output_dim, embeddings_initializer, **kwargs)
 
     def call(self, ids, training=None):
         if not training or keras.backend.backend() != "tensorflow":

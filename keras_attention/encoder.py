@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size, check_tokens
-from keras_attention.embedding import Embedding, unit_normal
+from keras_attention.embedding import Embedding
 from keras_attention.masking import padding_mask, reverse_prefix, sequence_lengths, step_at
 from keras_attention.recurrent import check_cell, recurrent_layer
 
@@ -75,12 +75,10 @@ class Encoder(keras.layers.Layer):
                 "`units` must be even where the encoder is bidirectional: each direction has half. "
                 f"Received: units={units}."
             )
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer or unit_normal())
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
-        self.embedding = Embedding(
-            vocabulary_size, embedding_dim, embeddings_initializer=self.embeddings_initializer, **shared
-        )
+        self.embedding = Embedding(vocabulary_size, embedding_dim, embeddings_initializer, **shared)
+        self.embeddings_initializer = self.embedding.embeddings_initializer
         self.dropout_layer = keras.layers.Dropout(dropout, **shared)
         layer_units = units // 2 if bidirectional else units
         shared |= {

@@ -84,8 +84,13 @@ def recurrent_layer(
     return RECURRENT_LAYERS[cell](
         units,
         return_sequences=True,
-        # Clones, since a Keras initializer draws the same numbers whenever it is called.
-        kernel_initializer=keras.initializers.get(kernel_initializer).clone(),
-        recurrent_initializer=keras.initializers.get(recurrent_initializer).clone(),
+        kernel_initializer=_own(kernel_initializer),
+        recurrent_initializer=_own(recurrent_initializer),
         **kwargs,
     )
+
+
+def _own(initializer):
+    """A layer's own copy: a Keras initializer draws the same numbers whenever it is called."""
+    initializer = keras.initializers.get(initializer)
+    return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 MONITOR = "val_token_accuracy"
+WARMUP = 0.02  # of the whole training
 
 
 def new_state() -> dict:
@@ -23,10 +24,17 @@ def new_state() -> dict:
     return {"epoch": 0, "seconds": 0.0, "best": -math.inf, "best_epoch": 0, "history": []}
 
 
+def scheduled_rate(highest: float, progress: float) -> np.float32:
+    """The learning rate when a training has done `progress` of itself, from 0 to 1: warm-up, then a cosine.
+
+    A NumPy number: TensorFlow caches a tensor for every distinct Python float and never frees it.
+    """
+    warm = min(1.0, (progress + 1e-4) / WARMUP)
+    return np.float32(highest * warm * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
 class Run(keras.callbacks.Callback):
     """Learning rate, best model, early stopping and checkpoints of one training, over its restarts."""
-
-    WARMUP = 0.02  # of the whole training
 
     def __init__(self, best, options, output, state, num_batches):
         super().__init__()
@@ -50,10 +58,7 @@ class Run(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         progress = self.progress(batch)
-        warm = min(1.0, (progress + 1e-4) / self.WARMUP)
-        rate = self.options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * progress))
-        # No Python float, which TensorFlow would keep for good, each value of it.
-        self.model.optimizer.learning_rate = np.float32(rate)
+        self.model.optimizer.learning_rate = scheduled_rate(self.options.learning_rate, progress)
         if progress >= 1 and self.options.max_minutes:
             self.model.stop_training = True
 

@@ -32,6 +32,8 @@ from keras_attention.translator import Translator, load_translator
 
 STEPS_PER_EXECUTION = 8
 MAX_IDS = 256  # no text in training has more, unless its limit is given
+# The source as its reader would normalise it; the target as it is written.
+NORMALIZATIONS = {"source": "nmt_nfkc", "target": "identity"}
 DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}
 
 
@@ -137,12 +139,10 @@ def _new_translator(train_file, is_training, options, say) -> Translator:
     """Trains the tokenizers on the training pairs and assembles an untrained model."""
     tokenizers, limits = [], []
     pairs = sample((pair for pair in read_pairs(train_file) if is_training(pair)), TRAINING_TEXTS)
-    for side in ("source", "target"):
+    for side, normalization in NORMALIZATIONS.items():
         texts = [getattr(pair, side) for pair in pairs]
         kind = getattr(options, f"{side}_tokenizer") or suitable_tokenizer(texts)
         size = getattr(options, f"{side}_vocabulary_size") or DEFAULT_VOCABULARY_SIZES[kind]
-        # The target as it is written; the source as its reader would normalise it.
-        normalization = "identity" if side == "target" else "nmt_nfkc"
         tokenizer = SentencePieceTokenizer.train(texts, kind, size, normalization)
         limit = getattr(options, f"max_{side}_length") or _suitable_limit(texts, tokenizer)
         say(f"{side}: {kind} tokenizer, {tokenizer.vocabulary_size} ids, at most {limit} of them a text")

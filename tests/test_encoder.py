@@ -178,3 +178,12 @@ def test_initializers_are_the_users():
     assert again.get_config() == encoder.get_config()
     assert 0.4 < np.abs(again.embedding.get_weights()[0]).max() < 0.5
     assert all((layer.get_weights()[1] == 0).all() for layer in again.recurrent_layers)
+
+
+def test_an_initializer_may_be_a_function():
+    def threes(shape, dtype=None):
+        return 3 * keras.ops.ones(shape, dtype)
+
+    encoder = Encoder(vocabulary_size=5, embedding_dim=3, units=2, kernel_initializer=threes)
+    encoder.build((None, None))
+    assert all((layer.get_weights()[0] == 3).all() for layer in encoder.recurrent_layers)
