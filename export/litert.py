@@ -29,7 +29,7 @@ def litert(
     model: Seq2Seq | Translator,
     path: str | os.PathLike,
     signatures: Sequence[str] | None = None,
-    source_length: int | str | None = LIMIT,
+    source_length: int | str = LIMIT,
     max_length: int | None = None,
     beam_width: int = 5,
     length_penalty: float | str = 0.0,
@@ -54,14 +54,14 @@ def litert(
     space, which is stripped elsewhere. A model in mixed precision is written in float32.
 
     The file is checked before it gets its name: its operators, and its answers in both interfaces of
-    `ai_edge_litert` (Interpreter, and CompiledModel for a fixed `source_length`) against the model's.
+    `ai_edge_litert` (Interpreter and CompiledModel) against the model's.
 
     Args:
         model: a `Seq2Seq` or a `Translator`, on the TensorFlow backend.
         path: the file to make, `.tflite`.
         signatures: their names; None takes all that the model and `text` allow.
-        source_length: S, how many ids a source has, the end and the padding included; None takes any number
-            (the Interpreter alone runs such a file); `"limit"` takes the translator's, or 128.
+        source_length: S, how many ids a source has, the end and the padding included; `"limit"` takes the
+            translator's, or 128.
         max_length: T, the most tokens that are written; None takes the translator's, or 128.
         beam_width, length_penalty, coverage_penalty: of `beam_decode` and `translate_beam`, see `Beam`.
         quantize: None, `"float16"` (weights), or `"int8"` (weights; activations as they come).
@@ -108,12 +108,10 @@ def litert(
 
 
 def _source_length(model, source_length):
-    if source_length is None:
-        return None
     if isinstance(source_length, str):
         if source_length != LIMIT:
             raise ValueError(
-                f"`source_length` must be an integer, None or {LIMIT!r}. Received: {source_length!r}."
+                f"`source_length` must be an integer or {LIMIT!r}. Received: {source_length!r}."
             )
         return getattr(model, "max_source_length", DEFAULT_MAX_LENGTH)
     return check_size("source_length", source_length)

@@ -81,14 +81,13 @@ def _requests(model, decoding, source_length, names):
     """Sources of several lengths, and what the model says to them."""
     seq2seq = seq2seq_of(model)
     random = np.random.default_rng(0)
-    longest = source_length or 12
-    sources = np.zeros((SOURCES, longest), "int32")
-    for row, length in enumerate(np.linspace(1, longest, SOURCES).astype(int)):
+    sources = np.zeros((SOURCES, source_length), "int32")
+    for row, length in enumerate(np.linspace(1, source_length, SOURCES).astype(int)):
         least = min(3, seq2seq.encoder.vocabulary_size - 1)
         sources[row, :length] = random.integers(least, seq2seq.encoder.vocabulary_size, length)
         sources[row, length - 1] = min(END_ID, seq2seq.encoder.vocabulary_size - 1)
     strategies = {"greedy_decode": Greedy(), "beam_decode": decoding.beam, "decode_step": Greedy()}
-    expected, requests = {}, {"source": sources, "is_fixed": source_length is not None}
+    expected, requests = {}, {"source": sources}
     requests |= {"start_id": seq2seq.start_id, "end_id": seq2seq.end_id, "max_length": decoding.max_length}
     for name, strategy in strategies.items():
         decoded = seq2seq.generate(sources, strategy, decoding.max_length)
@@ -101,7 +100,7 @@ def _requests(model, decoding, source_length, names):
         if name in names:
             expected[name] = decoded.tokens, decoded.scores, decoded.attention
     if set(TEXT_SIGNATURES) & set(names):
-        limit = min(model.max_source_length, longest)
+        limit = min(model.max_source_length, source_length)
         texts = model.source_tokenizer.detokenize(sources[:, : limit - 1])
         texts = tf.concat([[""], texts], axis=0)
         # Those that neither cuts: the file's limit may be lower than the model's.

@@ -11,7 +11,7 @@ from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 from keras_attention.translator import Translator
 
 
-def frozen_signature(name: str, model: Seq2Seq | Translator, decoding: Decoding, source_length: int | None):
+def frozen_signature(name: str, model: Seq2Seq | Translator, decoding: Decoding, source_length: int):
     """A signature as a concrete function with the weights as constants, and its outputs by name.
 
     With variables the converter leaves some that nothing initialises, from the second signature on
@@ -84,16 +84,17 @@ def _translate(strategy_of, model, decoding, source_length):
         tensorflow_text.FastSentencepieceTokenizer(tokenizer.model)
         for tokenizer in (model.source_tokenizer, model.target_tokenizer)
     )
-    limit = min(model.max_source_length, source_length or model.max_source_length)
+    limit = min(model.max_source_length, source_length)
 
     def translate(text):
         ids = source_tokenizer.tokenize(text).flat_values
         refused = tf.size(ids) > limit - 1
         length = tf.minimum(tf.size(ids), limit - 1)
-        width = source_length or length + 1
-        ids = tf.concat([ids[:length], [END_ID], tf.zeros((width,), tf.int32)], axis=0)[:width]
+        ids = tf.concat([ids[:length], [END_ID], tf.zeros((source_length,), tf.int32)], axis=0)[
+            :source_length
+        ]
         strategy = strategy_of(decoding)
-        found = decoding.decode(tf.reshape(ids, (1, width)), strategy)
+        found = decoding.decode(tf.reshape(ids, (1, source_length)), strategy)
         tokens, scores = found.tokens, found.scores
         if model.too_long == "refuse":
             tokens = tf.where(refused, PADDING_ID, tokens)

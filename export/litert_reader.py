@@ -55,12 +55,10 @@ class LiteRTTranslator(TranslatesTexts):
             if name in interpreter.get_signature_list()
         }
         self._lock = threading.Lock()  # the interpreter holds the tensors of one call
-        widths = {r.get_input_details()["source"]["shape_signature"][1] for r in self._runners.values()}
-        self.source_length = next((int(width) for width in widths if width > 0), None)
-        self.max_source_length = min(
-            self.description["max_source_length"],
-            self.source_length or self.description["max_source_length"],
-        )
+        limit = self.description["max_source_length"]
+        widths = (int(run.get_input_details()["source"]["shape"][1]) for run in self._runners.values())
+        self.source_length = next(widths, limit)
+        self.max_source_length = min(limit, self.source_length)
         self.max_target_length = self.description["max_length"]
         self.too_long = self.description["too_long"]
 
@@ -87,8 +85,7 @@ class LiteRTTranslator(TranslatesTexts):
             raise ValueError("A LiteRT file takes no prefixes.")
         is_beam = isinstance(strategy, Beam)
         run = self._runners["beam_decode" if is_beam else "greedy_decode"]
-        width = self.source_length or source.shape[1]
-        padded = np.zeros((len(source), width), "int32")
+        padded = np.zeros((len(source), self.source_length), "int32")
         padded[:, : source.shape[1]] = source
         with self._lock, quiet():  # the first call reports the delegate that it creates
             found = [run(source=row[None]) for row in padded]

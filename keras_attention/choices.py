@@ -10,4 +10,3 @@ STRATEGIES = {  # with the options that belong to each of them alone
 }
 AVERAGE = "average"  # the length penalty that divides by the length
 BEAM_WIDTH = 5
-ANY = "any"  # the source length of a LiteRT file that takes every length

@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 
-from keras_attention.choices import ANY, AVERAGE, BEAM_WIDTH, CELLS, KINDS, SCORES, STRATEGIES
+from keras_attention.choices import AVERAGE, BEAM_WIDTH, CELLS, KINDS, SCORES, STRATEGIES
 from keras_attention.evaluation import BLEU_TOKENIZERS
 from keras_attention.options import PRECISIONS, Options
 from keras_attention.quiet import quick_start
@@ -87,8 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--output", required=True, metavar="PATH")
     export.add_argument("--format", default="saved_model", choices=("saved_model", "litert"))
     export.add_argument("--quantize", choices=("float16", "int8"), help="the weights of a LiteRT file")
-    export.add_argument("--source-length", type=_source_length, metavar="N",
-                        help="of a LiteRT file: ids, or any (the limit of the training)")  # fmt: skip
+    export.add_argument("--source-length", type=int, metavar="N", help="of a LiteRT file (the training's)")
     export.add_argument("--text", action=argparse.BooleanOptionalAction,
                         help="of a LiteRT file: signatures of text (where they can be)")  # fmt: skip
     export.add_argument("--signatures", nargs="+", metavar="NAME", help="of a LiteRT file (all)")
@@ -172,10 +171,6 @@ def _add_penalties(parser, **options):
                         help="of the beam: Wu et al.'s alpha, or average (0)", **options)  # fmt: skip
     parser.add_argument("--coverage-penalty", type=float, metavar="B",
                         help="of the beam: Wu et al.'s beta (0)", **options)  # fmt: skip
-
-
-def _source_length(text: str) -> int | str:
-    return ANY if text == ANY else int(text)
 
 
 def _length_penalty(text: str) -> float | str:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_attention.allocator import keep_freed_memory
 from keras_attention.beam import Beam
 from keras_attention.checks import check_size
-from keras_attention.choices import ANY, BEAM_WIDTH, STRATEGIES
+from keras_attention.choices import BEAM_WIDTH, STRATEGIES
 from keras_attention.datasets import BadLines, bare_lines, chunks, read_references
 from keras_attention.decoding import Greedy, Sample
 from keras_attention.evaluation import evaluate as compare
@@ -104,8 +104,6 @@ def export(options):
             if options.format != format_name:
                 raise ValueError(f"--{name.replace('_', '-')} belongs to --format {format_name}.")
             given[name] = getattr(options, name)
-    if given.get("source_length") == ANY:
-        given["source_length"] = None
     translator = _load(options.run)
     if isinstance(translator, LiteRTTranslator):
         raise ValueError(f"{options.run} is exported already. Export what it was made of.")

@@ -105,16 +105,6 @@ def test_every_model_goes(options, tmp_path, capsys):
     assert path == tmp_path / "m.tflite"
 
 
-def test_any_source_length_where_asked(model, tmp_path):
-    path = export.litert(
-        model, tmp_path / "m.tflite", source_length=None, max_length=T, signatures=["greedy_decode"]
-    )
-    run = runner(path, "greedy_decode")
-    for length in (3, 1, 17):
-        ids = sources(1, length) if length > 1 else np.array([[2]], "int32")
-        np.testing.assert_array_equal(run(source=ids)["tokens"], model.generate(ids, max_length=T).tokens)
-
-
 def test_what_comes_after_bad_input_is_right(model, file):
     run, good = runner(file, "greedy_decode"), sources(1)
     expected = model.generate(good, max_length=T).tokens
@@ -209,7 +199,7 @@ def test_what_a_client_needs_is_in_the_file(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
-@pytest.mark.parametrize("source_length", [None, 8])
+@pytest.mark.parametrize("source_length", ["limit", 8])
 def test_the_reader_says_what_the_translator_says(source_length, tmp_path):
     translator = make_translator("unigram", "word")
     path = translator.export(
@@ -285,7 +275,7 @@ def test_the_check_finds_another_models_answers(model, file):
         ({"signatures": ["translate"]}, "`signatures` must be some of"),
         ({"signatures": ["encode", "greedy_decode"]}, "both or neither"),
         ({"signatures": ["greedy_decode", "greedy_decode"]}, "each once"),
-        ({"source_length": "x"}, "`source_length` must be an integer, None or 'limit'"),
+        ({"source_length": "x"}, "`source_length` must be an integer or 'limit'"),
         ({"signatures": []}, "`signatures` must be some of"),
         ({"text": True}, "`text=True` needs a Translator"),
     ],

@@ -13,7 +13,6 @@ export class Translator {
     if (!KINDS.includes(limits.source_tokenizer)) {
       throw new Error(`This page tokenizes by ${KINDS}; the model's source is of ${limits.source_tokenizer}.`);
     }
-    if (!limits.source_length) throw new Error("The browser needs a fixed source length.");
     const [source, target] = ["source", "target"].map((side) => text(`${side}_vocabulary.txt`).split("\n").slice(0, -1));
     const model = await loadAndCompile(new Uint8Array(buffer), { accelerator: "wasm" });
     return new Translator(model, limits, source, target);
