@@ -1,5 +1,6 @@
 """Beam search: several hypotheses of each source at once, and the best of them in the end."""
 
+import copy
 from typing import NamedTuple
 
 import keras
@@ -8,6 +9,7 @@ from keras import ops
 from keras_attention.checks import check_between, check_size
 from keras_attention.choices import AVERAGE
 from keras_attention.decoding import Decoded, Strategy, write
+from keras_attention.largest import largest
 from keras_attention.limits import NEVER, possible
 
 MOST_PENALTY = 10.0  # alpha and beta of papers are below 2
@@ -81,6 +83,11 @@ class Beam(Strategy):
         return search.result(
             ops.while_loop(search.goes_on, search.advance, search.start(states, start_tokens))
         )
+
+    def best_alone(self):
+        alone = copy.copy(self)
+        alone.n_best = 1  # the search ends as soon as no other can become the best
+        return alone
 
     def value(self, log_probs, lengths, coverage=None, source_mask=None):
         """What hypotheses are compared by: (...) log-probabilities and lengths, (..., S) coverage."""
@@ -195,11 +202,11 @@ class _Search:
         """The K best of all continuations: their tokens, parents, and themselves. A finished one stays."""
         # Of each parent no more than its K likeliest can be among them: the rest is left early.
         most = min(self.width, log_probs.shape[-1])
-        log_probs, tokens = ops.top_k(log_probs, most)
+        log_probs, tokens = largest(log_probs, most)
         finished = ops.expand_dims(places.finished, -1)
         stay = ops.where(ops.arange(most) < 1, 0.0, NEVER)  # the token 0 at no cost
         total = ops.expand_dims(places.log_probs, -1) + ops.where(finished, stay, log_probs)
-        tokens = ops.where(finished, 0, ops.cast(tokens, "int32"))
+        tokens = ops.where(finished, 0, tokens)
         lengths = places.lengths + ops.cast(ops.logical_not(places.finished), "int32")
         coverage = places.coverage
         if self.beam.coverage_penalty:
