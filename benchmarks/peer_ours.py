@@ -162,8 +162,8 @@ def named_weights(model) -> dict[str, np.ndarray]:
         "source_embedding": encoder.embedding,
         "target_embedding": decoder.embedding,
     }
-    return {
-        f"{name}_{i}": weight.numpy()
+    return {  # the scale of our embeddings in the weights of theirs
+        f"{name}_{i}": weight.numpy() * getattr(layer, "scale", 1)
         for name, layer in layers.items()
         for i, weight in enumerate(layer.weights)
     }

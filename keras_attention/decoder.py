@@ -21,7 +21,7 @@ class AttentionDecoder(keras.layers.Layer):
             kernel_initializer, recurrent_initializer: the cell's, see `AttentionDecoderCell`.
         bridge: whether the first states are learned functions of the encoder's final state (Dense and
             tanh, one for each layer and state); otherwise they are zeros.
-        embeddings_initializer: of the embedding; None is N(0, 1).
+        embeddings_initializer: of the embedding; None fits the number of ids, see `Embedding`.
         head_initializer: of the head's kernel. The default looks at its inputs alone: Glorot's range would
             shrink with the vocabulary, and training would sit on a plateau (docs/decisions.md).
 
@@ -87,7 +87,6 @@ class AttentionDecoder(keras.layers.Layer):
         )
         self.head_initializer = keras.initializers.get(head_initializer)
         self.embedding = Embedding(vocabulary_size, embedding_dim, embeddings_initializer, **shared)
-        self.embeddings_initializer = self.embedding.embeddings_initializer
         self.bridge_layers = []
         if bridge:
             self.bridge_layers = [
@@ -176,6 +175,6 @@ class AttentionDecoder(keras.layers.Layer):
             "vocabulary_size": self.vocabulary_size,
             "embedding_dim": self.embedding_dim,
             "bridge": self.bridge,
-            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "embeddings_initializer": self.embedding.get_config()["embeddings_initializer"],
             "head_initializer": keras.initializers.serialize(self.head_initializer),
         }

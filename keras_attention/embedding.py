@@ -1,42 +1,60 @@
-"""The embedding of encoder and decoder: Keras' own, with another start and a dense gradient."""
+"""The embedding of encoder and decoder: Keras' own with a start, a scale, and a dense gradient."""
 
 import keras
+
+LEAST, MOST, MANY = 0.03, 1.0, 6000  # what the layer gives at the start, see `Embedding`
 
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Embedding(keras.layers.Embedding):
-    """`keras.layers.Embedding` that starts as N(0, 1), with a dense gradient on TensorFlow.
+    """`scale * embeddings[ids]`: a `keras.layers.Embedding` fit for its number of ids, V.
 
-    With N(0, 1) the recurrent layers read inputs of the variance 1. With Keras' default, +-0.05, their
-    first states are so close to zero that training on a large vocabulary sits on a plateau for hundreds of
-    updates (docs/decisions.md).
+    What it gives at the start has the standard deviation `V / 6000`, at least 0.03 (about Keras' own) and
+    at most 1. The weights have `sqrt(0.03 * stddev)`, and the scale is `sqrt(stddev / 0.03)`.
+
+    Letters are in every batch. They start close to zero, learn at once, and what is learnt from few pairs
+    holds better. Most words are rare. Close to zero they are all alike, and training sits on a plateau
+    for hundreds of updates; so they start apart. And they learn slowly: what occurs in one of n updates is
+    moved by Adam, over a training, `sqrt(n)` times less. The scale makes up for that (docs/decisions.md).
 
     On TensorFlow the gradient of a lookup is a `tf.IndexedSlices`, with a row for each id that was looked
     up. The optimizers of Keras 3.15 and their clipping by global norm treat these rows as if no id occurred
-    twice: second moments and norms come out too small. The dense gradient is right with every optimizer.
-    Half-precision gradients are added up in float32.
+    twice: second moments and norms come out too small. Here the gradient is one dense matrix, which is
+    right with every optimizer. Half-precision gradients are added up in float32.
 
     Args:
-        input_dim, output_dim, **kwargs: as in `keras.layers.Embedding`.
-        embeddings_initializer: how the weights start; None is N(0, 1).
+        input_dim, output_dim, **kwargs: as in `keras.layers.Embedding`; V is `input_dim`.
+        embeddings_initializer: of weights with a scale of 1; None is the start above.
 
     Call arguments:
         ids: integer ids of any shape.
 
     Returns:
         `(*ids.shape, output_dim)` in the compute dtype.
+
+    Reference: Vaswani et al. (2017), section 3.4, scale embeddings too, by `sqrt(output_dim)`.
     """
 
     def __init__(self, input_dim, output_dim, embeddings_initializer=None, **kwargs):
-        if embeddings_initializer is None:
-            embeddings_initializer = keras.initializers.RandomNormal(stddev=1.0)
+        self.is_default = embeddings_initializer is None
+        self.scale = 1.0
+        if self.is_default:
+            stddev = min(max(input_dim / MANY, LEAST), MOST)
+            self.scale = (stddev / LEAST) ** 0.5
+            embeddings_initializer = keras.initializers.RandomNormal(stddev=stddev / self.scale)
         super().__init__(input_dim, output_dim, embeddings_initializer, **kwargs)
 
     def call(self, ids, training=None):
         if not training or keras.backend.backend() != "tensorflow":
-            return super().call(ids)
-        rows = _lookup(self.embeddings, keras.ops.cast(ids, "int32"))
-        return keras.ops.cast(rows, self.compute_dtype)
+            rows = super().call(ids)
+        else:
+            rows = _lookup(self.embeddings, keras.ops.cast(ids, "int32"))
+        rows = keras.ops.cast(rows, self.compute_dtype)
+        return rows if self.scale == 1 else rows * self.scale
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "embeddings_initializer": None} if self.is_default else config
 
 
 def _lookup(table, ids):
