@@ -23,8 +23,8 @@ ROOT = Path(__file__).parent.parent
 # fmt: off
 ORDER = [
     "quiet", "choices", "tokens", "checks", "masking", "scores", "context", "recurrent_tensorflow",
-    "recurrent", "embedding", "encoder", "cell", "decoder", "limits", "decoding",
-    "beam", "seq2seq", "token_statistics", "objectives", "optimizers", "text", "translations",
+    "recurrent", "embedding", "encoder", "cell", "decoder", "limits", "largest",
+    "decoding", "beam", "seq2seq", "token_statistics", "objectives", "optimizers", "text", "translations",
     "translator", "options", "run", "datasets", "allocator", "precision", "training",
     "evaluation", "plotting",
     "export.compiled_shapes", "export.signatures", "export.destination", "export.saved_model",
@@ -91,9 +91,12 @@ def test_only_public_keras_and_tensorflow_where_it_belongs(file):
 
 
 def test_decoding_knows_no_model():
-    known = {"copy", "collections.abc", "typing", "keras", "numpy"}
-    known |= {f"keras_attention.{name}" for name in ("checks", "choices", "masking", "limits", "decoding")}
-    for module in ("limits", "decoding", "beam"):
+    known = {"copy", "collections.abc", "math", "typing", "keras", "numpy"}
+    known |= {
+        f"keras_attention.{name}"
+        for name in ("checks", "choices", "masking", "limits", "largest", "decoding")
+    }
+    for module in ("limits", "largest", "decoding", "beam"):
         for imported, _ in imports_of(ROOT / "keras_attention" / f"{module}.py"):
             assert imported in known
 
