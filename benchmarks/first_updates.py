@@ -28,6 +28,7 @@ VARIANTS = {
     "the head alone": ({"embeddings": "uniform"}, 0.004),
     "the embeddings alone": ({"head": "glorot_uniform"}, 0.004),
     "+-0.1 everywhere": (EVERYWHERE, 0.004),
+    "embeddings N(0, 1), no scale": ({"embeddings": keras.initializers.RandomNormal(stddev=1.0)}, 0.004),
     "ours, rate 0.001": ({}, 0.001),
     "ours, rate 0.002": ({}, 0.002),
     "ours, rate 0.008": ({}, 0.008),
@@ -35,7 +36,7 @@ VARIANTS = {
 
 
 class Schedule(keras.callbacks.Callback):
-    """The command's schedule for so many updates; the metrics start afresh before the last of them."""
+    """The command's schedule over `updates`; resets the metrics before the last 40."""
 
     def __init__(self, rate, updates):
         super().__init__()

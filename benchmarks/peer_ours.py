@@ -12,6 +12,7 @@ from workers import NEVER, limit_tensorflow, serve, walls
 
 import keras_attention as ka
 from keras_attention.allocator import keep_freed_memory
+from keras_attention.embedding import Embedding
 from keras_attention.options import Options
 from keras_attention.tokens import END_ID, PADDING_ID, pad
 from keras_attention.training import STEPS_PER_EXECUTION, compile_model
@@ -162,8 +163,8 @@ def named_weights(model) -> dict[str, np.ndarray]:
         "source_embedding": encoder.embedding,
         "target_embedding": decoder.embedding,
     }
-    return {  # the scale of our embeddings in the weights of theirs
-        f"{name}_{i}": weight.numpy() * getattr(layer, "scale", 1)
+    return {  # the peers have no scale: it goes into their embeddings
+        f"{name}_{i}": weight.numpy() * (layer.scale if isinstance(layer, Embedding) else 1)
         for name, layer in layers.items()
         for i, weight in enumerate(layer.weights)
     }

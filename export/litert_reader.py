@@ -90,5 +90,7 @@ class LiteRTTranslator(TranslatesTexts):
         with self._lock, quiet():  # the first call reports the delegate that it creates
             found = [run(source=row[None]) for row in padded]
         decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
-        decoded.scores[~possible(decoded.scores)] = -np.inf  # of which LiteRT makes the least number
+        decoded.scores[
+            ~possible(decoded.scores)
+        ] = -np.inf  # LiteRT stores -inf as the most negative number
         return Decoded(*(field[:, : strategy.n_best] for field in decoded)) if is_beam else decoded

@@ -9,8 +9,8 @@ from keras import ops
 from keras_attention.checks import check_between, check_size
 from keras_attention.choices import AVERAGE
 from keras_attention.decoding import Decoded, Strategy, write
-from keras_attention.largest import largest
 from keras_attention.limits import NEVER, possible
+from keras_attention.top_k import blockwise_top_k, take_places
 
 MOST_PENALTY = 10.0  # alpha and beta of papers are below 2
 LEAST_COVERAGE = 1e-10  # of a source token, so that one without any attention loses much and not all
@@ -84,10 +84,11 @@ class Beam(Strategy):
             ops.while_loop(search.goes_on, search.advance, search.start(states, start_tokens))
         )
 
-    def best_alone(self):
-        alone = copy.copy(self)
-        alone.n_best = 1  # the search ends as soon as no other can become the best
-        return alone
+    def single_best(self):
+        # With one, the search ends as soon as no other hypothesis can become the best.
+        best = copy.copy(self)
+        best.n_best = 1
+        return best
 
     def value(self, log_probs, lengths, coverage=None, source_mask=None):
         """What hypotheses are compared by: (...) log-probabilities and lengths, (..., S) coverage."""
@@ -186,10 +187,10 @@ class _Search:
         )
         token, parent, places = self._choose(log_probs, weights, places)
         ended = ops.logical_and(ops.equal(token, self.end_id), ops.logical_not(places.finished))
-        states = keras.tree.map_structure(lambda x: _take(x, parent), states)
+        states = keras.tree.map_structure(lambda x: take_places(x, parent), states)
         log = _Log(
             write(log.tokens, index, token, axis=1),
-            write(log.attention, index, _take(weights, parent), axis=1),
+            write(log.attention, index, take_places(weights, parent), axis=1),
         )
         here = ops.arange(self.width, dtype="int32") + ops.zeros_like(token)
         places = places._replace(
@@ -202,7 +203,7 @@ class _Search:
         """The K best of all continuations: their tokens, parents, and themselves. A finished one stays."""
         # Of each parent no more than its K likeliest can be among them: the rest is left early.
         most = min(self.width, log_probs.shape[-1])
-        log_probs, tokens = largest(log_probs, most)
+        log_probs, tokens = blockwise_top_k(log_probs, most)
         finished = ops.expand_dims(places.finished, -1)
         stay = ops.where(ops.arange(most) < 1, 0.0, NEVER)  # the token 0 at no cost
         total = ops.expand_dims(places.log_probs, -1) + ops.where(finished, stay, log_probs)
@@ -216,15 +217,15 @@ class _Search:
         values, best = ops.top_k(ops.reshape(values, flat), self.width)
         best = ops.cast(best, "int32")
         parent = ops.floor_divide(best, most)
-        token = _take(ops.reshape(tokens, flat), best)
+        token = take_places(ops.reshape(tokens, flat), best)
         if self.beam.length_penalty or self.beam.coverage_penalty:
-            values = _take(ops.reshape(total, flat), best)
+            values = take_places(ops.reshape(total, flat), best)
         chosen = _Places(
-            paths=_take(places.paths, parent),
+            paths=take_places(places.paths, parent),
             log_probs=values,
-            lengths=_take(lengths, parent),
-            finished=_take(places.finished, parent),
-            coverage=_take(coverage, parent) if self.beam.coverage_penalty else (),
+            lengths=take_places(lengths, parent),
+            finished=take_places(places.finished, parent),
+            coverage=take_places(coverage, parent) if self.beam.coverage_penalty else (),
         )
         return token, parent, chosen
 
@@ -248,7 +249,7 @@ class _Search:
         )
         both = [ops.concatenate(pair, axis=1) for pair in zip(found, new, strict=True)]
         values, best = ops.top_k(both[0], self.beam.n_best)
-        return _Found(values, *(_take(field, ops.cast(best, "int32")) for field in both[1:]))
+        return _Found(values, *(take_places(field, ops.cast(best, "int32")) for field in both[1:]))
 
     def _follow(self, log, paths):
         """(B, T, K, ...) log, (B, N, T) paths -> (B, N, T, ...): what the hypotheses wrote."""
@@ -270,12 +271,6 @@ class _Search:
             scores=ops.where(exists, found.log_probs, NEVER),
             attention=ops.where(ops.expand_dims(written, -1), attention, 0.0),
         )
-
-
-def _take(x, index):
-    """(B, K, ...), (B, N) int32 -> (B, N, ...): from each row the places at its indices."""
-    first = ops.arange(ops.shape(x)[0], dtype="int32") * x.shape[1]
-    return ops.take(_rows(x, 2), ops.expand_dims(first, 1) + index, axis=0)
 
 
 def _rows(x, axes):

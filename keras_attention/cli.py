@@ -87,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--output", required=True, metavar="PATH")
     export.add_argument("--format", default="saved_model", choices=("saved_model", "litert"))
     export.add_argument("--quantize", choices=("float16", "int8"), help="the weights of a LiteRT file")
-    export.add_argument("--source-length", type=int, metavar="N", help="of a LiteRT file (the training's)")
+    export.add_argument("--source-length", type=int, metavar="N",
+                        help="ids of a source in a LiteRT file (the training's limit)")  # fmt: skip
     export.add_argument("--text", action=argparse.BooleanOptionalAction,
                         help="of a LiteRT file: signatures of text (where they can be)")  # fmt: skip
     export.add_argument("--signatures", nargs="+", metavar="NAME", help="of a LiteRT file (all)")

@@ -139,7 +139,6 @@ def strategy_of(options):
     arguments = {key: value for key, value in given.items() if key in STRATEGIES[name] | LIMITS}
     if name == "beam":
         arguments["width"] = arguments.pop("beam", BEAM_WIDTH)
-        arguments.setdefault("n_best", 1)
     return CLASSES[name](**arguments)
 
 

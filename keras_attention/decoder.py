@@ -21,7 +21,7 @@ class AttentionDecoder(keras.layers.Layer):
             kernel_initializer, recurrent_initializer: the cell's, see `AttentionDecoderCell`.
         bridge: whether the first states are learned functions of the encoder's final state (Dense and
             tanh, one for each layer and state); otherwise they are zeros.
-        embeddings_initializer: of the embedding; None fits the number of ids, see `Embedding`.
+        embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
         head_initializer: of the head's kernel. The default looks at its inputs alone: Glorot's range would
             shrink with the vocabulary, and training would sit on a plateau (docs/decisions.md).
 
@@ -86,7 +86,8 @@ class AttentionDecoder(keras.layers.Layer):
             **shared,
         )
         self.head_initializer = keras.initializers.get(head_initializer)
-        self.embedding = Embedding(vocabulary_size, embedding_dim, embeddings_initializer, **shared)
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer, **shared)
         self.bridge_layers = []
         if bridge:
             self.bridge_layers = [
@@ -175,6 +176,6 @@ class AttentionDecoder(keras.layers.Layer):
             "vocabulary_size": self.vocabulary_size,
             "embedding_dim": self.embedding_dim,
             "bridge": self.bridge,
-            "embeddings_initializer": self.embedding.get_config()["embeddings_initializer"],
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "head_initializer": keras.initializers.serialize(self.head_initializer),
         }

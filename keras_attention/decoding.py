@@ -87,8 +87,8 @@ class Strategy:
     def noise(self, batch: int, max_length: int):
         """What one call draws at random, (B, T) float32 from 0 to below 1; None for no randomness."""
 
-    def best_alone(self) -> "Strategy":
-        """The strategy that finds the same best answer of each source and no others."""
+    def single_best(self) -> "Strategy":
+        """The strategy that finds only the best answer for each source."""
         return self
 
     def for_graph(self) -> "Strategy":

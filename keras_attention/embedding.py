@@ -1,21 +1,26 @@
-"""The embedding of encoder and decoder: Keras' own with a start, a scale, and a dense gradient."""
+"""The embedding of encoder and decoder: Keras' own with an initialization, a scale and a dense gradient."""
 
 import keras
 
-LEAST, MOST, MANY = 0.03, 1.0, 6000  # what the layer gives at the start, see `Embedding`
+from keras_attention.initializers import own
+
+# Of the initial output. Saved models depend on these: the scale is computed again when a model is loaded.
+MIN_STDDEV, MAX_STDDEV, IDS_PER_STDDEV = 0.03, 1.0, 6000
 
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Embedding(keras.layers.Embedding):
-    """`scale * embeddings[ids]`: a `keras.layers.Embedding` fit for its number of ids, V.
+    """`scale * embeddings[ids]`, initialized for a vocabulary of V ids.
 
-    What it gives at the start has the standard deviation `V / 6000`, at least 0.03 (about Keras' own) and
-    at most 1. The weights have `sqrt(0.03 * stddev)`, and the scale is `sqrt(stddev / 0.03)`.
+    The initial output has the standard deviation `stddev = V / 6000`, but at least 0.03 (about Keras'
+    default) and at most 1. That of the weights is `sqrt(0.03 * stddev)`, the scale `sqrt(stddev / 0.03)`.
 
-    Letters are in every batch. They start close to zero, learn at once, and what is learnt from few pairs
-    holds better. Most words are rare. Close to zero they are all alike, and training sits on a plateau
-    for hundreds of updates; so they start apart. And they learn slowly: what occurs in one of n updates is
-    moved by Adam, over a training, `sqrt(n)` times less. The scale makes up for that (docs/decisions.md).
+    A small vocabulary is one of letters, which occur in every batch. They learn fast from a start close to
+    zero, and with few pairs the model then generalizes better. In a large vocabulary most words are rare.
+    If they start close to zero, they all look alike, and training sits on a plateau for hundreds of
+    updates; so they start further apart. Rare words also learn slowly: over a training, Adam moves the
+    weights of a word that occurs in one of n updates `sqrt(n)` times less. The scale makes up for that
+    (docs/decisions.md).
 
     On TensorFlow the gradient of a lookup is a `tf.IndexedSlices`, with a row for each id that was looked
     up. The optimizers of Keras 3.15 and their clipping by global norm treat these rows as if no id occurred
@@ -24,7 +29,8 @@ class Embedding(keras.layers.Embedding):
 
     Args:
         input_dim, output_dim, **kwargs: as in `keras.layers.Embedding`; V is `input_dim`.
-        embeddings_initializer: of weights with a scale of 1; None is the start above.
+        embeddings_initializer: initializer of the weights, with a scale of 1; None is the initialization
+            above.
 
     Call arguments:
         ids: integer ids of any shape.
@@ -32,25 +38,25 @@ class Embedding(keras.layers.Embedding):
     Returns:
         `(*ids.shape, output_dim)` in the compute dtype.
 
-    Reference: Vaswani et al. (2017), section 3.4, scale embeddings too, by `sqrt(output_dim)`.
+    Reference: Vaswani et al. (2017), section 3.4, which scales embeddings by `sqrt(output_dim)`.
     """
 
     def __init__(self, input_dim, output_dim, embeddings_initializer=None, **kwargs):
         self.is_default = embeddings_initializer is None
         self.scale = 1.0
         if self.is_default:
-            stddev = min(max(input_dim / MANY, LEAST), MOST)
-            self.scale = (stddev / LEAST) ** 0.5
+            stddev = min(max(input_dim / IDS_PER_STDDEV, MIN_STDDEV), MAX_STDDEV)
+            self.scale = (stddev / MIN_STDDEV) ** 0.5
             embeddings_initializer = keras.initializers.RandomNormal(stddev=stddev / self.scale)
-        super().__init__(input_dim, output_dim, embeddings_initializer, **kwargs)
+        super().__init__(input_dim, output_dim, own(embeddings_initializer), **kwargs)
 
     def call(self, ids, training=None):
-        if not training or keras.backend.backend() != "tensorflow":
-            rows = super().call(ids)
+        ids = keras.ops.cast(ids, "int32")
+        if training and keras.backend.backend() == "tensorflow":
+            rows = _lookup(self.embeddings, ids)
         else:
-            rows = _lookup(self.embeddings, keras.ops.cast(ids, "int32"))
-        rows = keras.ops.cast(rows, self.compute_dtype)
-        return rows if self.scale == 1 else rows * self.scale
+            rows = keras.ops.take(self.embeddings, ids, axis=0)
+        return keras.ops.cast(rows * self.scale, self.compute_dtype)  # scaled in float32
 
     def get_config(self):
         config = super().get_config()

@@ -23,7 +23,7 @@ class Encoder(keras.layers.Layer):
         num_layers: how many recurrent layers.
         bidirectional: whether each layer reads in both directions.
         dropout: rate of dropout on what each recurrent layer reads, while training.
-        embeddings_initializer: of the embedding; None fits the number of ids, see `Embedding`.
+        embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
         kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
 
     Call arguments:
@@ -77,7 +77,8 @@ class Encoder(keras.layers.Layer):
             )
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
-        self.embedding = Embedding(vocabulary_size, embedding_dim, embeddings_initializer, **shared)
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer, **shared)
         self.dropout_layer = keras.layers.Dropout(dropout, **shared)
         layer_units = units // 2 if bidirectional else units
         shared |= {
@@ -142,7 +143,7 @@ class Encoder(keras.layers.Layer):
             "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,
             "dropout": self.dropout,
-            "embeddings_initializer": self.embedding.get_config()["embeddings_initializer"],
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
         }

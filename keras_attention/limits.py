@@ -9,7 +9,8 @@ LEAST = -3e4  # below any sum of log-probabilities: 2,000 tokens at a probabilit
 def possible(log_probs):
     """Whether log-probabilities, or sums of them, are of something that can be written.
 
-    Not `> NEVER`: of -inf LiteRT makes the least number, in a float16 file -65504 (2.21).
+    Do not compare with -inf: LiteRT stores it as the most negative finite number, -65504 in a float16 file
+    (2.21).
     """
     return log_probs > LEAST
 

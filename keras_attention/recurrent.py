@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_attention.initializers import own
+
 
 class _OwnGradient:
     """Lets a Keras LSTM or GRU train through `recurrent_tensorflow`, wherever that computes the same.
@@ -84,13 +86,7 @@ def recurrent_layer(
     return RECURRENT_LAYERS[cell](
         units,
         return_sequences=True,
-        kernel_initializer=_own(kernel_initializer),
-        recurrent_initializer=_own(recurrent_initializer),
+        kernel_initializer=own(kernel_initializer),
+        recurrent_initializer=own(recurrent_initializer),
         **kwargs,
     )
-
-
-def _own(initializer):
-    """A layer's own copy: a Keras initializer draws the same numbers whenever it is called."""
-    initializer = keras.initializers.get(initializer)
-    return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 MONITOR = "val_token_accuracy"
-WARMUP = 0.02  # of the whole training
+WARMUP = 0.02  # fraction of the training
 
 
 def new_state() -> dict:
@@ -25,11 +25,11 @@ def new_state() -> dict:
 
 
 def scheduled_rate(highest: float, progress: float) -> np.float32:
-    """The learning rate when a training has done `progress` of itself, from 0 to 1: warm-up, then a cosine.
+    """The learning rate at `progress`, from 0 (start) to 1 (end): linear warm-up times a cosine.
 
-    A NumPy number: TensorFlow caches a tensor for every distinct Python float and never frees it.
+    Returns a NumPy scalar: TensorFlow caches a tensor for every distinct Python float and never frees it.
     """
-    warm = min(1.0, (progress + 1e-4) / WARMUP)
+    warm = min(1.0, (progress + 1e-4) / WARMUP)  # not 0 at the first update
     return np.float32(highest * warm * 0.5 * (1 + math.cos(math.pi * progress)))
 
 

@@ -70,8 +70,8 @@ class TranslatesTexts:
             ValueError: a text longer than `max_source_length`, where `too_long` is `"refuse"`; prefixes of
                 another number, or that leave no room; a model whose probabilities are not numbers.
         """
-        if strategy is not None:
-            strategy = strategy.best_alone()
+        if isinstance(strategy, Strategy):  # anything else is refused by `check_strategy`
+            strategy = strategy.single_best()
         answers = self._hypotheses(texts, strategy, batch_size, prefixes, replace_unknown)
         return _gathered(hypotheses[0] for hypotheses in answers)
 

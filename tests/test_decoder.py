@@ -7,7 +7,7 @@ from keras_attention import AttentionDecoder, AttentionDecoderCell
 
 V, E, UNITS, D, B, S, T = 13, 5, 4, 6, 3, 7, 5
 TARGET = np.array([[2, 7, 4, 11, 3], [2, 5, 0, 0, 0], [2, 9, 11, 0, 0]])
-KINDS = [  # each pair of choices once at least
+KINDS = [  # every pair of options at least once
     ("lstm", 1, False, False),
     ("lstm", 2, True, True),
     ("gru", 1, True, True),

@@ -22,8 +22,8 @@ ROOT = Path(__file__).parent.parent
 # Each module imports only those before it.
 # fmt: off
 ORDER = [
-    "quiet", "choices", "tokens", "checks", "masking", "scores", "context", "recurrent_tensorflow",
-    "recurrent", "embedding", "encoder", "cell", "decoder", "limits", "largest",
+    "quiet", "choices", "initializers", "tokens", "checks", "masking", "scores", "context",
+    "recurrent_tensorflow", "recurrent", "embedding", "encoder", "cell", "decoder", "limits", "top_k",
     "decoding", "beam", "seq2seq", "token_statistics", "objectives", "optimizers", "text", "translations",
     "translator", "options", "run", "datasets", "allocator", "precision", "training",
     "evaluation", "plotting",
@@ -94,9 +94,9 @@ def test_decoding_knows_no_model():
     known = {"copy", "collections.abc", "math", "typing", "keras", "numpy"}
     known |= {
         f"keras_attention.{name}"
-        for name in ("checks", "choices", "masking", "limits", "largest", "decoding")
+        for name in ("checks", "choices", "masking", "limits", "top_k", "decoding")
     }
-    for module in ("limits", "largest", "decoding", "beam"):
+    for module in ("limits", "top_k", "decoding", "beam"):
         for imported, _ in imports_of(ROOT / "keras_attention" / f"{module}.py"):
             assert imported in known
 

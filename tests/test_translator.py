@@ -154,6 +154,11 @@ def test_something_else_than_texts_is_refused(translator, texts):
         translator.translate(texts)
 
 
+def test_something_else_than_a_strategy_is_refused(translator):
+    with pytest.raises(TypeError, match="must be a strategy such as"):
+        translator.translate(WORDS, "beam")
+
+
 def test_loaded_equals_saved(translator, tmp_path):
     translator.save(tmp_path / "t.keras")
     loaded = keras.saving.load_model(tmp_path / "t.keras")
