@@ -64,7 +64,7 @@ def in_shapes(source, shapes, compiled, plain) -> Decoded:
 
     def fitted():
         padded_batch, padded_length = tf.unstack(sizes[tf.argmax(fits)])
-        # Rows are filled up by the first: one of padding alone might never end, and hold the others up.
+        # Filled up with the first row: an all-padding row might never end and hold up the others.
         rows = tf.range(padded_batch)
         padded = tf.gather(source, tf.where(rows < batch, rows, 0))
         found = compiled(tf.pad(padded, [[0, 0], [0, padded_length - length]]))

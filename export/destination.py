@@ -16,7 +16,7 @@ def local_path(path: str | os.PathLike) -> Path:
 
 
 def check_destination(path: Path, overwrite: bool, kind: str, is_kind: Callable[[Path], bool]) -> None:
-    """Raises unless the path is free, or `overwrite` is set and what is there `is_kind`."""
+    """Raises unless the path is free, or `overwrite` is set and what exists there `is_kind`."""
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir():
         raise NotADirectoryError(f"The export path lies in a file. Received: path={str(path)!r}.")

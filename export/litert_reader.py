@@ -40,9 +40,7 @@ class LiteRTTranslator(TranslatesTexts):
 
         self.description, models = read_associated_files(path)
         if len(models) < 2:
-            raise ValueError(
-                f"{path} holds no tokenizers: it was written of a Seq2Seq. It takes ids alone."
-            )
+            raise ValueError(f"{path} holds no tokenizers: it was made from a Seq2Seq. It takes only ids.")
         self.source_tokenizer, self.target_tokenizer = (
             SentencePieceTokenizer(models[side], self.description[f"{side}_tokenizer"])
             for side in ("source", "target")

@@ -43,7 +43,7 @@ def saved_model(
 
     It has the signatures of `SIGNATURES`, for any batch size and any source length; `serving_default` is
     `translate` for a `Translator`, `greedy_decode` for a `Seq2Seq`. It needs no code of this package, and
-    for a `Seq2Seq` core TensorFlow operators alone; a `Translator`'s has TensorFlow Text's too.
+    for a `Seq2Seq` only core TensorFlow operators; a `Translator`'s has TensorFlow Text's too.
 
     While it traces, the model's recurrent layers do without cuDNN: no other thread should use it then.
 

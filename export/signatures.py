@@ -163,7 +163,7 @@ def seq2seq_of(model: Seq2Seq | Translator) -> Seq2Seq:
 
 
 def _checked_inputs(model, inputs):
-    """The inputs of a request behind assertions, so that a bad one fails alone and with its reason."""
+    """The inputs of a request behind assertions, so that a bad request fails by itself, with the reason."""
     sizes = {"source": model.encoder.vocabulary_size, "target": model.decoder.vocabulary_size}
     rows = tf.shape(next(iter(inputs.values())))[0]
     checks = []

@@ -41,7 +41,7 @@ def _number(name: str, value: float) -> float:
 
 
 def check_flag(name: str, value: bool) -> bool:
-    """An argument as a `bool`; raises `TypeError` where it is none."""
+    """An argument as a `bool`; raises `TypeError` if it is not one."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"`{name}` must be True or False. Received: {name}={value!r}.")
     return bool(value)

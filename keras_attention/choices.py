@@ -3,7 +3,7 @@
 KINDS = ("char", "word", "bpe", "unigram")  # of tokenizers
 CELLS = ("lstm", "gru")
 SCORES = ("dot", "scaled_dot", "general", "additive", "concat")
-STRATEGIES = {  # with the options that belong to each of them alone
+STRATEGIES = {  # with the options that belong only to each of them
     "greedy": frozenset(),
     "beam": frozenset({"beam", "length_penalty", "coverage_penalty", "n_best"}),
     "sample": frozenset({"temperature", "top_k", "top_p", "seed"}),

@@ -22,7 +22,7 @@ class AttentionDecoder(keras.layers.Layer):
         bridge: whether the first states are learned functions of the encoder's final state (Dense and
             tanh, one for each layer and state); otherwise they are zeros.
         embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
-        head_initializer: of the head's kernel. The default looks at its inputs alone: Glorot's range would
+        head_initializer: of the head's kernel. The default depends only on its inputs: Glorot's range would
             shrink with the vocabulary, and training would sit on a plateau (docs/decisions.md).
 
     Call arguments:
@@ -45,7 +45,7 @@ class AttentionDecoder(keras.layers.Layer):
         logits, weights = decoder(target, memory, final_state, memory_mask=memory_mask)
 
     Reference: Luong et al. (2015), section 3; Bahdanau et al. (2014), appendix A.2.2 (the bridge,
-    there from the backward state alone); LeCun et al. (1998), section 4.6 (the head's initializer).
+    there only from the backward state); LeCun et al. (1998), section 4.6 (the head's initializer).
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class AttentionDecoder(keras.layers.Layer):
     def get_config(self):
         return {
             **self.attention_cell.get_config(),
-            **super().get_config(),  # its name and dtype, in the place of the cell's
+            **super().get_config(),  # its name and dtype instead of the cell's
             "vocabulary_size": self.vocabulary_size,
             "embedding_dim": self.embedding_dim,
             "bridge": self.bridge,

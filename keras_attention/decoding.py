@@ -56,7 +56,7 @@ class Strategy:
         `Decoded`.
 
     Raises:
-        TypeError, ValueError: limits that are none, or contradict each other.
+        TypeError, ValueError: limits that are invalid, or contradict each other.
 
     Example:
         class Second(keras_attention.Strategy):
@@ -96,7 +96,7 @@ class Strategy:
         return self
 
     def check_vocabulary(self, vocabulary_size: int) -> None:
-        """Raises where a forbidden id is none of the vocabulary's."""
+        """Raises if a forbidden id is not in the vocabulary."""
         if self.forbidden_ids and self.forbidden_ids[-1] >= vocabulary_size:
             raise ValueError(
                 f"`forbidden_ids` must be ids of the vocabulary of {vocabulary_size}. "

@@ -118,7 +118,7 @@ class Encoder(keras.layers.Layer):
         return ops.concatenate([forward, reverse_prefix(backward, lengths)], axis=-1)
 
     def _final_state(self, states, lengths):
-        """(B, S, units) states of the last layer -> (B, units); zeros for a row of padding alone."""
+        """(B, S, units) states of the last layer -> (B, units); zeros for an all-padding row."""
         last = step_at(states, ops.maximum(lengths - 1, 0))
         if self.bidirectional:
             half = self.units // 2

@@ -6,7 +6,7 @@ BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh")
 
 
 def evaluate(hypotheses: Sequence[str], references: Sequence[Sequence[str]], bleu_tokenizer="13a") -> dict:
-    """Compares texts with their references, of which each text may have several.
+    """Compares texts with their references; a text may have several.
 
     Args:
         hypotheses: N texts.

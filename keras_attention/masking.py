@@ -27,14 +27,14 @@ def masked_softmax(scores, mask=None):
         mask: boolean, broadcastable to `scores`, True = real; None means that all are real.
 
     Returns:
-        (..., S) weights that sum to 1 over the real positions; zeros where there is none.
+        (..., S) weights that sum to 1 over the real positions; zeros if there are none.
     """
     dtype = keras.backend.standardize_dtype(scores.dtype)
     scores = ops.cast(scores, keras.backend.result_type(dtype, "float32"))
     if mask is None:
         weights = _softmax(scores)
     else:
-        # A finite floor rather than -inf: a row of padding alone then has no NaN, in gradients neither.
+        # A finite floor, not -inf, so an all-padding row produces no NaN, in the output or the gradients.
         weights = _softmax(ops.where(mask, scores, -1e30))
         weights = ops.where(mask, weights, 0.0)
     return ops.cast(weights, dtype)

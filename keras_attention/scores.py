@@ -151,7 +151,7 @@ class AdditiveScore(Score):
 
     Args:
         units: depth of the hidden layer; None takes the depth of the query.
-        normalize: whether to normalise the weights: `g v / |v|` in the place of `v`, with a learnt
+        normalize: whether to normalise the weights: `g v / |v|` instead of `v`, with a learnt
             scalar `g` (sqrt(1 / units) at first), and a bias within the tanh (as tensorflow-addons has).
 
     Reference: Bahdanau et al. (2014), appendix A.1.2, there with the state before the step as the query;

@@ -86,7 +86,7 @@ class Seq2Seq(keras.Model):
     def call(self, inputs, training=None, mask=None):
         if not isinstance(inputs, dict):  # Keras takes a list in the order of the names, too
             inputs = dict(zip(("source", "target"), inputs, strict=True))
-        # Here, and not in the layers alone: Keras would make integers of floats on the way to them.
+        # Here too, not only in the layers: on the way to them Keras would turn floats into integers.
         self._check_pairs(inputs["source"], inputs["target"])
         return super().call(inputs, training=training, mask=mask)
 
@@ -298,5 +298,5 @@ def _as_array(tokens) -> np.ndarray:
     except ValueError as error:  # rows of several lengths
         raise ValueError(
             f"Token ids must be one array (batch, length), padded with {PADDING_ID}. "
-            f"Received: a {type(tokens).__name__} that is none ({error})."
+            f"Received: a {type(tokens).__name__} that cannot be read as ids ({error})."
         ) from None

@@ -114,7 +114,7 @@ class SentencePieceTokenizer:
                 max_sentence_length=100_000,
                 minloglevel=2,
             )
-        except RuntimeError as error:  # SentencePiece's words, of which the last line has the reason
+        except RuntimeError as error:  # SentencePiece's message, whose last line has the reason
             raise ValueError(
                 f"No {kind} tokenizer of {vocabulary_size} ids could be trained on these texts: "
                 f"{str(error).strip().splitlines()[-1]}"

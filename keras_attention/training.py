@@ -65,7 +65,7 @@ def train(
 
     Raises:
         FileExistsError: there is a training in `output`, and `resume` is False.
-        FileNotFoundError: there is none, and `resume` is True.
+        FileNotFoundError: there is no training there, and `resume` is True.
         OSError, ValueError: a file that cannot be read, no pairs in it, or options out of range.
     """
     output = Path(output)

@@ -84,7 +84,7 @@ class Translator(TranslatesTexts, keras.Model):
         return self.detokenize(found.tokens), found.scores
 
     def source_tensors(self, texts) -> tf.Tensor:
-        """(B,) string -> (B, S) int32, within the limit: a text beyond it is refused or cut, aloud."""
+        """(B,) string -> (B, S) int32; texts over the limit are refused, or cut with a warning."""
         ids = self.source_tokenizer.ragged_ids(texts)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         too_long = tf.reduce_sum(tf.cast(lengths > self.max_source_length, tf.int32))
