@@ -90,9 +90,8 @@ def _translate(strategy_of, model, decoding, source_length):
         ids = source_tokenizer.tokenize(text).flat_values
         refused = tf.size(ids) > limit - 1
         length = tf.minimum(tf.size(ids), limit - 1)
-        ids = tf.concat([ids[:length], [END_ID], tf.zeros((source_length,), tf.int32)], axis=0)[
-            :source_length
-        ]
+        padding = tf.zeros((source_length,), tf.int32)
+        ids = tf.concat([ids[:length], [END_ID], padding], axis=0)[:source_length]
         strategy = strategy_of(decoding)
         found = decoding.decode(tf.reshape(ids, (1, source_length)), strategy)
         tokens, scores = found.tokens, found.scores
