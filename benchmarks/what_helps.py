@@ -21,10 +21,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_attention import datasets, recurrent, training
+from keras_attention import datasets, recurrent, run, training
 from keras_attention.datasets import read_pairs, read_references
 from keras_attention.evaluation import evaluate
-from keras_attention.run import Run
 from keras_attention.training import Options, train
 
 
@@ -42,11 +41,17 @@ def with_recurrent(**fixed):
 def with_rate(schedule):
     """`schedule`: progress from 0 to 1 -> the factor of the learning rate."""
 
-    def set_rate(run, batch, logs=None):
-        rate = run.options.learning_rate * schedule(run.progress(batch))
-        run.model.optimizer.learning_rate = np.float32(rate)
+    run.scheduled_rate = lambda highest, progress: np.float32(highest * schedule(progress))
 
-    Run.on_train_batch_begin = set_rate
+
+def starting(embeddings, head="lecun_uniform"):
+    """Trains with these initializers of the embeddings and of the head."""
+    with_arguments(training, "Encoder", embeddings_initializer=embeddings)
+    with_arguments(training, "AttentionDecoder", embeddings_initializer=embeddings, head_initializer=head)
+
+
+def normal(stddev):
+    return keras.initializers.RandomNormal(stddev=stddev)
 
 
 def without_clipping():
@@ -109,25 +114,48 @@ VARIANTS = {
     "score additive": ({"score": "additive"}, None),
     "2 layers": ({"layers": 2}, None),
     "batches of 32": ({"batch_size": 32}, None),
+    "batches of 64": ({"batch_size": 64}, None),
+    "rate 0.001": ({"learning_rate": 0.001}, None),
+    "rate 0.004": ({"learning_rate": 0.004}, None),
+    "Keras' start": ({}, lambda: starting("uniform", "glorot_uniform")),
+    "embeddings N(0, 1)": ({}, lambda: starting(normal(1.0))),
+    "embeddings N(0, 0.1²)": ({}, lambda: starting(normal(0.1))),
 }
+
+
+def trained(name, train_file, folder, validation_file=None, **options):
+    """The translator of a variant, trained in this process, and the CPU seconds that this took."""
+    changes, prepare = VARIANTS[name]
+    if prepare:
+        prepare()
+    started = time.process_time()
+    options = Options(**{**options, **changes})
+    translator = train(train_file, Path(folder) / "run", options, validation_file, verbose=0)
+    return translator, time.process_time() - started
+
+
+def greedy_figures(translator, file) -> dict:
+    """What `evaluate` says of the greedy translations of a file of pairs."""
+    references = read_references(file)
+    return evaluate(translator.translate(list(references)).texts, list(references.values()))
+
+
+def printed_by_child(script, *arguments) -> dict | None:
+    """The JSON in the last line that a Python script prints; None if it failed."""
+    child = subprocess.run([sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True)
+    return None if child.returncode else json.loads(child.stdout.splitlines()[-1])
 
 
 def run_variant(name, options) -> None:
     """Trains and evaluates in this process, and prints the figures as JSON."""
-    changes, prepare = VARIANTS[name]
-    if prepare:
-        prepare()
-    references = read_references(options.test_file)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         some = Path(folder) / "some.tsv"
         with some.open("w", encoding="utf-8") as file:
             for pair in itertools.islice(read_pairs(options.train_file), 0, None, options.every):
                 file.write(f"{pair.source}\t{pair.target}\n")
-        started = time.process_time()
-        settings = Options(epochs=options.epochs, patience=options.epochs, **changes)
-        translator = train(some, Path(folder) / "run", settings, verbose=0)
-        seconds = time.process_time() - started
-        figures = evaluate(translator.translate(list(references)).texts, list(references.values()))
+        settings = {"epochs": options.epochs, "patience": options.epochs}
+        translator, seconds = trained(name, some, folder, **settings)
+        figures = greedy_figures(translator, options.test_file)
     print(json.dumps({"name": name, "cpu_seconds": seconds, **figures}))
 
 
@@ -135,12 +163,10 @@ def main(options) -> None:
     print("| variant | exact match % | token error rate % | CPU seconds |\n|---|---|---|---|", flush=True)
     for name in options.only or VARIANTS:
         shared = [options.train_file, options.test_file, f"--every={options.every}"]
-        command = [sys.executable, __file__, *shared, f"--epochs={options.epochs}", f"--child={name}"]
-        child = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if child.returncode:
+        found = printed_by_child(__file__, *shared, f"--epochs={options.epochs}", f"--child={name}")
+        if found is None:
             print(f"| {name} | failed | | |", flush=True)
             continue
-        found = json.loads(child.stdout.splitlines()[-1])
         print(
             f"| {name} | {100 * found['exact_match']:.2f} | {100 * found['token_error_rate']:.2f} "
             f"| {found['cpu_seconds']:.0f} |",

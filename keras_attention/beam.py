@@ -255,7 +255,8 @@ class _Search:
         """(B, T, K, ...) log, (B, N, T) paths -> (B, N, T, ...): what the hypotheses wrote."""
         steps = ops.arange(self.batch * self.max_length, dtype="int32")
         steps = ops.reshape(steps, (-1, 1, self.max_length))
-        return ops.take(_rows(log, 3), steps * self.width + paths, axis=0)
+        rows = ops.reshape(log, (-1, *ops.shape(log)[3:]))
+        return ops.take(rows, steps * self.width + paths, axis=0)
 
     def result(self, loop):
         *_, places, found, log = loop
@@ -271,8 +272,3 @@ class _Search:
             scores=ops.where(exists, found.log_probs, NEVER),
             attention=ops.where(ops.expand_dims(written, -1), attention, 0.0),
         )
-
-
-def _rows(x, axes):
-    """Flattens the first axes into one."""
-    return ops.reshape(x, (-1, *ops.shape(x)[axes:]))

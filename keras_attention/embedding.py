@@ -56,7 +56,9 @@ class Embedding(keras.layers.Embedding):
             rows = _lookup(self.embeddings, ids)
         else:
             rows = keras.ops.take(self.embeddings, ids, axis=0)
-        return keras.ops.cast(rows * self.scale, self.compute_dtype)  # scaled in float32
+        if self.scale != 1:  # an operator less in each step of an exported model of letters
+            rows = rows * self.scale
+        return keras.ops.cast(rows, self.compute_dtype)
 
     def get_config(self):
         config = super().get_config()

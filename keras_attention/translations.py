@@ -70,9 +70,9 @@ class TranslatesTexts:
             ValueError: a text longer than `max_source_length`, where `too_long` is `"refuse"`; prefixes of
                 another number, or that leave no room; a model whose probabilities are not numbers.
         """
-        if isinstance(strategy, Strategy):  # anything else is refused by `check_strategy`
-            strategy = strategy.single_best()
-        answers = self._hypotheses(texts, strategy, batch_size, prefixes, replace_unknown)
+        strategy, max_length = self.check_strategy(strategy)
+        decoding = (strategy.single_best(), max_length)
+        answers = self._hypotheses(texts, *decoding, batch_size, prefixes, replace_unknown)
         return _gathered(hypotheses[0] for hypotheses in answers)
 
     def translate_n_best(
@@ -89,14 +89,13 @@ class TranslatesTexts:
             strategy: by default `Beam(5)`, or the beam of a file; it gives all that there are.
             texts, batch_size, prefixes, replace_unknown: as in `translate`.
         """
-        strategy = self.default_beam if strategy is None else strategy
-        answers = self._hypotheses(texts, strategy, batch_size, prefixes, replace_unknown)
+        decoding = self.check_strategy(self.default_beam if strategy is None else strategy)
+        answers = self._hypotheses(texts, *decoding, batch_size, prefixes, replace_unknown)
         return [_gathered(hypotheses) for hypotheses in answers]
 
-    def _hypotheses(self, texts, strategy, batch_size, prefixes, replace_unknown):
+    def _hypotheses(self, texts, strategy, max_length, batch_size, prefixes, replace_unknown):
         """For each text its hypotheses, best first, each a tuple of the fields of `Translations`."""
         batch_size = check_size("batch_size", batch_size)
-        strategy, max_length = self.check_strategy(strategy)
         texts = _as_texts("texts", texts)
         rows = self._source_ids(texts)
         prefix = None if prefixes is None else self._prefix_ids(prefixes, len(rows), max_length)

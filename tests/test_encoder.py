@@ -7,12 +7,12 @@ from keras_attention import Encoder
 
 V, E, UNITS = 13, 5, 6
 TOKENS = np.array([[3, 7, 4, 2], [5, 2, 0, 0], [9, 11, 2, 0]])
-KINDS = [
+KINDS = [  # every pair of options at least once
     ("lstm", 1, False),
     ("lstm", 2, True),
     ("gru", 1, True),
     ("gru", 2, False),
-]  # every pair of options at least once
+]
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: "{}-{}-{}".format(*kind))

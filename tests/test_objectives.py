@@ -132,16 +132,8 @@ def test_exact_match_counts_a_token_of_weight_zero_as_padding():
     )
 
 
-@pytest.mark.parametrize(
-    ("objective", "shape"),
-    [
-        (TokenCrossentropy(), (B + 1,)),
-        (TokenAccuracy(), (B, T - 1)),
-        (ExactMatch(), (B, T - 1)),
-        (Perplexity(), (T, B)),
-        (ExactMatch(), (B + 1,)),
-    ],
-)
+@pytest.mark.parametrize("objective", [TokenCrossentropy(), TokenAccuracy(), ExactMatch(), Perplexity()])
+@pytest.mark.parametrize("shape", [(B + 1,), (B, T - 1), (T, B)])
 def test_weights_of_another_shape_are_refused(logits, objective, shape):
     with pytest.raises(Exception, match=r"[Ii]ncompatible shapes|broadcastable|reshape"):
         objective(TARGET, logits, np.ones(shape))

@@ -66,9 +66,16 @@ def calls(monkeypatch):
     return names
 
 
-@cells
 @pytest.mark.parametrize(
-    ("batch", "steps", "initial"), [(BATCH, STEPS, True), (1, STEPS, False), (BATCH, 1, False)]
+    ("cell", "batch", "steps", "initial"),
+    [  # every pair of cell, shape and initial state at least once
+        ("lstm", BATCH, STEPS, True),
+        ("gru", BATCH, STEPS, False),
+        ("gru", 1, STEPS, True),
+        ("lstm", 1, STEPS, False),
+        ("lstm", BATCH, 1, True),
+        ("gru", BATCH, 1, False),
+    ],
 )
 def test_outputs_and_gradients_equal_keras(cell, batch, steps, initial, calls):
     ours, plain = make_layers(cell)
@@ -125,19 +132,20 @@ def test_the_gradient_loop_keeps_no_accumulators(cell):
     assert not operators & {"TensorListPushBack", "TensorListPopBack"}
 
 
+@cells
 @pytest.mark.parametrize(
-    ("cell", "options"),
+    "options",
     [
-        ("lstm", {"activation": "relu"}),
-        ("gru", {"recurrent_activation": "hard_sigmoid"}),
-        ("lstm", {"use_bias": False}),
-        ("gru", {"dropout": 0.5}),
-        ("lstm", {"recurrent_dropout": 0.5}),
-        ("gru", {"go_backwards": True}),
-        ("lstm", {"unroll": True}),
-        ("gru", {"stateful": True}),
+        {"activation": "relu"},
+        {"recurrent_activation": "hard_sigmoid"},
+        {"use_bias": False},
+        {"dropout": 0.5},
+        {"recurrent_dropout": 0.5},
+        {"go_backwards": True},
+        {"unroll": True},
+        {"stateful": True},
     ],
-    ids=str,
+    ids=lambda options: next(iter(options)),
 )
 def test_other_options_are_left_to_keras(cell, options, calls):
     ours, _ = make_layers(cell, **options)

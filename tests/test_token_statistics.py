@@ -41,13 +41,15 @@ def value_and_gradient(function, logits):
 
 @pytest.mark.parametrize(
     ("weights", "label_smoothing", "dtype"),
-    [
+    [  # every pair of options at least once
         (None, 0.1, "float32"),
-        (WEIGHTS[:, 0], 0.0, "bfloat16"),
-        (WEIGHTS, 0.1, "bfloat16"),
-        (WEIGHTS, 0.0, "float32"),
+        (None, 0.0, "bfloat16"),
+        (WEIGHTS[:, 0], 0.1, "bfloat16"),
+        (WEIGHTS[:, 0], 0.0, "float32"),
+        (WEIGHTS, 0.1, "float32"),
+        (WEIGHTS, 0.0, "bfloat16"),
     ],
-    ids=["none", "rows", "tokens", "tokens-float32"],
+    ids=["none-0.1", "none-0", "rows-0.1", "rows-0", "tokens-0.1", "tokens-0"],
 )
 def test_loss_and_gradient_are_those_of_the_textbook(weights, label_smoothing, dtype):
     logits = tf.cast(random_logits(), dtype)
