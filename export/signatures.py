@@ -50,13 +50,16 @@ class Decoding:
     def decode(self, source, strategy: Strategy) -> Decoded:
         """(B, S) int32 -> `Decoded`; compiled where the source fits into one of the shapes."""
 
-        def plain(source):
+        def compiled(source):
             return self.model.decode(source, strategy, self.max_length)
+
+        def plain(source):
+            return self.model.decode(source, strategy, self.max_length, skip_finished=True)
 
         if not self.shapes:
             return plain(source)
         if strategy not in self._compiled:
-            self._compiled[strategy] = tf.function(plain, jit_compile=True, autograph=False)
+            self._compiled[strategy] = tf.function(compiled, jit_compile=True, autograph=False)
         return in_shapes(source, self.shapes, self._compiled[strategy], plain)
 
 

@@ -10,6 +10,7 @@ from keras_attention.checks import check_between, check_size
 from keras_attention.choices import AVERAGE
 from keras_attention.decoding import Decoded, Strategy, write
 from keras_attention.limits import NEVER, possible
+from keras_attention.tokens import PADDING_ID
 from keras_attention.top_k import blockwise_top_k, take_places
 
 MOST_PENALTY = 10.0  # alpha and beta of papers are below 2
@@ -171,13 +172,19 @@ class _Search:
         return ops.expand_dims(x, 1) + zeros
 
     def goes_on(self, index, previous, states, places, found, log):
-        """Whether a hypothesis could still come among the best found: at the full length, all covered."""
+        return ops.logical_and(index < self.max_length, ops.logical_not(ops.all(places.finished)))
+
+    def _is_decided(self, places, found):
+        """(B, 1) boolean: whether no unfinished hypothesis can come among the best found any more.
+
+        At most they get to the full length at no cost, and cover the whole source.
+        """
         full = ops.full_like(places.log_probs, self.max_length)
         covered = ops.ones_like(self.source_mask_of_places, dtype="float32")
         most = self.beam.value(places.log_probs, full, covered, self.source_mask_of_places)
         wins = ops.logical_and(possible(places.log_probs), most > found.values[:, -1:])
         wins = ops.logical_and(wins, ops.logical_not(places.finished))
-        return ops.logical_and(index < self.max_length, ops.any(wins))
+        return ops.logical_not(ops.any(wins, axis=1, keepdims=True))
 
     def advance(self, index, previous, states, places, found, log):
         log_probs, states, weights = self.step(previous, states)
@@ -197,7 +204,10 @@ class _Search:
             paths=write(places.paths, index, here, axis=2),
             finished=ops.logical_or(places.finished, ended),
         )
-        return index + 1, token, states, places, self._remember(found, places, ended), log
+        found = self._remember(found, places, ended)
+        finished = ops.logical_or(places.finished, self._is_decided(places, found))
+        places = places._replace(finished=finished)
+        return index + 1, ops.where(finished, PADDING_ID, token), states, places, found, log
 
     def _choose(self, log_probs, weights, places):
         """The K best of all continuations: their tokens, parents, and themselves. A finished one stays."""

@@ -10,6 +10,7 @@ from keras import ops
 from keras_attention.checks import check_between, check_size
 from keras_attention.limits import forbid, forbid_repeats, force, or_else
 from keras_attention.masking import masked_softmax
+from keras_attention.tokens import PADDING_ID
 
 
 class Decoded(NamedTuple):
@@ -40,9 +41,10 @@ class Strategy:
 
     Call arguments:
         step: `step(tokens, states) -> (log_probs, states, weights)`: from (B,) int32 previous tokens
-            and a nest of states (batch first) to (B, V) float32 log-probabilities of the next token,
-            the new states and (B, S) attention weights. `Beam` puts its K hypotheses of each source on
-            a second axis of all of them: (B, K), (B, K, ...), (B, K, V), (B, K, S).
+            (0 once a row has finished) and a nest of states (batch first) to (B, V) float32
+            log-probabilities of the next token, the new states and (B, S) attention weights. `Beam` puts
+            its K hypotheses of each source on a second axis of all of them: (B, K), (B, K, ...),
+            (B, K, V), (B, K, S).
         states: the states before the first step, (B, ...).
         start_tokens: (B,) int32, what the first step is fed.
         end_id: the token that ends a sequence.
@@ -148,7 +150,7 @@ class Strategy:
             )
             finished = ops.logical_or(finished, ops.equal(token, end_id))
             # Idea 5: repeat, feeding the token back, until all rows have ended.
-            return index + 1, finished, token, states, decoded
+            return index + 1, finished, ops.where(finished, PADDING_ID, token), states, decoded
 
         nothing = Decoded(
             tokens=ops.zeros((batch, max_length), dtype="int32"),

@@ -13,6 +13,7 @@ from keras_attention.decoding import Decoded, Greedy, Strategy
 from keras_attention.encoder import Encoder
 from keras_attention.masking import padding_mask
 from keras_attention.tokens import END_ID, PADDING_ID, shift_right
+from keras_attention.unfinished import step_of_unfinished
 
 DEFAULT_MAX_LENGTH = 128
 
@@ -144,7 +145,12 @@ class Seq2Seq(keras.Model):
             inputs["prefix"] = self._check_prefix(_as_array(prefix), len(source), max_length)
         if noise is not None:
             inputs["noise"] = noise
-        decode = self._compiled("decode", strategy=strategy.for_graph(), max_length=max_length)
+        decode = self._compiled(
+            "decode",
+            strategy=strategy.for_graph(),
+            max_length=max_length,
+            skip_finished=keras.backend.backend() == "tensorflow",
+        )
         return Decoded(**decode.predict_on_batch(inputs))
 
     def score(self, source, target):
@@ -183,7 +189,7 @@ class Seq2Seq(keras.Model):
             )
         return np.pad(prefix, ((0, 0), (0, max_length - prefix.shape[1]))).astype("int32")
 
-    def decode(self, source, strategy, max_length, prefix=None, noise=None):
+    def decode(self, source, strategy, max_length, prefix=None, noise=None, skip_finished=False):
         """`generate` as a part of a graph: tensors in, `Decoded` tensors out, no ids checked.
 
         Args:
@@ -191,10 +197,16 @@ class Seq2Seq(keras.Model):
             strategy, max_length: a `Strategy`, and T, an `int`.
             prefix: (B, T) int32, or None; T here is `strategy.longest(max_length)`.
             noise: what `strategy.noise(B, T)` drew.
+            skip_finished: whether rows that have finished are left out of the steps, which needs
+                TensorFlow without XLA; nothing changes for a batch of one.
         """
         encoded, states = self.encode(source)
+
+        def step(tokens, states, encoded=encoded):
+            return self.decode_step(tokens, states, encoded)
+
         return strategy(
-            lambda tokens, states: self.decode_step(tokens, states, encoded),
+            step_of_unfinished(step, encoded) if skip_finished and source.shape[0] != 1 else step,
             states,
             ops.full_like(source[:, 0], self.start_id, dtype="int32"),  # idea 2's first input
             end_id=self.end_id,
@@ -269,7 +281,8 @@ class _Compiled(keras.Model):
         super().__init__(name=method, dtype="float32", autocast=False)
         self.seq2seq = seq2seq
         self.function = functools.partial(getattr(seq2seq, method), **options)
-        self.compile()
+        # XLA would compile each shape of a source, and it cannot skip rows.
+        self.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
 
     def call(self, inputs):
         return self.function(**inputs)._asdict()

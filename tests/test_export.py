@@ -534,7 +534,7 @@ def test_traces_without_cudnn_and_leaves_use_cudnn_as_it_was(exported, tmp_path,
     for layer, use_cudnn in zip(layers, before, strict=True):
         monkeypatch.setattr(layer, "use_cudnn", use_cudnn)
 
-    def fail_while_traced(*_):
+    def fail_while_traced(*_, **__):
         assert [layer.use_cudnn for layer in layers] == [False, False, False]
         raise RuntimeError("while it was traced")
 

@@ -340,3 +340,26 @@ def test_sampling_does_not_depend_on_the_global_precision(model):
         np.testing.assert_array_equal(model.generate(SOURCE, Sample(seed=1), 9).tokens, found.tokens)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("strategy", [Greedy(), Beam(3), Beam(3, 0.6, 0.2)], ids=str)
+def test_rows_that_have_finished_are_left_out_of_the_steps(strategy):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("needs shapes that depend on the data")
+    model, source = make_model(), np.repeat(SOURCE, 5, axis=0)
+    rows = []
+    decode_step = model.decode_step
+
+    def counted(tokens, states, encoded):
+        rows.append(int(tokens.shape[0]))
+        return decode_step(tokens, states, encoded)
+
+    model.decode_step = counted
+    found = {}
+    for skip in (False, True):
+        rows.clear()
+        found[skip] = model.decode(source, strategy, 12, skip_finished=skip)
+        assert rows[0] == len(source)
+        assert (rows[-1] < rows[0]) == skip
+    for all_rows, unfinished in zip(found[False], found[True], strict=True):
+        np.testing.assert_allclose(unfinished, all_rows, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,41 @@
+"""Steps that cost nothing for the rows of a batch that have finished. For TensorFlow without XLA."""
+
+import keras
+
+from keras_attention.tokens import PADDING_ID
+
+
+def step_of_unfinished(step, encoded):
+    """A step that computes only the rows with a token that is not padding, and yields zeros for the others.
+
+    About a third of the steps of a batch are those of rows that have finished. XLA and LiteRT need shapes
+    that do not depend on the data, so there all rows are computed.
+
+    Args:
+        step: `step(tokens, states, encoded) -> (log_probs, states, weights)`, all of them batch first.
+        encoded: what is the same at every step, a nest of tensors, batch first.
+
+    Returns:
+        `step(tokens, states)`, as a `Strategy` wants it.
+    """
+    import tensorflow as tf
+
+    map_structure = keras.tree.map_structure
+
+    def of_unfinished(tokens, states):
+        goes_on = tf.not_equal(tokens, PADDING_ID)
+        if len(tokens.shape) == 2:
+            goes_on = tf.reduce_any(goes_on, axis=1)
+        rows = tf.where(goes_on)
+
+        def among_all(x):
+            x = tf.scatter_nd(
+                rows, x, tf.concat([tf.shape(tokens, tf.int64)[:1], tf.shape(x, tf.int64)[1:]], 0)
+            )
+            x.set_shape(tokens.shape[:1] + x.shape[1:])
+            return x
+
+        of_rows = map_structure(lambda x: tf.gather_nd(x, rows), (tokens, states, encoded))
+        return map_structure(among_all, step(*of_rows))
+
+    return of_unfinished
