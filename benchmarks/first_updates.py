@@ -43,7 +43,7 @@ class Schedule(keras.callbacks.Callback):
         self.rate, self.updates = rate, updates
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.model.optimizer.learning_rate = scheduled_rate(self.rate, batch / self.updates)
+        self.model.optimizer.learning_rate = scheduled_rate(self.rate, batch / self.updates, batch)
 
     def on_train_batch_end(self, batch, logs=None):
         if batch + 1 == self.updates - LAST:

@@ -33,6 +33,7 @@ __all__ = [
     "ExactMatch",
     "GeneralScore",
     "Greedy",
+    "Muon",
     "Perplexity",
     "Sample",
     "ScaledDotScore",
@@ -57,6 +58,7 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
     from keras_attention.decoding import Decoded, Greedy, Sample, Strategy
     from keras_attention.encoder import Encoder
     from keras_attention.masking import masked_softmax, padding_mask, sequence_lengths
+    from keras_attention.muon import Muon
     from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
     from keras_attention.optimizers import Adam
     from keras_attention.scores import (

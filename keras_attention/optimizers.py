@@ -28,14 +28,18 @@ class Adam(keras.optimizers.Adam):
         built = self.built
         super().build(variables)
         if not built and keras.backend.backend() == "tensorflow" and not self.amsgrad:
-            moments = [
-                [state.value for state in self.variables if state.name.endswith(f"_{name}")]
-                for name in ("momentum", "velocity")
-            ]
             # Under a `tf.distribute` strategy an update gets a replica's variable, which is not in here.
             self.fused = {
-                id(variable.value): pair for variable, *pair in zip(variables, *moments, strict=True)
+                id(variable.value): [moment.value for moment in pair]
+                for variable, *pair in zip(variables, *self.moments(), strict=True)
             }
+
+    def moments(self) -> list[list]:
+        """The first and the second moments, each in the order of the variables that they belong to."""
+        return [
+            [state for state in self.variables if state.name.endswith(f"_{name}")]
+            for name in ("momentum", "velocity")
+        ]
 
     def apply(self, grads, trainable_variables=None):
         if keras.backend.backend() == "tensorflow":

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 MONITOR = "val_token_accuracy"
-WARMUP = 0.02  # fraction of the training
+WARMUP, WARMUP_UPDATES = 0.02, 64  # fraction of the training, updates
 
 
 def new_state() -> dict:
@@ -24,12 +24,13 @@ def new_state() -> dict:
     return {"epoch": 0, "seconds": 0.0, "best": -math.inf, "best_epoch": 0, "history": []}
 
 
-def scheduled_rate(highest: float, progress: float) -> np.float32:
-    """The learning rate at `progress`, from 0 (start) to 1 (end): linear warm-up times a cosine.
+def scheduled_rate(highest: float, progress: float, updates: int) -> np.float32:
+    """The learning rate after some updates, `progress` of the training, from 0 to 1.
 
+    It rises linearly over 2% of the training or 64 updates, whichever is less, and falls along a cosine.
     Returns a NumPy scalar: TensorFlow caches a tensor for every distinct Python float and never frees it.
     """
-    warm = min(1.0, (progress + 1e-4) / WARMUP)  # not 0 at the first update
+    warm = min(1.0, max(progress / WARMUP, (updates + 1) / WARMUP_UPDATES))  # not 0 at the first update
     return np.float32(highest * warm * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
@@ -58,7 +59,9 @@ class Run(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         progress = self.progress(batch)
-        self.model.optimizer.learning_rate = scheduled_rate(self.options.learning_rate, progress)
+        updates = self.state["epoch"] * self.num_batches + batch
+        rate = scheduled_rate(self.options.learning_rate, progress, updates)
+        self.model.optimizer.learning_rate = rate
         if progress >= 1 and self.options.max_minutes:
             self.model.stop_training = True
 

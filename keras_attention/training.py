@@ -21,8 +21,8 @@ from keras_attention.datasets import (
 )
 from keras_attention.decoder import AttentionDecoder
 from keras_attention.encoder import Encoder
+from keras_attention.muon import Muon
 from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
-from keras_attention.optimizers import Adam
 from keras_attention.options import AUTO, Options
 from keras_attention.precision import suitable_precision
 from keras_attention.run import Run, load_checkpoint, new_state, write_atomically
@@ -49,7 +49,7 @@ def train(
 ) -> Translator:
     """Trains a `Translator` on a file of `source<TAB>target` lines and returns the best by validation.
 
-    The learning rate warms up over the first 2% of training and then falls along a cosine to nothing as
+    The learning rate warms up (see `run.scheduled_rate`) and then falls along a cosine to nothing as
     epochs or minutes, whichever ends first, run out. The best model is the one with the highest accuracy
     of the next token on the validation pairs, which share no source with the training pairs.
 
@@ -211,7 +211,7 @@ def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> Tokenize
 def compile_model(model: keras.Model, options: Options, num_batches: int) -> None:
     """Compiles a model for a training of `num_batches` batches an epoch; builds its optimizer."""
     model.compile(
-        Adam(options.learning_rate, global_clipnorm=1.0),
+        Muon(options.learning_rate, global_clipnorm=1.0),
         TokenCrossentropy(options.label_smoothing),
         metrics=[TokenAccuracy(), ExactMatch(), Perplexity()],
         # Keras leaves the graph once in so many batches: 20 times an epoch, twice in the warm-up, at least.

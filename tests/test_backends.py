@@ -23,7 +23,7 @@ model = ka.Seq2Seq(
     ka.AttentionDecoder(7, 5, 4, num_layers=2, input_feeding=True, dropout=0.1),
 )
 metrics = [ka.ExactMatch(), ka.Perplexity()]
-model.compile(keras.optimizers.Adam(0.05), ka.TokenCrossentropy(0.1), metrics=metrics)
+model.compile(ka.Muon(0.05), ka.TokenCrossentropy(0.1), metrics=metrics)
 inputs = {"source": source, "target": ka.shift_right(target)}
 logits = np.random.default_rng(0).normal(size=(2, 2, 7)).astype("float32")
 wanted = 0.9 * np.eye(7)[target] + 0.1 / 7
