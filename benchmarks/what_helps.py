@@ -42,7 +42,7 @@ def with_recurrent(**fixed):
 def with_rate(schedule):
     """`schedule`: progress from 0 to 1 -> the factor of the learning rate."""
 
-    run.scheduled_rate = lambda highest, progress, _: np.float32(highest * schedule(progress))
+    run.scheduled_rate = lambda highest, progress, *_: np.float32(highest * schedule(progress))
 
 
 def starting(embeddings, head="lecun_uniform"):

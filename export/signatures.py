@@ -3,6 +3,7 @@
 B batch, S source length, T target length (`max_length` where it is decoded), K hypotheses of a beam.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,17 +50,12 @@ class Decoding:
 
     def decode(self, source, strategy: Strategy) -> Decoded:
         """(B, S) int32 -> `Decoded`; compiled where the source fits into one of the shapes."""
-
-        def compiled(source):
-            return self.model.decode(source, strategy, self.max_length)
-
-        def plain(source):
-            return self.model.decode(source, strategy, self.max_length, skip_finished=True)
-
+        decode = functools.partial(self.model.decode, strategy=strategy, max_length=self.max_length)
+        plain = functools.partial(decode, skip_finished=True)
         if not self.shapes:
             return plain(source)
         if strategy not in self._compiled:
-            self._compiled[strategy] = tf.function(compiled, jit_compile=True, autograph=False)
+            self._compiled[strategy] = tf.function(decode, jit_compile=True, autograph=False)
         return in_shapes(source, self.shapes, self._compiled[strategy], plain)
 
 

@@ -28,9 +28,9 @@ class Beam(Strategy):
       attention that the token has had in all steps together, at least 1e-10.
 
     A finished hypothesis keeps its value and its place among the `width`. One that is driven from its place
-    is remembered, since those that drove it out may yet fall below it. The search ends when no unfinished
-    hypothesis can come among the `n_best`, or at `max_length`, where the unfinished count as they stand.
-    With a width of 1 it is `Greedy`.
+    is remembered, since those that drove it out may yet fall below it. The search of a source ends when no
+    unfinished hypothesis can come among the `n_best`, or at `max_length`, where the unfinished count as
+    they stand. With a width of 1 it is `Greedy`.
 
     Args:
         width: K, how many hypotheses of a source are kept.
@@ -112,7 +112,7 @@ class _Places(NamedTuple):
     paths: object  # (B, K, T) int32, at which place each was at each step
     log_probs: object  # (B, K) float32, -inf where there is none
     lengths: object  # (B, K) int32
-    finished: object  # (B, K) boolean
+    finished: object  # (B, K) boolean: it has ended, or its source is decided
     coverage: object  # (B, K, S) float32, or () where no penalty asks for it
 
 
@@ -175,16 +175,16 @@ class _Search:
         return ops.logical_and(index < self.max_length, ops.logical_not(ops.all(places.finished)))
 
     def _is_decided(self, places, found):
-        """(B, 1) boolean: whether no unfinished hypothesis can come among the best found any more.
+        """(B, 1) boolean: whether no unfinished hypothesis can still enter the best found.
 
-        At most they get to the full length at no cost, and cover the whole source.
+        At best, a hypothesis reaches the full length at no cost and covers the whole source.
         """
         full = ops.full_like(places.log_probs, self.max_length)
         covered = ops.ones_like(self.source_mask_of_places, dtype="float32")
         most = self.beam.value(places.log_probs, full, covered, self.source_mask_of_places)
-        wins = ops.logical_and(possible(places.log_probs), most > found.values[:, -1:])
-        wins = ops.logical_and(wins, ops.logical_not(places.finished))
-        return ops.logical_not(ops.any(wins, axis=1, keepdims=True))
+        may_win = ops.logical_and(possible(places.log_probs), most > found.values[:, -1:])
+        may_win = ops.logical_and(may_win, ops.logical_not(places.finished))
+        return ops.logical_not(ops.any(may_win, axis=1, keepdims=True))
 
     def advance(self, index, previous, states, places, found, log):
         log_probs, states, weights = self.step(previous, states)

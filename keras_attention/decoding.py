@@ -41,10 +41,10 @@ class Strategy:
 
     Call arguments:
         step: `step(tokens, states) -> (log_probs, states, weights)`: from (B,) int32 previous tokens
-            (0 once a row has finished) and a nest of states (batch first) to (B, V) float32
-            log-probabilities of the next token, the new states and (B, S) attention weights. `Beam` puts
-            its K hypotheses of each source on a second axis of all of them: (B, K), (B, K, ...),
-            (B, K, V), (B, K, S).
+            (0 for a row, or a hypothesis of `Beam`, that needs no more steps) and a nest of states (batch
+            first) to (B, V) float32 log-probabilities of the next token, the new states and (B, S)
+            attention weights. `Beam` puts its K hypotheses of each source on a second axis of all of them:
+            (B, K), (B, K, ...), (B, K, V), (B, K, S).
         states: the states before the first step, (B, ...).
         start_tokens: (B,) int32, what the first step is fed.
         end_id: the token that ends a sequence.
@@ -82,7 +82,8 @@ class Strategy:
     def choose(self, log_probs, noise):
         """(B, V) float32 log-probabilities, -inf where a limit forbids -> (B,) int32 next tokens.
 
-        `noise` is the (B,) column of what `Strategy.noise` drew for this step, or None.
+        `noise` is the (B,) column of what `Strategy.noise` drew for this step, or None. Must not return 0,
+        padding, which marks the rows that have finished.
         """
         raise NotImplementedError(f"{type(self).__name__} must override `choose(log_probs, noise)`.")
 

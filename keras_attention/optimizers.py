@@ -55,7 +55,7 @@ class Adam(keras.optimizers.Adam):
         import tensorflow as tf
 
         momentum, velocity = self.fused[id(variable)]
-        step = tf.cast(self.iterations.value + 1, variable.dtype)
+        step = tf.cast(self.iterations, variable.dtype) + 1
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=momentum.handle,

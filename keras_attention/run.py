@@ -24,13 +24,15 @@ def new_state() -> dict:
     return {"epoch": 0, "seconds": 0.0, "best": -math.inf, "best_epoch": 0, "history": []}
 
 
-def scheduled_rate(highest: float, progress: float, updates: int) -> np.float32:
-    """The learning rate after some updates, `progress` of the training, from 0 to 1.
+def scheduled_rate(highest: float, progress: float, updates_done: int) -> np.float32:
+    """The learning rate after some updates; `progress` is the done share of the training.
 
     It rises linearly over 2% of the training or 64 updates, whichever is less, and falls along a cosine.
     Returns a NumPy scalar: TensorFlow caches a tensor for every distinct Python float and never frees it.
     """
-    warm = min(1.0, max(progress / WARMUP, (updates + 1) / WARMUP_UPDATES))  # not 0 at the first update
+    warm = min(
+        1.0, max(progress / WARMUP, (updates_done + 1) / WARMUP_UPDATES)
+    )  # not 0 at the first update
     return np.float32(highest * warm * 0.5 * (1 + math.cos(math.pi * progress)))
 
 

@@ -201,12 +201,12 @@ class Seq2Seq(keras.Model):
                 TensorFlow without XLA; nothing changes for a batch of one.
         """
         encoded, states = self.encode(source)
-
-        def step(tokens, states, encoded=encoded):
-            return self.decode_step(tokens, states, encoded)
-
+        if skip_finished and source.shape[0] != 1:
+            step = step_of_unfinished(self.decode_step, encoded)
+        else:
+            step = functools.partial(self.decode_step, encoded=encoded)
         return strategy(
-            step_of_unfinished(step, encoded) if skip_finished and source.shape[0] != 1 else step,
+            step,
             states,
             ops.full_like(source[:, 0], self.start_id, dtype="int32"),  # idea 2's first input
             end_id=self.end_id,
@@ -281,7 +281,7 @@ class _Compiled(keras.Model):
         super().__init__(name=method, dtype="float32", autocast=False)
         self.seq2seq = seq2seq
         self.function = functools.partial(getattr(seq2seq, method), **options)
-        # XLA would compile each shape of a source, and it cannot skip rows.
+        # XLA would compile again for each shape of a source, and it cannot leave rows out.
         self.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
 
     def call(self, inputs):

@@ -1,4 +1,4 @@
-"""Steps that cost nothing for the rows of a batch that have finished. For TensorFlow without XLA."""
+"""Steps that leave out the rows of a batch that have finished. For TensorFlow without XLA."""
 
 import keras
 
@@ -6,10 +6,10 @@ from keras_attention.tokens import PADDING_ID
 
 
 def step_of_unfinished(step, encoded):
-    """A step that computes only the rows with a token that is not padding, and yields zeros for the others.
+    """A step that computes only the rows whose token is not padding, and returns zeros for the others.
 
-    About a third of the steps of a batch are those of rows that have finished. XLA and LiteRT need shapes
-    that do not depend on the data, so there all rows are computed.
+    About a third of all row steps belong to finished rows (Multi30k, batches of 64). XLA and LiteRT need
+    shapes that do not depend on the data, so there all rows are computed.
 
     Args:
         step: `step(tokens, states, encoded) -> (log_probs, states, weights)`, all of them batch first.
@@ -22,20 +22,19 @@ def step_of_unfinished(step, encoded):
 
     map_structure = keras.tree.map_structure
 
-    def of_unfinished(tokens, states):
+    def step_rows(tokens, states):
         goes_on = tf.not_equal(tokens, PADDING_ID)
         if len(tokens.shape) == 2:
             goes_on = tf.reduce_any(goes_on, axis=1)
         rows = tf.where(goes_on)
 
-        def among_all(x):
-            x = tf.scatter_nd(
-                rows, x, tf.concat([tf.shape(tokens, tf.int64)[:1], tf.shape(x, tf.int64)[1:]], 0)
-            )
-            x.set_shape(tokens.shape[:1] + x.shape[1:])
-            return x
+        def into_batch(x):
+            shape = tf.concat([tf.shape(tokens, tf.int64)[:1], tf.shape(x, tf.int64)[1:]], axis=0)
+            whole = tf.scatter_nd(rows, x, shape)
+            whole.set_shape([tokens.shape[0], *x.shape[1:]])
+            return whole
 
         of_rows = map_structure(lambda x: tf.gather_nd(x, rows), (tokens, states, encoded))
-        return map_structure(among_all, step(*of_rows))
+        return map_structure(into_batch, step(*of_rows))
 
-    return of_unfinished
+    return step_rows

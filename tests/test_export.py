@@ -16,6 +16,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 import keras_attention
 from keras_attention import export
+from keras_attention.export.signatures import SIGNATURES
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY, MAX_LENGTH = 11, 13, 9
 SIGNATURE_NAMES = {"greedy_decode", "beam_decode", "score", "serving_default"}
@@ -96,6 +97,13 @@ def exported(tmp_path_factory):
     model = make_model()
     path = export.saved_model(model, tmp_path_factory.mktemp("exported") / "1", max_length=MAX_LENGTH)
     return SimpleNamespace(model=model, path=path, loaded=tf.saved_model.load(str(path)))
+
+
+@pytest.fixture
+def greedy_alone(monkeypatch):
+    """Exports have no other signatures: for tests of the files, since a beam search is slow to trace."""
+    for name in ("beam_decode", "score"):
+        monkeypatch.delitem(SIGNATURES, name)
 
 
 # What the SavedModel promises.
@@ -365,6 +373,7 @@ def assert_fails_alone(loaded, name, reason, bad, good):
 # The path.
 
 
+@pytest.mark.usefixtures("greedy_alone")
 def test_path_may_be_text_and_its_parents_missing(exported, tmp_path):
     path = tmp_path / "models" / "dates" / "1"
     assert export.saved_model(exported.model, str(path), max_length=3) == path
@@ -407,6 +416,7 @@ def test_overwrite_refuses_what_is_no_saved_model(exported, tmp_path, put):
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.usefixtures("greedy_alone")
 def test_overwrite_replaces_the_whole_saved_model(exported, tmp_path):
     saved_model_at(tmp_path / "1", exported)
     (tmp_path / "1" / "assets.extra" / "older").touch()
@@ -429,12 +439,14 @@ def full_disk(monkeypatch):
     monkeypatch.setattr(tf.saved_model, "save", write_some_and_fail)
 
 
+@pytest.mark.usefixtures("greedy_alone")
 def test_failure_while_writing_leaves_nothing(exported, tmp_path, full_disk):
     with pytest.raises(OSError, match="No space left"):
         export.saved_model(exported.model, tmp_path / "1", max_length=3)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("greedy_alone")
 def test_failure_while_writing_leaves_the_old_saved_model(exported, tmp_path, full_disk):
     saved_model_at(tmp_path / "1", exported)
     before = snapshot(tmp_path)
@@ -447,6 +459,7 @@ def test_failure_while_writing_leaves_the_old_saved_model(exported, tmp_path, fu
     )
 
 
+@pytest.mark.usefixtures("greedy_alone")
 def test_failure_while_moving_into_place_leaves_the_old_saved_model(exported, tmp_path, monkeypatch):
     failures = ["the first move to the path fails"]
 
@@ -503,6 +516,7 @@ def read_warmup_requests(path):
         yield request.model_spec.signature_name, inputs
 
 
+@pytest.mark.usefixtures("greedy_alone")
 def test_without_tensorflow_serving_api_a_warning_says_what_to_install(exported, tmp_path, monkeypatch):
     for module in ("tensorflow_serving", "tensorflow_serving.apis"):
         monkeypatch.setitem(sys.modules, module, None)  # importing it now fails
@@ -516,6 +530,7 @@ def test_without_tensorflow_serving_api_a_warning_says_what_to_install(exported,
     )
 
 
+@pytest.mark.usefixtures("greedy_alone")
 def test_warmup_false_writes_none_and_does_not_warn(exported, tmp_path, monkeypatch):
     for module in ("tensorflow_serving", "tensorflow_serving.apis"):
         monkeypatch.setitem(sys.modules, module, None)
@@ -528,6 +543,7 @@ def test_warmup_false_writes_none_and_does_not_warn(exported, tmp_path, monkeypa
 # What an export leaves as it was.
 
 
+@pytest.mark.usefixtures("greedy_alone")
 def test_traces_without_cudnn_and_leaves_use_cudnn_as_it_was(exported, tmp_path, monkeypatch):
     layers = [*exported.model.encoder.recurrent_layers, *exported.model.decoder.recurrent_layers]
     before = ["auto", True, False]
@@ -547,6 +563,7 @@ def test_traces_without_cudnn_and_leaves_use_cudnn_as_it_was(exported, tmp_path,
     assert [item.name for item in tmp_path.iterdir()] == ["1"]
 
 
+@pytest.mark.usefixtures("greedy_alone")
 def test_leaves_the_weights_as_they_were(exported, tmp_path):
     before = [weight.copy() for weight in exported.model.get_weights()]
     export.saved_model(exported.model, tmp_path / "1", max_length=3, warmup=False)
@@ -554,6 +571,7 @@ def test_leaves_the_weights_as_they_were(exported, tmp_path):
         np.testing.assert_array_equal(weight, expected)
 
 
+@pytest.mark.usefixtures("greedy_alone")
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_what_appears_while_it_exports_is_kept(exported, tmp_path, monkeypatch, kind):
     path = tmp_path / "1"

@@ -94,3 +94,17 @@ def test_adam_works_where_xla_compiles_the_step():
         model.compile(ka.Adam(0.1, global_clipnorm=1.0), "mse", jit_compile=jit_compile)
         losses.append(model.fit(x, y, epochs=3, verbose=0).history["loss"])
     np.testing.assert_allclose(*losses, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [ka.Adam, ka.Muon])
+def test_gradients_can_be_accumulated(optimizer):
+    x, y = np.array([[1, 1], [2, 3]], "int32"), np.ones((2, 2, 2), "float32")
+    weights = []
+    for options, batch_size in (({"gradient_accumulation_steps": 2}, 1), ({}, 2)):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([Embedding(5, 3), keras.layers.Dense(4), keras.layers.Dense(2)])
+        model.compile(optimizer(0.1, **options), "mse")
+        model.fit(x, y, epochs=3, batch_size=batch_size, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    for found, expected in zip(*weights, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)

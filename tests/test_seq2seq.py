@@ -363,3 +363,13 @@ def test_rows_that_have_finished_are_left_out_of_the_steps(strategy):
         assert (rows[-1] < rows[0]) == skip
     for all_rows, unfinished in zip(found[False], found[True], strict=True):
         np.testing.assert_allclose(unfinished, all_rows, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", [Greedy(), Beam(14), Sample(seed=1)], ids=str)
+def test_a_batch_is_generated_as_its_rows_are(model, strategy):
+    prefix = np.array([[4, 2], [5, 3], [0, 0]])  # which ends the first row
+    together = model.generate(SOURCE, strategy, 8, prefix)
+    for row in range(1 if isinstance(strategy, Sample) else 3):  # noise is drawn for the rows in order
+        alone = model.generate(SOURCE[row : row + 1], strategy, 8, prefix[row : row + 1])
+        for one, all_rows in zip(alone, together, strict=True):
+            np.testing.assert_allclose(one[0], all_rows[row], rtol=1e-5, atol=1e-5)

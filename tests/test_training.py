@@ -18,7 +18,7 @@ from keras_attention import (
     TokenCrossentropy,
     shift_right,
 )
-from keras_attention.run import Run, new_state
+from keras_attention.run import Run, new_state, scheduled_rate
 from keras_attention.training import LogsOfEpochs, Options
 
 VOCABULARY_SIZE, ROWS, BATCH = 7, 48, 16
@@ -290,3 +290,15 @@ def test_a_training_that_diverges_stops_and_saves_nothing(tmp_path):
     with pytest.raises(ValueError, match="diverged: in epoch 1 the loss was nan"):
         run.on_epoch_end(0, {"loss": float("nan"), "val_token_accuracy": 0.5})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("updates", "warmup"), [(1000, 20), (100_000, 64)])
+def test_the_rate_rises_over_2_percent_or_64_updates_and_falls_to_nothing(updates, warmup):
+    rates = np.array([scheduled_rate(0.1, i / updates, i) for i in range(updates + 1)])
+    highest = int(rates.argmax())
+    assert abs(highest - warmup) <= 1
+    assert 0 < rates[0] < 0.01
+    assert (np.diff(rates[: highest + 1]) > 0).all()
+    assert (np.diff(rates[highest:]) <= 0).all()
+    assert rates[highest] > 0.0995
+    assert rates[-1] == 0
