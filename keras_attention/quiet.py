@@ -31,9 +31,6 @@ def quick_start() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if sys.argv[1:2] == ["train"]:
-        # TensorFlow does this by itself only on CPUs with AVX-512 (docs/decisions.md).
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Texts need TensorFlow, whatever keras.json says.
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     hidden = NOT_NEEDED - sys.modules.keys() - {backend}
