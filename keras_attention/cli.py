@@ -143,7 +143,7 @@ def _add_train(train):
     option("epochs", help="at most (by default 30, and more for few pairs)")
     option("max_minutes", "M", "of training, restarts included")
     option("patience", help="epochs without a better model (by default 5, and more for few pairs)")
-    option("learning_rate", "RATE", "the highest (by default 0.004 for batches of 64)")
+    option("learning_rate", "RATE", "the highest (by default 0.004)")
     option("seed")
     choice("precision", PRECISIONS, "auto: bfloat16 where the machine multiplies in it (float32)")
     train.add_argument("--resume", action="store_true", help="go on from the last finished epoch in RUN")

@@ -10,8 +10,8 @@ MAX_LAYERS = 100
 AUTO = "auto"
 PRECISIONS = ("float32", "mixed_bfloat16", AUTO)
 BATCH_SIZES = (64, 32, 16)
-RATE = 0.004  # the highest learning rate for the largest of them
-UPDATES_PER_EPOCH, UPDATES, PATIENCE = 200, 6000, 1000  # the fewest, see `Options.for_pairs`
+RATE = 0.004  # the highest learning rate
+UPDATES_PER_EPOCH, EPOCHS, UPDATES, PATIENCE = 200, 12, 2400, 1000  # the fewest, see `Options.for_pairs`
 
 
 @dataclass
@@ -71,10 +71,9 @@ class Options:
     def for_pairs(self, num_pairs: int) -> "Options":
         """The options with batch size, epochs, patience and learning rate chosen, where they are None.
 
-        A batch has 64 pairs, or 32 or 16 where an epoch of larger ones has fewer than 200 updates. A
-        training has 30 epochs, and more where these are fewer than 6,000 updates. It stops after 5 epochs
-        without a better model, and not before 1,000 updates without one. The highest learning rate is 0.004
-        for batches of 64, and goes with the square root of the batch size (Malladi et al. 2022).
+        A batch has 64 pairs, or 32 or 16 if an epoch of larger batches has fewer than 200 updates. A
+        training has 12 epochs, or more until it has 2,400 updates. It stops after 5 epochs and 1,000
+        updates without a better model. The highest learning rate is 0.004.
         """
         batch_size = self.batch_size or next(
             (size for size in BATCH_SIZES if num_pairs >= UPDATES_PER_EPOCH * size), BATCH_SIZES[-1]
@@ -83,9 +82,9 @@ class Options:
         return replace(
             self,
             batch_size=batch_size,
-            epochs=self.epochs or max(30, -(-UPDATES // updates)),
+            epochs=self.epochs or max(EPOCHS, -(-UPDATES // updates)),
             patience=self.patience or max(5, -(-PATIENCE // updates)),
-            learning_rate=self.learning_rate or RATE * (batch_size / BATCH_SIZES[0]) ** 0.5,
+            learning_rate=self.learning_rate or RATE,
         )
 
     def to_json(self) -> str:
