@@ -24,8 +24,8 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "quiet", "choices", "initializers", "tokens", "checks", "masking", "scores", "context",
     "recurrent_tensorflow", "recurrent", "embedding", "encoder", "cell", "decoder", "limits", "top_k",
-    "decoding", "beam", "seq2seq", "token_statistics", "objectives", "optimizers", "text", "translations",
-    "translator", "options", "run", "datasets", "allocator", "precision", "training",
+    "decoding", "beam", "unfinished", "seq2seq", "token_statistics", "objectives", "optimizers", "muon",
+    "text", "translations", "translator", "options", "run", "datasets", "allocator", "precision", "training",
     "evaluation", "plotting",
     "export.compiled_shapes", "export.signatures", "export.destination", "export.saved_model",
     "export.litert_run", "export.litert_check", "export.litert_graphs", "export.associated_files",
@@ -35,7 +35,7 @@ ORDER = [
 LATE_IMPORTS = {("seq2seq", "export"), ("translator", "export")}  # as Keras' own Model.export has
 NEED_TENSORFLOW = {"recurrent_tensorflow", "text", "translations", "translator", "datasets", "commands"}
 # These run on every backend, and import TensorFlow only where it is the backend.
-PREFER_TENSORFLOW = {"embedding", "optimizers", "precision", "token_statistics"}
+PREFER_TENSORFLOW = {"embedding", "muon", "optimizers", "precision", "token_statistics", "unfinished"}
 LIBRARIES = {
     "text": {"sentencepiece", "tensorflow_text"},
     "evaluation": {"sacrebleu"},
@@ -94,7 +94,7 @@ def test_decoding_knows_no_model():
     known = {"copy", "collections.abc", "math", "typing", "keras", "numpy"}
     known |= {
         f"keras_attention.{name}"
-        for name in ("checks", "choices", "masking", "limits", "top_k", "decoding")
+        for name in ("tokens", "checks", "choices", "masking", "limits", "top_k", "decoding")
     }
     for module in ("limits", "top_k", "decoding", "beam"):
         for imported, _ in imports_of(ROOT / "keras_attention" / f"{module}.py"):
