@@ -30,9 +30,8 @@ def scheduled_rate(highest: float, progress: float, updates_done: int) -> np.flo
     It rises linearly over 2% of the training or 64 updates, whichever is less, and falls along a cosine.
     Returns a NumPy scalar: TensorFlow caches a tensor for every distinct Python float and never frees it.
     """
-    warm = min(
-        1.0, max(progress / WARMUP, (updates_done + 1) / WARMUP_UPDATES)
-    )  # not 0 at the first update
+    begun = (updates_done + 1) / WARMUP_UPDATES  # not 0 at the first update
+    warm = min(1.0, max(progress / WARMUP, begun))
     return np.float32(highest * warm * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
