@@ -19,8 +19,8 @@ from quality_peers import OpenNMT
 from quality_run import environment, pinned
 from quality_systems import BATCH
 
-from keras_attention.datasets import read_references
-from keras_attention.text import SentencePieceTokenizer
+from keras_attention.text.datasets import read_references
+from keras_attention.text.tokenizers import SentencePieceTokenizer
 
 BEAMS = {"greedy": 1, "beam 5": 5}
 

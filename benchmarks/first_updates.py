@@ -13,10 +13,10 @@ from pathlib import Path
 import keras
 
 import keras_attention as ka
-from keras_attention.datasets import read_pairs, tokenize_pairs
-from keras_attention.options import Options
-from keras_attention.run import scheduled_rate
-from keras_attention.training import NORMALIZATIONS, compile_model, suitable_tokenizer
+from keras_attention.text.datasets import read_pairs, tokenize_pairs
+from keras_attention.training.options import Options
+from keras_attention.training.run import scheduled_rate
+from keras_attention.training.train import NORMALIZATIONS, compile_model, suitable_tokenizer
 
 LAST = 40
 SMALL = keras.initializers.RandomUniform(-0.1, 0.1)

@@ -7,7 +7,7 @@ English and German words (29,000 pairs).
 
 import numpy as np
 
-from keras_attention.datasets import TokenizedPairs
+from keras_attention.text.datasets import TokenizedPairs
 from keras_attention.tokens import END_ID
 
 PROFILES = {

@@ -16,9 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_attention.datasets import read_references
-from keras_attention.evaluation import evaluate
 from keras_attention.export import LiteRTTranslator, litert, saved_model
+from keras_attention.text.datasets import read_references
+from keras_attention.training.evaluate import evaluate
 
 
 def times_in_turns(calls, repeats=50):

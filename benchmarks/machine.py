@@ -5,7 +5,7 @@ import os
 import platform
 from pathlib import Path
 
-from keras_attention.precision import suitable_precision
+from keras_attention.training.precision import suitable_precision
 
 PACKAGES = ("keras-attention", "tensorflow", "keras", "torch", "ai-edge-litert", "numpy")
 

@@ -11,11 +11,11 @@ from floor import Multiplications
 from workers import NEVER, limit_tensorflow, serve, walls
 
 import keras_attention as ka
-from keras_attention.allocator import keep_freed_memory
-from keras_attention.embedding import Embedding
-from keras_attention.options import Options
+from keras_attention.layers.embedding import Embedding
 from keras_attention.tokens import END_ID, PADDING_ID, pad
-from keras_attention.training import STEPS_PER_EXECUTION, compile_model
+from keras_attention.training.allocator import keep_freed_memory
+from keras_attention.training.options import Options
+from keras_attention.training.train import STEPS_PER_EXECUTION, compile_model
 
 
 class Ours:

@@ -7,9 +7,9 @@ spaces: `train.src`, `train.tgt`, `dev.src`, with the vocabularies `src.vocab` a
 import random
 from pathlib import Path
 
-from keras_attention.datasets import read_pairs, read_references
-from keras_attention.text import SPACE, SentencePieceTokenizer
-from keras_attention.training import NORMALIZATIONS
+from keras_attention.text.datasets import read_pairs, read_references
+from keras_attention.text.tokenizers import SPACE, SentencePieceTokenizer
+from keras_attention.training.train import NORMALIZATIONS
 
 TASKS = {
     "multi30k": {

@@ -17,8 +17,8 @@ from typing import ClassVar
 from quality_data import TASKS, joined
 from quality_run import environment, newest_file, pinned
 
-from keras_attention.datasets import read_references
-from keras_attention.evaluation import evaluate
+from keras_attention.text.datasets import read_references
+from keras_attention.training.evaluate import evaluate
 
 BATCH = 64
 SPARE = 0.5  # minutes of our budget for the start and the last validation, which --max-minutes leaves out

@@ -11,9 +11,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from keras_attention.datasets import read_pairs
-from keras_attention.run import Run
-from keras_attention.training import Options, train
+from keras_attention.text.datasets import read_pairs
+from keras_attention.training.run import Run
+from keras_attention.training.train import Options, train
 
 
 def resident_megabytes() -> float:

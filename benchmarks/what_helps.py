@@ -21,11 +21,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_attention import datasets, recurrent, run, training
-from keras_attention.datasets import read_pairs, read_references
-from keras_attention.evaluation import evaluate
-from keras_attention.optimizers import Adam
-from keras_attention.training import Options, train
+import keras_attention.training.train as training
+from keras_attention.layers import recurrent
+from keras_attention.text import datasets
+from keras_attention.text.datasets import read_pairs, read_references
+from keras_attention.training import run
+from keras_attention.training.evaluate import evaluate
+from keras_attention.training.optimizers import Adam
+from keras_attention.training.train import Options, train
 
 
 def with_arguments(owner, name, **fixed):

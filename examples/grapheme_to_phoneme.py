@@ -8,7 +8,7 @@ a word, a tab, and its phones between spaces.
 
 import argparse
 
-from keras_attention.training import Options, train
+from keras_attention import Options, train
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ captions, joined line by line with a tab.
 
 import argparse
 
-from keras_attention.training import Options, train
+from keras_attention import Options, train
 
 
 def main() -> None:

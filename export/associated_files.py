@@ -7,11 +7,12 @@ import zlib
 
 import keras
 
-from keras_attention.beam import Beam
 from keras_attention.checks import check_size
-from keras_attention.export.signatures import seq2seq_of
+from keras_attention.decoding.beam import Beam
+from keras_attention.models.translator import TOO_LONG, Translator
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
-from keras_attention.translator import TOO_LONG, Translator
+
+from .signatures import seq2seq_of
 
 FORMAT = 1  # of the description
 DESCRIPTION = "keras_attention.json"

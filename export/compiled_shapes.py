@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from keras_attention.checks import check_size
-from keras_attention.decoding import Decoded
+from keras_attention.decoding.strategy import Decoded
 
 SOURCE_LENGTHS = (16, 32, 64)
 MOST_IDS = 2**20

@@ -8,17 +8,18 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_attention.beam import Beam
 from keras_attention.checks import check_size
-from keras_attention.export.associated_files import add_associated_files
-from keras_attention.export.destination import check_destination, local_path
-from keras_attention.export.litert_check import check_file, require_litert
-from keras_attention.export.litert_graphs import frozen_signature
-from keras_attention.export.saved_model import check_model, without_cudnn
-from keras_attention.export.signatures import TEXT_SIGNATURES, decoding_of, seq2seq_of
-from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
-from keras_attention.text import FAST_KINDS
-from keras_attention.translator import Translator
+from keras_attention.decoding.beam import Beam
+from keras_attention.models.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
+from keras_attention.models.translator import Translator
+from keras_attention.text.tokenizers import FAST_KINDS
+
+from .associated_files import add_associated_files
+from .destination import check_destination, local_path
+from .litert_check import check_file, require_litert
+from .litert_graphs import frozen_signature
+from .saved_model import check_model, without_cudnn
+from .signatures import TEXT_SIGNATURES, decoding_of, seq2seq_of
 
 TOKEN_SIGNATURES = ("greedy_decode", "beam_decode", "encode", "decode_step")
 QUANTIZATIONS = (None, "float16", "int8")

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-import keras_attention.export.litert_run as litert_run
-from keras_attention.decoding import Greedy
-from keras_attention.export.signatures import TEXT_SIGNATURES, seq2seq_of
-from keras_attention.limits import possible
+from keras_attention.decoding.limits import possible
+from keras_attention.decoding.sampling import Greedy
 from keras_attention.tokens import END_ID
+
+from . import litert_run
+from .signatures import TEXT_SIGNATURES, seq2seq_of
 
 CLOSE = 1e-3  # of log-probabilities summed over a sequence, in float32
 SOURCES = 5

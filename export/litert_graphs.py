@@ -4,11 +4,12 @@ import functools
 
 import tensorflow as tf
 
-from keras_attention.decoding import Greedy
-from keras_attention.export.signatures import SIGNATURES, Decoding, seq2seq_of
-from keras_attention.seq2seq import Encoded, Seq2Seq
+from keras_attention.decoding.sampling import Greedy
+from keras_attention.models.seq2seq import Encoded, Seq2Seq
+from keras_attention.models.translator import Translator
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
-from keras_attention.translator import Translator
+
+from .signatures import SIGNATURES, Decoding, seq2seq_of
 
 
 def frozen_signature(name: str, model: Seq2Seq | Translator, decoding: Decoding, source_length: int):

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_attention.beam import Beam
-from keras_attention.decoding import Decoded, Greedy
-from keras_attention.export.associated_files import read_associated_files
-from keras_attention.export.litert_check import require_litert
-from keras_attention.limits import possible
+from keras_attention.decoding.beam import Beam
+from keras_attention.decoding.limits import possible
+from keras_attention.decoding.sampling import Greedy
+from keras_attention.decoding.strategy import Decoded
 from keras_attention.quiet import quiet
-from keras_attention.text import SentencePieceTokenizer
-from keras_attention.translations import TranslatesTexts
+from keras_attention.text.tokenizers import SentencePieceTokenizer
+from keras_attention.text.translations import TranslatesTexts
+
+from .associated_files import read_associated_files
+from .litert_check import require_litert
 
 
 class LiteRTTranslator(TranslatesTexts):

@@ -11,10 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_attention.beam import Beam
-from keras_attention.export.compiled_shapes import shapes_of
-from keras_attention.export.destination import check_destination, local_path
-from keras_attention.export.signatures import (
+from keras_attention.decoding.beam import Beam
+from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.translator import Translator
+from keras_attention.tokens import END_ID
+
+from .compiled_shapes import shapes_of
+from .destination import check_destination, local_path
+from .signatures import (
     COMPILED_SIGNATURES,
     Decoding,
     decoding_of,
@@ -22,9 +26,6 @@ from keras_attention.export.signatures import (
     seq2seq_of,
     signatures_of,
 )
-from keras_attention.seq2seq import Seq2Seq
-from keras_attention.tokens import END_ID
-from keras_attention.translator import Translator
 
 
 def saved_model(

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_attention.beam import Beam
 from keras_attention.checks import check_size
-from keras_attention.decoding import Decoded, Greedy, Strategy
-from keras_attention.export.compiled_shapes import in_shapes
-from keras_attention.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
-from keras_attention.translator import Translator
+from keras_attention.decoding.beam import Beam
+from keras_attention.decoding.sampling import Greedy
+from keras_attention.decoding.strategy import Decoded, Strategy
+from keras_attention.models.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
+from keras_attention.models.translator import Translator
+
+from .compiled_shapes import in_shapes
 
 
 @dataclass(frozen=True)

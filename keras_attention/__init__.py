@@ -2,14 +2,14 @@
 
 The idea in five sentences (Alammar 2018, after Bahdanau 2014 and Luong 2015), and where each one is:
 
-1. The encoder hands over all its hidden states, the memory: `encoder.Encoder.call`.
+1. The encoder hands over all its hidden states, the memory: `layers.encoder.Encoder.call`.
 2. At each step the decoder RNN takes the embedding of the previous token and its previous state and
-   yields a new state h: `cell.AttentionDecoderCell.call`.
+   yields a new state h: `layers.cell.AttentionDecoderCell.call`.
 3. Every memory state gets a score against h, a softmax makes them attention weights, and the weighted sum
-   of the memory is the context C: `context.AttentionContext.call`.
+   of the memory is the context C: `layers.context.AttentionContext.call`.
 4. [h; C] are concatenated and go through a feed-forward layer that names the output token:
-   `cell.AttentionDecoderCell._attend`, and the head in `decoder.AttentionDecoder`.
-5. Repeat, feeding the token back, until the end token: `decoding.Greedy.__call__`.
+   `layers.cell.AttentionDecoderCell._attend`, and the head in `layers.decoder.AttentionDecoder`.
+5. Repeat, feeding the token back, until the end token: `decoding.strategy.Strategy.__call__`.
 """
 
 from keras_attention.quiet import is_command
@@ -51,17 +51,15 @@ __all__ = [
 if not is_command():  # a command imports what it needs, `--help` not even Keras
     import keras
 
-    from keras_attention.beam import Beam
-    from keras_attention.cell import AttentionDecoderCell
-    from keras_attention.context import AttentionContext
-    from keras_attention.decoder import AttentionDecoder
-    from keras_attention.decoding import Decoded, Greedy, Sample, Strategy
-    from keras_attention.encoder import Encoder
-    from keras_attention.masking import masked_softmax, padding_mask, sequence_lengths
-    from keras_attention.muon import Muon
-    from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
-    from keras_attention.optimizers import Adam
-    from keras_attention.scores import (
+    from keras_attention.decoding.beam import Beam
+    from keras_attention.decoding.sampling import Greedy, Sample
+    from keras_attention.decoding.strategy import Decoded, Strategy
+    from keras_attention.layers.cell import AttentionDecoderCell
+    from keras_attention.layers.context import AttentionContext
+    from keras_attention.layers.decoder import AttentionDecoder
+    from keras_attention.layers.encoder import Encoder
+    from keras_attention.layers.masking import masked_softmax, padding_mask, sequence_lengths
+    from keras_attention.layers.scores import (
         AdditiveScore,
         ConcatScore,
         DotScore,
@@ -69,11 +67,15 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
         ScaledDotScore,
         Score,
     )
-    from keras_attention.seq2seq import Seq2Seq
+    from keras_attention.models.seq2seq import Seq2Seq
     from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, shift_right
+    from keras_attention.training.muon import Muon
+    from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
+    from keras_attention.training.optimizers import Adam
 
     if keras.backend.backend() == "tensorflow":  # what works on texts needs TensorFlow
-        from keras_attention.text import SentencePieceTokenizer
-        from keras_attention.translator import Translator
+        from keras_attention.models.translator import Translator
+        from keras_attention.text.tokenizers import SentencePieceTokenizer
+        from keras_attention.training.train import Options, train
 
-        __all__ += ["SentencePieceTokenizer", "Translator"]
+        __all__ += ["Options", "SentencePieceTokenizer", "Translator", "train"]

@@ -6,9 +6,9 @@ import sys
 import warnings
 
 from keras_attention.choices import AVERAGE, BEAM_WIDTH, CELLS, KINDS, SCORES, STRATEGIES
-from keras_attention.evaluation import BLEU_TOKENIZERS
-from keras_attention.options import PRECISIONS, Options
 from keras_attention.quiet import quick_start
+from keras_attention.training.evaluate import BLEU_TOKENIZERS
+from keras_attention.training.options import PRECISIONS, Options
 
 EXAMPLES = """
 examples:

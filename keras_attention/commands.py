@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_attention.allocator import keep_freed_memory
-from keras_attention.beam import Beam
 from keras_attention.checks import check_size
 from keras_attention.choices import BEAM_WIDTH, STRATEGIES
-from keras_attention.datasets import BadLines, bare_lines, chunks, read_references
-from keras_attention.decoding import Greedy, Sample
-from keras_attention.evaluation import evaluate as compare
+from keras_attention.decoding.beam import Beam
+from keras_attention.decoding.sampling import Greedy, Sample
 from keras_attention.export import LiteRTTranslator
-from keras_attention.options import Options
+from keras_attention.models.translator import load_translator
 from keras_attention.plotting import plot_attention
-from keras_attention.training import train as train_on_file
-from keras_attention.translator import load_translator
+from keras_attention.text.datasets import BadLines, bare_lines, chunks, read_references
+from keras_attention.training.allocator import keep_freed_memory
+from keras_attention.training.evaluate import evaluate as compare
+from keras_attention.training.options import Options
+from keras_attention.training.train import train as train_on_file
 
 CLASSES = {"greedy": Greedy, "beam": Beam, "sample": Sample}  # of the strategies
 FORMAT_OPTIONS = {

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_attention import AttentionDecoder, Beam, Encoder, Greedy, Seq2Seq
-from keras_attention.beam import _Search
+from keras_attention.decoding.beam import _Search
 
 END = 2
 

@@ -10,8 +10,8 @@ import pytest
 import keras_attention
 from keras_attention import choices
 from keras_attention.commands import CLASSES
-from keras_attention.recurrent import RECURRENT_LAYERS
-from keras_attention.scores import SCORES
+from keras_attention.layers.recurrent import RECURRENT_LAYERS
+from keras_attention.layers.scores import SCORES
 
 SCRIPT = [str(Path(sys.executable).with_name("keras-attention"))]
 MODULE = [sys.executable, "-m", "keras_attention.cli"]

@@ -19,7 +19,7 @@ from test_translator import make_translator
 
 from keras_attention import Beam
 from keras_attention.cli import main
-from keras_attention.decoding import Decoded
+from keras_attention.decoding.strategy import Decoded
 from keras_attention.export.compiled_shapes import in_shapes, shapes_of
 
 MAX_LENGTH = 7

@@ -3,8 +3,8 @@ import gzip
 import numpy as np
 import pytest
 
-from keras_attention.datasets import BadLines, Pair, read_pairs, tokenize_pairs
-from keras_attention.text import SentencePieceTokenizer
+from keras_attention.text.datasets import BadLines, Pair, read_pairs, tokenize_pairs
+from keras_attention.text.tokenizers import SentencePieceTokenizer
 
 LINES = [
     b"ab\tba",

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attention.embedding import Embedding
+from keras_attention.layers.embedding import Embedding
 
 
 @pytest.mark.parametrize(("size", "stddev"), [(41, 0.03), (1201, 0.2), (6007, 1), (20_011, 1)])

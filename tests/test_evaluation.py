@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from keras_attention.evaluation import edit_distance, evaluate
+from keras_attention.training.evaluate import edit_distance, evaluate
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from keras_attention import masked_softmax, padding_mask, sequence_lengths
-from keras_attention.masking import reverse_prefix, step_at
+from keras_attention.layers.masking import reverse_prefix, step_at
 
 
 def test_padding_mask_is_true_on_real_tokens():

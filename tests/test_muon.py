@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import keras_attention as ka
-from keras_attention.muon import orthogonalized
+from keras_attention.training.muon import orthogonalized
 
 GRADIENTS = np.random.default_rng(0).normal(size=(6, 200)).astype("float32")
 

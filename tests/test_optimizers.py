@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 import keras_attention as ka
-from keras_attention.embedding import Embedding
+from keras_attention.layers.embedding import Embedding
 
 IDS = [[1, 1, 1, 2], [3, 1, 2, 4]]  # one id three times in a row, so that a sparse gradient has it thrice
 

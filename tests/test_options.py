@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from keras_attention.options import AUTO, Options
-from keras_attention.precision import suitable_precision
+from keras_attention.training.options import AUTO, Options
+from keras_attention.training.precision import suitable_precision
 
 
 @pytest.mark.parametrize("num_pairs", [1, 16, 145, 3_600, 6_399, 6_400, 12_800, 29_000, 113_000, 10**7])

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_attention as ka
-from keras_attention import recurrent, recurrent_tensorflow
+from keras_attention.layers import recurrent, recurrent_tensorflow
 
 PLAIN = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 BATCH, STEPS, DEPTH, UNITS = 3, 5, 7, 11

@@ -13,9 +13,9 @@ from keras_attention import (
     Sample,
     Seq2Seq,
     TokenCrossentropy,
-    scores,
     shift_right,
 )
+from keras_attention.layers import scores
 
 SOURCE_SIZE, TARGET_SIZE = 11, 13
 SOURCE = np.array([[3, 7, 4, 9, 2], [5, 2, 0, 0, 0], [9, 10, 2, 0, 0]])

@@ -4,7 +4,7 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 
-from keras_attention.text import KINDS, SentencePieceTokenizer, overlooked_words, sample
+from keras_attention.text.tokenizers import KINDS, SentencePieceTokenizer, overlooked_words, sample
 
 TEXTS = [
     "two young , white males are outside near many bushes .",

@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_attention import TokenCrossentropy
-from keras_attention.token_statistics import named_right, negative_log_likelihoods, token_losses
+from keras_attention.training.token_statistics import named_right, negative_log_likelihoods, token_losses
 
 B, T, V = 3, 5, 7
 TOKENS = np.array([[3, 4, 5, 6, 2], [5, 2, 0, 0, 0], [0, 0, 0, 0, 0]])

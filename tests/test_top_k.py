@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.top_k import blockwise_top_k
+from keras_attention.decoding.top_k import blockwise_top_k
 
 
 # Of a prime size no blocks are of one size.

@@ -18,8 +18,8 @@ from keras_attention import (
     TokenCrossentropy,
     shift_right,
 )
-from keras_attention.run import Run, new_state, scheduled_rate
-from keras_attention.training import LogsOfEpochs, Options
+from keras_attention.training.run import Run, new_state, scheduled_rate
+from keras_attention.training.train import LogsOfEpochs, Options
 
 VOCABULARY_SIZE, ROWS, BATCH = 7, 48, 16
 

@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from keras_attention import AttentionDecoder, Beam, Encoder, Greedy, Sample, Seq2Seq
 from keras_attention.cli import main
-from keras_attention.text import SentencePieceTokenizer
-from keras_attention.training import Options, suitable_tokenizer, train
-from keras_attention.translator import Translator
+from keras_attention.models.translator import Translator
+from keras_attention.text.tokenizers import SentencePieceTokenizer
+from keras_attention.training.train import Options, suitable_tokenizer, train
 
 LIMITS = {"max_source_length": 20, "max_target_length": 9}
 WORDS = ["anna", "otto", "baum", "haus", "ton", "not", "regal", "lager"]
@@ -364,7 +364,7 @@ def test_samples_on_the_command_line_do_not_depend_on_the_batches(tmp_path, monk
 KILLED_IN_THE_SECOND_EPOCH = """
 import os, signal, sys
 import keras
-from keras_attention.training import Options, Run, train
+from keras_attention.training.train import Options, Run, train
 
 def kill(self, batch, logs=None):
     if self.state["epoch"] == 1 and batch >= 2:

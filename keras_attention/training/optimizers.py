@@ -27,19 +27,18 @@ class Adam(keras.optimizers.Adam):
     def build(self, variables):
         built = self.built
         super().build(variables)
-        if not built and keras.backend.backend() == "tensorflow" and not self.amsgrad:
-            # Under a `tf.distribute` strategy an update gets a replica's variable, which is not in here.
-            self.fused = {
-                id(variable.value): [moment.value for moment in pair]
-                for variable, *pair in zip(variables, *self.moments(), strict=True)
-            }
-
-    def moments(self) -> list[list]:
-        """The first and the second moments, each in the order of the variables that they belong to."""
-        return [
+        if built or self.amsgrad:
+            return
+        is_tensorflow = keras.backend.backend() == "tensorflow"  # there an update gets a `tf.Variable`
+        moments = (
             [state for state in self.variables if state.name.endswith(f"_{name}")]
             for name in ("momentum", "velocity")
-        ]
+        )
+        # Under a `tf.distribute` strategy an update gets a replica's variable, which is not in here.
+        self.moments = {
+            id(variable.value if is_tensorflow else variable): pair
+            for variable, *pair in zip(variables, *moments, strict=True)
+        }
 
     def apply(self, grads, trainable_variables=None):
         if keras.backend.backend() == "tensorflow":
@@ -49,12 +48,13 @@ class Adam(keras.optimizers.Adam):
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        if id(variable) not in getattr(self, "fused", {}):
+        moments = None if self.amsgrad else self.moments.get(id(variable))
+        if moments is None or keras.backend.backend() != "tensorflow":
             super().update_step(gradient, variable, learning_rate)
             return
         import tensorflow as tf
 
-        momentum, velocity = self.fused[id(variable)]
+        momentum, velocity = (moment.value for moment in moments)
         step = tf.cast(self.iterations, variable.dtype) + 1
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

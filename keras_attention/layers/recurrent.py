@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.initializers import own
+from keras_attention.layers.initializers import own
 
 
 class _OwnGradient:
@@ -17,7 +17,8 @@ class _OwnGradient:
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if not training or mask is not None or not self._has_own_gradient():
             return super().inner_loop(sequences, initial_state, mask, training)
-        import keras_attention.recurrent_tensorflow as loops  # late: other backends do without TensorFlow
+        # Late, since other backends do without TensorFlow.
+        from keras_attention.layers import recurrent_tensorflow as loops
 
         if loops.has_gpu():
             return super().inner_loop(sequences, initial_state, mask, training)

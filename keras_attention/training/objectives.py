@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_rate
-from keras_attention.masking import padding_mask
-from keras_attention.token_statistics import named_right, negative_log_likelihoods, token_losses
+from keras_attention.layers.masking import padding_mask
+from keras_attention.training.token_statistics import named_right, negative_log_likelihoods, token_losses
 
 
 @keras.saving.register_keras_serializable("keras_attention")

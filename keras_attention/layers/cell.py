@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size
-from keras_attention.context import AttentionContext
-from keras_attention.recurrent import check_cell, recurrent_layer
+from keras_attention.layers.context import AttentionContext
+from keras_attention.layers.recurrent import check_cell, recurrent_layer
 
 
 @keras.saving.register_keras_serializable("keras_attention")

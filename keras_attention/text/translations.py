@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_attention.beam import Beam
 from keras_attention.checks import check_size
-from keras_attention.decoding import Decoded, Strategy
-from keras_attention.limits import possible
-from keras_attention.text import SPACE
+from keras_attention.decoding.beam import Beam
+from keras_attention.decoding.limits import possible
+from keras_attention.decoding.strategy import Decoded, Strategy
+from keras_attention.text.tokenizers import SPACE
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, pad
 
 

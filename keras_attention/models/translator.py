@@ -4,10 +4,10 @@ import keras
 import tensorflow as tf
 
 from keras_attention.checks import check_size
-from keras_attention.seq2seq import Seq2Seq
-from keras_attention.text import SentencePieceTokenizer
+from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.text.tokenizers import SentencePieceTokenizer
+from keras_attention.text.translations import TranslatesTexts
 from keras_attention.tokens import END_ID, PADDING_ID
-from keras_attention.translations import TranslatesTexts
 
 TOO_LONG = ("cut", "refuse")
 

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_attention.masking import masked_softmax
-from keras_attention.scores import get_score
+from keras_attention.layers.masking import masked_softmax
+from keras_attention.layers.scores import get_score
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_attention.initializers import own
+from keras_attention.layers.initializers import own
 
 # Of the initial output. Saved models depend on these: the scale is computed again when a model is loaded.
 MIN_STDDEV, MAX_STDDEV, IDS_PER_STDDEV = 0.03, 1.0, 6000

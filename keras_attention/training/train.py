@@ -10,7 +10,11 @@ from pathlib import Path
 
 import keras
 
-from keras_attention.datasets import (
+from keras_attention.layers.decoder import AttentionDecoder
+from keras_attention.layers.encoder import Encoder
+from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.translator import Translator, load_translator
+from keras_attention.text.datasets import (
     CHUNK,
     BadLines,
     Pair,
@@ -19,16 +23,12 @@ from keras_attention.datasets import (
     read_pairs,
     tokenize_pairs,
 )
-from keras_attention.decoder import AttentionDecoder
-from keras_attention.encoder import Encoder
-from keras_attention.muon import Muon
-from keras_attention.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
-from keras_attention.options import AUTO, Options
-from keras_attention.precision import suitable_precision
-from keras_attention.run import Run, load_checkpoint, new_state, write_atomically
-from keras_attention.seq2seq import Seq2Seq
-from keras_attention.text import TRAINING_TEXTS, SentencePieceTokenizer, sample
-from keras_attention.translator import Translator, load_translator
+from keras_attention.text.tokenizers import TRAINING_TEXTS, SentencePieceTokenizer, sample
+from keras_attention.training.muon import Muon
+from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
+from keras_attention.training.options import AUTO, Options
+from keras_attention.training.precision import suitable_precision
+from keras_attention.training.run import Run, load_checkpoint, new_state, write_atomically
 
 STEPS_PER_EXECUTION = 8
 MAX_IDS = 256  # no text in training has more, unless its limit is given

@@ -8,12 +8,13 @@ import numpy as np
 from keras import ops
 
 from keras_attention.checks import check_size, check_tokens
-from keras_attention.decoder import AttentionDecoder
-from keras_attention.decoding import Decoded, Greedy, Strategy
-from keras_attention.encoder import Encoder
-from keras_attention.masking import padding_mask
+from keras_attention.decoding.sampling import Greedy
+from keras_attention.decoding.strategy import Decoded, Strategy
+from keras_attention.layers.decoder import AttentionDecoder
+from keras_attention.layers.encoder import Encoder
+from keras_attention.layers.masking import padding_mask
+from keras_attention.models.unfinished import step_of_unfinished
 from keras_attention.tokens import END_ID, PADDING_ID, shift_right
-from keras_attention.unfinished import step_of_unfinished
 
 DEFAULT_MAX_LENGTH = 128
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_rate, check_size
-from keras_attention.optimizers import Adam
+from keras_attention.training.optimizers import Adam
 
 NEWTON_SCHULZ_STEPS = 5
 RMS = 0.2  # root mean square of a step at a learning rate of 1, about Adam's
@@ -64,17 +64,13 @@ class Muon(Adam):
         super().build(variables)
         if built:
             return
-        is_tensorflow = keras.backend.backend() == "tensorflow"
-        if is_tensorflow:
+        if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            if tf.distribute.has_strategy():  # an update gets a replica's variable, which is not in here
+            if tf.distribute.has_strategy():  # an update gets a replica's variable, which has no moments
                 raise ValueError("`Muon` does not support `tf.distribute`. Use `keras_attention.Adam`.")
-        # A hidden matrix keeps D where Adam keeps the second moments, so it needs no extra array.
         self.hidden = {
-            id(variable.value if is_tensorflow else variable): pair
-            for variable, *pair in zip(variables, *self.moments(), strict=True)
-            if self._is_hidden(variable)
+            key for key, variable in zip(self.moments, variables, strict=True) if self._is_hidden(variable)
         }
 
     def _is_hidden(self, variable) -> bool:
@@ -85,7 +81,8 @@ class Muon(Adam):
         if id(variable) not in self.hidden:
             super().update_step(gradient, variable, learning_rate)
             return
-        slot, direction = self.hidden[id(variable)]
+        # A hidden matrix keeps D where Adam keeps the second moments, so it needs no extra array.
+        slot, direction = self.moments[id(variable)]
         momentum = self.momentum * slot + ops.cast(gradient, slot.dtype)
         slot.assign(momentum)
 

@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size, check_tokens
-from keras_attention.embedding import Embedding
-from keras_attention.masking import padding_mask, reverse_prefix, sequence_lengths, step_at
-from keras_attention.recurrent import check_cell, recurrent_layer
+from keras_attention.layers.embedding import Embedding
+from keras_attention.layers.masking import padding_mask, reverse_prefix, sequence_lengths, step_at
+from keras_attention.layers.recurrent import check_cell, recurrent_layer
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -8,10 +8,10 @@ from keras import ops
 
 from keras_attention.checks import check_between, check_size
 from keras_attention.choices import AVERAGE
-from keras_attention.decoding import Decoded, Strategy, write
-from keras_attention.limits import NEVER, possible
+from keras_attention.decoding.limits import NEVER, possible
+from keras_attention.decoding.strategy import Decoded, Strategy, write
+from keras_attention.decoding.top_k import blockwise_top_k, take_places
 from keras_attention.tokens import PADDING_ID
-from keras_attention.top_k import blockwise_top_k, take_places
 
 MOST_PENALTY = 10.0  # alpha and beta of papers are below 2
 LEAST_COVERAGE = 1e-10  # of a source token, so that one without any attention loses much and not all

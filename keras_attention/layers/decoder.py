@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from keras_attention.cell import AttentionDecoderCell
 from keras_attention.checks import check_flag, check_size, check_tokens
-from keras_attention.embedding import Embedding
+from keras_attention.layers.cell import AttentionDecoderCell
+from keras_attention.layers.embedding import Embedding
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -1,0 +1,1 @@
+"""Strategies that write a sequence token by token. They know a step function and no model."""

@@ -1,0 +1,1 @@
+"""Layers from ids to hidden states, scores, weights, contexts and logits. They run on every backend."""

@@ -1,0 +1,1 @@
+"""Models that decode by themselves: on ids (Seq2Seq) and on texts (Translator)."""

@@ -1,0 +1,1 @@
+"""From texts to ids and back, and batches of pairs for training."""

@@ -1,0 +1,1 @@
+"""Loss, metrics, optimizers, and what the commands train and evaluate do."""
