@@ -140,7 +140,7 @@ def _add_train(train):
     option("dropout", "RATE")
     option("label_smoothing", "RATE")
     option("batch_size", help="pairs in a batch (by default 16 to 64, by the number of pairs)")
-    option("epochs", help="at most (by default 30, and more for few pairs)")
+    option("epochs", help="at most (by default 12, and more for few pairs)")
     option("max_minutes", "M", "of training, restarts included")
     option("patience", help="epochs without a better model (by default 5, and more for few pairs)")
     option("learning_rate", "RATE", "the highest (by default 0.004)")
