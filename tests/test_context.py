@@ -10,8 +10,8 @@ from keras_attention import (
     AttentionContext,
     GeneralScore,
     Score,
-    scores,
 )
+from keras_attention.layers import scores
 
 B, S, T, U, D, UNITS = 3, 7, 5, 4, 6, 2
 LENGTHS = np.array([7, 1, 4])
