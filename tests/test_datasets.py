@@ -101,4 +101,20 @@ def test_the_order_is_that_of_the_seed_and_of_the_epoch(tokenized):
     first, second = first_rows(one), first_rows(one)
     assert first == first_rows(other)
     assert first != second
-    assert second == first_rows(pairs.batches(16, seed=3, first_epoch=1))
+    assert second == first_rows(pairs.batches(16, seed=3, first_pass=1))
+
+
+@pytest.mark.parametrize("most", [1, 4, 1000])
+def test_the_parts_of_epochs_are_the_epochs(tokenized, most):
+    _, _, pairs, _ = tokenized
+
+    def targets(batches, passes):
+        return [target.tolist() for _ in range(passes) for _, target in batches.dataset.as_numpy_iterator()]
+
+    epoch, part = (pairs.batches(16, seed=3, most=most) for most in (None, most))
+    assert part.num_batches <= most
+    passes = 2 * -(-epoch.num_batches // part.num_batches)
+    stream = targets(epoch, 3)
+    assert targets(part, passes) == stream[: passes * part.num_batches]
+    resumed = pairs.batches(16, seed=3, most=most, first_pass=passes - 1)
+    assert targets(resumed, 1) == stream[(passes - 1) * part.num_batches : passes * part.num_batches]

@@ -255,7 +255,7 @@ def test_the_files_of_an_epoch_take_no_memory_for_good(tmp_path):
     """Keras 3.15 makes variables at each save of an optimizer; TensorFlow keeps a kernel for each."""
     model = make_model()
     model.fit(*make_data(), verbose=0)
-    run = Run(Seq2Seq.from_config(model.get_config()), Options().for_pairs(64), tmp_path, new_state(), 1)
+    run = Run(Seq2Seq.from_config(model.get_config()), Options().for_pairs(64), tmp_path, new_state(), 1, 1)
     run.set_model(model)
 
     def epoch(i):
@@ -272,7 +272,7 @@ def test_the_files_of_an_epoch_take_no_memory_for_good(tmp_path):
 def test_the_batches_take_no_memory_for_good(tmp_path):
     """TensorFlow keeps a tensor of each Python number that it is given."""
     model = make_model()
-    run = Run(None, Options(epochs=1).for_pairs(20_000 * 64), tmp_path, new_state(), 20_000)
+    run = Run(None, Options(epochs=1).for_pairs(20_000 * 64), tmp_path, new_state(), 20_000, 20_000)
     logs = LogsOfEpochs(tmp_path / "logs", write_graph=False)
     for callback in (run, logs):
         callback.set_model(model)
@@ -286,8 +286,8 @@ def test_the_batches_take_no_memory_for_good(tmp_path):
 
 
 def test_a_training_that_diverges_stops_and_saves_nothing(tmp_path):
-    run = Run(None, Options(), tmp_path, new_state(), 1)
-    with pytest.raises(ValueError, match="diverged: in epoch 1 the loss was nan"):
+    run = Run(None, Options().for_pairs(64), tmp_path, new_state(), 1, 1)
+    with pytest.raises(ValueError, match="diverged: in part 1 the loss was nan"):
         run.on_epoch_end(0, {"loss": float("nan"), "val_token_accuracy": 0.5})
     assert not list(tmp_path.iterdir())
 

@@ -312,7 +312,7 @@ def test_a_training_without_an_epoch_can_begin_again(tmp_path, capsys):
     checkpoint, best = ((run / name).read_bytes() for name in ("checkpoint.npz", "translator.keras"))
     with np.load(run / "checkpoint.npz") as file:
         arrays = dict(file)
-    for change in ({"0": arrays["0"][1:]}, {"0": arrays["0"] * np.nan}, {"state": '{"epoch": "x"}'}):
+    for change in ({"0": arrays["0"][1:]}, {"0": arrays["0"] * np.nan}, {"state": '{"part": "x"}'}):
         np.savez(run / "checkpoint.npz", **{**arrays, **change})
         assert main([*command, "--resume"]) == 2
         assert "checkpoint.npz is damaged" in capsys.readouterr().err
@@ -367,7 +367,7 @@ import keras
 from keras_attention.training.train import Options, Run, train
 
 def kill(self, batch, logs=None):
-    if self.state["epoch"] == 1 and batch >= 2:
+    if self.state["part"] == 1 and batch >= 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
 Run.on_train_batch_end = kill

@@ -117,7 +117,7 @@ class Batches(NamedTuple):
     """A data set of batches, and how much of an epoch is padding."""
 
     dataset: tf.data.Dataset
-    num_batches: int
+    num_batches: int  # of one pass over the data set
     padding: float  # share of all source and target positions
 
 
@@ -139,26 +139,43 @@ class TokenizedPairs:
         return np.diff(self.source[1]), np.diff(self.target[1])
 
     def batches(
-        self, batch_size: int, start_id: int = END_ID, seed: int | None = None, first_epoch: int = 0
+        self,
+        batch_size: int,
+        start_id: int = END_ID,
+        seed: int | None = None,
+        most: int | None = None,
+        first_pass: int = 0,
     ) -> Batches:
         """Rows sorted by length within windows, so that little of a batch is padding.
+
+        An epoch has every row once. The batches of all epochs are one stream, and each pass over the data
+        set takes the next of them.
 
         Args:
             batch_size: rows in a batch.
             start_id: the token that the decoder is fed first.
-            seed: of the order of the rows and of the batches, another at each pass over the data set;
-                None sorts all rows, shortest first.
-            first_epoch: the number of the first pass, for those who resume.
+            seed: of the order of the rows and of the batches, another at each epoch; None sorts all rows,
+                shortest first.
+            most: the most batches of a pass. A longer epoch is divided into passes of one length; None
+                makes every epoch one pass.
+            first_pass: the number of the first pass, for those who resume.
         """
         batch_size = check_size("batch_size", batch_size)
-        groups = self._groups(batch_size, seed, first_epoch)
-        epochs = itertools.count(first_epoch)
+        groups = self._groups(batch_size, seed, 0)
+        size = len(groups)
+        parts = -(-size // (most or max(size, 1)))
+        num_batches = -(-size // max(parts, 1))
+        passes = itertools.count(first_pass)
         lengths = self.lengths()
         real = sum(int(side.sum()) for side in lengths)
         padded = sum(len(rows) * int(side[rows].max()) for rows in groups for side in lengths)
 
         def generate():
-            for rows in self._groups(batch_size, seed, next(epochs)):
+            epoch, place = divmod(next(passes) * num_batches, max(size, 1))
+            stream = itertools.chain.from_iterable(
+                self._groups(batch_size, seed, number) for number in itertools.count(epoch)
+            )
+            for rows in itertools.islice(stream, place, place + num_batches):
                 source, target = (pad(_rows(side, rows)) for side in (self.source, self.target))
                 yield {"source": source, "target": shift_right(target, start_id)}, target
 
@@ -166,8 +183,11 @@ class TokenizedPairs:
         dataset = tf.data.Dataset.from_generator(
             generate, output_signature=({"source": ids, "target": ids}, ids)
         )
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(groups)))
-        return Batches(dataset.prefetch(4), len(groups), 1 - real / max(padded, 1))
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(4)
+        # Nothing here is tuned, and the end of a pass may wait a minute for the tuner (docs/upstream.md).
+        settings = tf.data.Options()
+        settings.autotune.enabled = False
+        return Batches(dataset.with_options(settings), num_batches, 1 - real / max(padded, 1))
 
     def _groups(self, batch_size, seed, epoch) -> list[np.ndarray]:
         """The rows of each batch, in the order of the epoch."""

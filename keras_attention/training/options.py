@@ -12,6 +12,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", AUTO)
 BATCH_SIZES = (64, 32, 16)
 RATE = 0.004  # the highest learning rate
 UPDATES_PER_EPOCH, EPOCHS, UPDATES, PATIENCE = 200, 12, 2400, 1000  # the fewest, see `Options.for_pairs`
+PART = 1000  # the most updates without a validation
 
 
 @dataclass

@@ -1,7 +1,10 @@
 """One training over its restarts: its folder, its learning rate, its best model.
 
+A training goes part by part. A part is an epoch, or an equal share of a long one, and Keras' `fit` calls it
+an epoch. After each the model is validated and saved.
+
 `RUN/translator.keras` is the best model by validation, `RUN/checkpoint.npz` what training needs to go on,
-`RUN/config.json` the options, `RUN/history.json` the figures of each epoch, `RUN/logs` TensorBoard's. Each
+`RUN/config.json` the options, `RUN/history.json` the figures of each part, `RUN/logs` TensorBoard's. Each
 is written beside and moved into place, so that none is ever half there.
 """
 
@@ -21,7 +24,7 @@ WARMUP, WARMUP_UPDATES = 0.02, 64  # fraction of the training, updates
 
 def new_state() -> dict:
     """The state of a training that has not begun."""
-    return {"epoch": 0, "seconds": 0.0, "best": -math.inf, "best_epoch": 0, "history": []}
+    return {"part": 0, "seconds": 0.0, "best": -math.inf, "best_part": 0, "history": []}
 
 
 def scheduled_rate(highest: float, progress: float, updates_done: int) -> np.float32:
@@ -38,29 +41,33 @@ def scheduled_rate(highest: float, progress: float, updates_done: int) -> np.flo
 class Run(keras.callbacks.Callback):
     """Learning rate, best model, early stopping and checkpoints of one training, over its restarts."""
 
-    def __init__(self, best, options, output, state, num_batches):
+    def __init__(self, best, options, output, state, num_batches, of_epoch):
+        """`num_batches` of a part and `of_epoch`."""
         super().__init__()
         # The best so far, a model of its own: without an optimizer, whose states would triple its file.
         self.best, self.options, self.output, self.state = best, options, output, state
-        self.num_batches = num_batches
+        self.num_batches, self.of_epoch = num_batches, of_epoch
+        self.parts, self.patience = (
+            -(-epochs * of_epoch // num_batches) for epochs in (options.epochs, options.patience)
+        )
         self.before = state["seconds"]
         self.began = time.monotonic()
 
     def progress(self, batch=0) -> float:
         """How much of the training is done, from 0 to 1: epochs or minutes, whichever is further."""
-        done = (self.state["epoch"] + batch / self.num_batches) / self.options.epochs
+        done = (self.state["part"] + batch / self.num_batches) / self.parts
         if self.options.max_minutes:
             done = max(done, self._seconds() / (60 * self.options.max_minutes))
         return min(done, 1.0)
 
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        waited = self.state["epoch"] - self.state["best_epoch"]
-        return self.progress() >= 1 or waited >= self.options.patience
+        waited = self.state["part"] - self.state["best_part"]
+        return self.progress() >= 1 or waited >= self.patience
 
     def on_train_batch_begin(self, batch, logs=None):
         progress = self.progress(batch)
-        updates = self.state["epoch"] * self.num_batches + batch
+        updates = self.state["part"] * self.num_batches + batch
         rate = scheduled_rate(self.options.learning_rate, progress, updates)
         self.model.optimizer.learning_rate = rate
         if progress >= 1 and self.options.max_minutes:
@@ -70,14 +77,16 @@ class Run(keras.callbacks.Callback):
         state, logs = self.state, {name: float(value) for name, value in (logs or {}).items()}
         if not math.isfinite(logs["loss"]):
             raise ValueError(
-                f"The training diverged: in epoch {epoch + 1} the loss was {logs['loss']}. Take a lower "
-                "learning rate. What was saved before this epoch is still there."
+                f"The training diverged: in part {epoch + 1} the loss was {logs['loss']}. Take a lower "
+                "learning rate. What was saved before this part is still there."
             )
-        state["epoch"] = epoch + 1
+        state["part"] = epoch + 1
         state["seconds"] = self._seconds()
-        state["history"].append({"epoch": epoch + 1, "seconds": round(state["seconds"], 1), **logs})
+        updates = state["part"] * self.num_batches
+        times = {"updates": updates, "seconds": round(state["seconds"], 1)}
+        state["history"].append({"epoch": round(updates / self.of_epoch, 3), **times, **logs})
         if logs[MONITOR] > state["best"]:
-            state["best"], state["best_epoch"] = logs[MONITOR], epoch + 1
+            state["best"], state["best_part"] = logs[MONITOR], epoch + 1
             self.best.set_weights(self.model.get_weights())
             save_atomically(self.best, self.output / "translator.keras")
         save_checkpoint(self.model, state, self.output / "checkpoint.npz")

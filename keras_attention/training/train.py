@@ -26,7 +26,7 @@ from keras_attention.text.datasets import (
 from keras_attention.text.tokenizers import TRAINING_TEXTS, SentencePieceTokenizer, sample
 from keras_attention.training.muon import Muon
 from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
-from keras_attention.training.options import AUTO, Options
+from keras_attention.training.options import AUTO, PART, Options
 from keras_attention.training.precision import suitable_precision
 from keras_attention.training.run import Run, load_checkpoint, new_state, write_atomically
 
@@ -225,19 +225,23 @@ def compile_model(model: keras.Model, options: Options, num_batches: int) -> Non
 
 def _fit(translator, pairs, options, output, state, started, verbose, say):
     model = translator.seq2seq
-    batches = pairs["train"].batches(options.batch_size, model.start_id, options.seed, state["epoch"])
+    batches = pairs["train"].batches(
+        options.batch_size, model.start_id, options.seed, most=PART, first_pass=state["part"]
+    )
+    of_epoch = -(-len(pairs["train"]) // options.batch_size)
     validation = pairs["validation"].batches(min(4 * options.batch_size, 2**31 - 1), model.start_id)
     say(
         f"{len(pairs['train']):,} pairs to train on, {len(pairs['validation']):,} to validate; batches of "
-        f"{options.batch_size}, at most {options.epochs} epochs; "
+        f"{options.batch_size}, at most {options.epochs} epochs of {of_epoch:,} updates, "
+        f"a validation every {batches.num_batches:,}; "
         f"{batches.padding:.1%} of a training batch is padding"
     )
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / "config.json", options.to_json().encode("utf-8"))
     say(f"training starts {time.monotonic() - started:.1f} s after the command")
     best = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
-    run = Run(best, options, output, state, batches.num_batches)
-    if state["history"]:  # which a kill may have left an epoch behind
+    run = Run(best, options, output, state, batches.num_batches, of_epoch)
+    if state["history"]:  # which a kill may have left a part behind
         run.write_history()
     callbacks = [run]
     if importlib.util.find_spec("tensorboard"):
@@ -249,8 +253,8 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
             batches.dataset,
             validation_data=validation.dataset,
             shuffle=False,  # the data set does
-            initial_epoch=state["epoch"],
-            epochs=options.epochs,
+            initial_epoch=state["part"],
+            epochs=run.parts,
             callbacks=callbacks,
             verbose=verbose,
         )
