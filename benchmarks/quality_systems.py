@@ -56,10 +56,10 @@ class Ours:
         return [*command, *self.options]
 
     def newest(self, data: Path, folder: Path, before: float) -> tuple[Path | None, int]:
-        """The newest complete model, and the updates that were done when it, or a later epoch, ended."""
+        """The newest complete model, and the updates that were done at the last validation."""
         history = folder / "run" / "history.json"
-        epochs = len(json.loads(history.read_text())) if history.exists() else 0
-        return newest_file(folder / "run", "translator.keras", before), epochs * updates_per_epoch(data)
+        updates = json.loads(history.read_text())[-1]["updates"] if history.exists() else 0
+        return newest_file(folder / "run", "translator.keras", before), updates
 
     def scores(self, snapshot: Path, task: str, data: Path, core: int | None) -> dict:
         """Decodes the validation sources greedily and compares them with their references."""
