@@ -146,7 +146,7 @@ def _add_train(train):
     option("learning_rate", "RATE", "the highest (by default 0.004)")
     option("seed")
     choice("precision", PRECISIONS, "auto: bfloat16 where the machine multiplies in it (float32)")
-    train.add_argument("--resume", action="store_true", help="go on from the last finished epoch in RUN")
+    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN")
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")
     train.set_defaults(command="train")
 

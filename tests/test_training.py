@@ -287,7 +287,7 @@ def test_the_batches_take_no_memory_for_good(tmp_path):
 
 def test_a_training_that_diverges_stops_and_saves_nothing(tmp_path):
     run = Run(None, Options().for_pairs(64), tmp_path, new_state(), 1, 1)
-    with pytest.raises(ValueError, match="diverged: in part 1 the loss was nan"):
+    with pytest.raises(ValueError, match="diverged after 0 updates: the loss was nan"):
         run.on_epoch_end(0, {"loss": float("nan"), "val_token_accuracy": 0.5})
     assert not list(tmp_path.iterdir())
 

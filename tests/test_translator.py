@@ -342,7 +342,7 @@ def test_a_training_without_an_epoch_can_begin_again(tmp_path, capsys):
         for file in set(run.glob("*.*")) - {run / name for name in left}:
             file.unlink()
         assert main(["train", str(pairs), "--output", str(run), "--resume"]) == 0
-        assert "No epoch was finished: the training begins again." in capsys.readouterr().out
+        assert "There was no validation yet: the training begins again." in capsys.readouterr().out
         assert (run / "checkpoint.npz").exists()
         assert json.loads((run / "config.json").read_text()) == json.loads(config)
 

@@ -18,7 +18,7 @@ class _OwnGradient:
         if not training or mask is not None or not self._has_own_gradient():
             return super().inner_loop(sequences, initial_state, mask, training)
         # Late, since other backends do without TensorFlow.
-        from keras_attention.layers import recurrent_tensorflow as loops
+        import keras_attention.layers.recurrent_tensorflow as loops
 
         if loops.has_gpu():
             return super().inner_loop(sequences, initial_state, mask, training)

@@ -116,7 +116,7 @@ def orthogonalized(matrix):
     x = ops.transpose(x) if is_tall else x
     x = x / ops.maximum(ops.sqrt(ops.sum(ops.square(x))), 1e-18)
     a = ops.matmul(x, ops.transpose(x))
-    product = identity = ops.eye(x.shape[0])
+    product = identity = ops.eye(x.shape[0], dtype="float32")
     for step in range(NEWTON_SCHULZ_STEPS):
         p = 3.4445 * identity - 4.7750 * a + 2.0315 * ops.matmul(a, a)
         product = ops.matmul(p, product) if step else p

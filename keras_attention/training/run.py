@@ -42,11 +42,10 @@ class Run(keras.callbacks.Callback):
     """Learning rate, best model, early stopping and checkpoints of one training, over its restarts."""
 
     def __init__(self, best, options, output, state, num_batches, of_epoch):
-        """`num_batches` of a part and `of_epoch`."""
         super().__init__()
         # The best so far, a model of its own: without an optimizer, whose states would triple its file.
         self.best, self.options, self.output, self.state = best, options, output, state
-        self.num_batches, self.of_epoch = num_batches, of_epoch
+        self.num_batches, self.of_epoch = num_batches, of_epoch  # of a part, of an epoch
         self.parts, self.patience = (
             -(-epochs * of_epoch // num_batches) for epochs in (options.epochs, options.patience)
         )
@@ -76,13 +75,14 @@ class Run(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         state, logs = self.state, {name: float(value) for name, value in (logs or {}).items()}
         if not math.isfinite(logs["loss"]):
+            done = state["part"] * self.num_batches
             raise ValueError(
-                f"The training diverged: in part {epoch + 1} the loss was {logs['loss']}. Take a lower "
-                "learning rate. What was saved before this part is still there."
+                f"The training diverged after {done:,} updates: the loss was {logs['loss']}. Take a lower "
+                "learning rate. What was saved before is still there."
             )
         state["part"] = epoch + 1
         state["seconds"] = self._seconds()
-        updates = state["part"] * self.num_batches
+        updates = int(self.model.optimizer.iterations)
         times = {"updates": updates, "seconds": round(state["seconds"], 1)}
         state["history"].append({"epoch": round(updates / self.of_epoch, 3), **times, **logs})
         if logs[MONITOR] > state["best"]:

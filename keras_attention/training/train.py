@@ -58,7 +58,7 @@ def train(
         output: the folder to make, or to go on in.
         options: see `Options`.
         validation_file: other pairs to validate on; None sets `validation_split` of the sources aside.
-        resume: whether to go on from the last finished epoch in `output`, with its options.
+        resume: whether to go on from the last checkpoint in `output`, with its options.
         strict: whether the first bad line stops it.
         verbose: Keras' progress bar.
         say: takes each line of the report.
@@ -97,7 +97,7 @@ def train(
         translator = load_translator(best)
     else:
         if resume:
-            say("No epoch was finished: the training begins again.")
+            say("There was no validation yet: the training begins again.")
         translator = _new_translator(train_file, is_training, options, say)
     pairs = {"train": _tokenized(read_pairs(train_file, bad_lines), translator, bad_lines, is_training)}
     if validation_file is None:
@@ -118,7 +118,7 @@ def train(
     state = load_checkpoint(model, checkpoint) if goes_on else new_state()
     _fit(translator, pairs, options, output, state, started, verbose, say)
     if not best.is_file():
-        raise ValueError(f"No epoch was finished. Give more than max_minutes={options.max_minutes}.")
+        raise ValueError(f"There was no validation yet. Give more than max_minutes={options.max_minutes}.")
     return load_translator(best)
 
 
