@@ -152,8 +152,8 @@ def named_weights(model) -> dict[str, np.ndarray]:
     """The weights by names that the peers know."""
     encoder, decoder = model.encoder, model.decoder
     layers = {
-        "forward": encoder.forward_layers[0],
-        "backward": encoder.backward_layers[0],
+        "forward": encoder.stack.forward_layers[0],
+        "backward": encoder.stack.backward_layers[0],
         "decoder": decoder.recurrent_layers[0],
         "bridge_h": decoder.bridge_layers[0],
         "bridge_c": decoder.bridge_layers[1],

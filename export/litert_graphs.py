@@ -5,7 +5,8 @@ import functools
 import tensorflow as tf
 
 from keras_attention.decoding.sampling import Greedy
-from keras_attention.models.seq2seq import Encoded, Seq2Seq
+from keras_attention.layers.states import Encoded
+from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
@@ -50,9 +51,9 @@ def _encode(model, decoding, source_length):
     model = seq2seq_of(model)
 
     def encode(source):
-        encoded, states = model.encode(_known(source, model.encoder.vocabulary_size))
+        encoded, state = model.encode(_known(source, model.encoder.vocabulary_size))
         fields = {**encoded._asdict(), "memory_mask": tf.cast(encoded.memory_mask, tf.int32)}
-        return fields | {f"state_{i}": state for i, state in enumerate(states)}
+        return fields | _numbered(state)
 
     return encode, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
 
@@ -61,20 +62,25 @@ def _decode_step(model, decoding, source_length):
     encode, inputs = _encode(model, decoding, source_length)
     model = seq2seq_of(model)
     outputs = tf.function(encode, autograph=False).get_concrete_function(**inputs).structured_outputs
+    structure = model.encode(tf.ones((1, source_length), tf.int32))[1]
     specs = {
         name: tf.TensorSpec((1, *output.shape[1:]), output.dtype, name=name)
         for name, output in outputs.items()
     }
 
     def decode_step(token, memory, keys, memory_mask, **states):
-        encoded = Encoded(memory, keys, tf.cast(memory_mask, tf.bool))
-        states = [states[f"state_{i}"] for i in range(len(states))]
+        encoded = Encoded(memory, tf.cast(memory_mask, tf.bool), keys)
+        state = tf.nest.pack_sequence_as(structure, [states[f"state_{i}"] for i in range(len(states))])
         token = _known(token, model.decoder.vocabulary_size)
-        log_probs, states, weights = model.decode_step(token, states, encoded)
-        fields = {"log_probs": log_probs, "attention": weights}
-        return fields | {f"state_{i}": state for i, state in enumerate(states)}
+        log_probs, state, weights = model.decode_step(token, state, encoded)
+        return {"log_probs": log_probs, "attention": weights, **_numbered(state)}
 
     return decode_step, {"token": tf.TensorSpec((1,), tf.int32, name="token"), **specs}
+
+
+def _numbered(state):
+    """A nest of states by the names that they have in the file."""
+    return {f"state_{i}": tensor for i, tensor in enumerate(tf.nest.flatten(state))}
 
 
 def _translate(strategy_of, model, decoding, source_length):

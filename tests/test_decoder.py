@@ -56,23 +56,26 @@ def test_shapes(decoder, encoded):
 def test_all_at_once_equals_step_by_step(decoder, encoded):
     memory, final_state, mask = encoded
     all_logits, all_weights = decoder(TARGET, memory, final_state, memory_mask=mask)
-    states, keys = decoder.initial_states(memory, final_state), decoder.project_memory(memory)
+    source = decoder.encode(memory, mask)
+    state = decoder.initial_state(source, final_state)
     for t in range(T):
-        logits, states, weights = decoder.step(TARGET[:, t], states, memory, keys, mask)
+        logits, found, state = decoder.step(TARGET[:, t], state, source)
         assert_equal(logits, all_logits[:, t])
-        assert_equal(weights, all_weights[:, t])
+        assert_equal(found.weights, all_weights[:, t])
 
 
-def test_states_after_all_at_once_equal_those_of_the_steps(decoder, encoded):
+def test_what_all_steps_find_equals_what_each_step_finds(decoder, encoded):
     memory, final_state, mask = encoded
     decoder(TARGET, memory, final_state)
-    cell, embedded = decoder.attention_cell, decoder.embedding(TARGET)
-    _, all_states, _ = cell.unroll(embedded, cell.zero_states(memory), memory, mask)
-    states = cell.zero_states(memory)
+    cell, embedded, source = decoder.attention_cell, decoder.embedding(TARGET), decoder.encode(memory, mask)
+    all_steps, last = cell.run(embedded, cell.zero_state(memory), source)
+    state = cell.zero_state(memory)
     for t in range(T):
-        _, states, _ = cell(embedded[:, t], states, memory, memory_mask=mask)
-    assert len(all_states) >= cell.num_states
-    for actual, expected in zip(all_states[: cell.num_states], states[: cell.num_states], strict=True):
+        found, state = cell(embedded[:, t], state, source)
+        for actual, expected in zip(found, all_steps, strict=True):
+            assert_equal(actual, expected[:, t])
+    keras.tree.assert_same_structure(state, last)
+    for actual, expected in zip(*map(keras.tree.flatten, (state.recurrent, last.recurrent)), strict=True):
         assert_equal(actual, expected)
 
 
@@ -105,12 +108,12 @@ def test_the_bridge_makes_the_first_states_of_the_final_state(decoder, encoded):
     logits, _ = decoder(TARGET, memory, final_state)
     other_logits, _ = decoder(TARGET, memory, 2 * final_state)
     assert np.any(np.abs(logits - other_logits) > 1e-4)
-    states = decoder.initial_states(memory, final_state)
-    zeros = decoder.attention_cell.zero_states(memory)
-    assert [state.shape for state in states] == [state.shape for state in zeros]
-    bridged = decoder.attention_cell.num_states
-    assert all(np.any(state) for state in states[:bridged])
-    assert not any(np.any(state) for state in [*states[bridged:], *zeros])
+    state = decoder.initial_state(decoder.encode(memory), final_state)
+    zeros = decoder.attention_cell.zero_state(memory)
+    flatten = keras.tree.flatten
+    assert [x.shape for x in flatten(state)] == [x.shape for x in flatten(zeros)]
+    assert all(np.any(x) for x in flatten(state.recurrent))
+    assert not any(np.any(x) for x in flatten((state.fed, zeros)))
 
 
 def test_a_bridge_without_a_final_state_is_refused(encoded):
@@ -124,7 +127,8 @@ def test_without_a_bridge_the_final_state_is_not_read(encoded):
     decoder = AttentionDecoder(V, E, UNITS, bridge=False)
     given, _ = decoder(TARGET, memory, final_state)
     np.testing.assert_array_equal(given, decoder(TARGET, memory)[0])
-    assert not any(np.any(state) for state in decoder.initial_states(memory, final_state))
+    state = decoder.initial_state(decoder.encode(memory), final_state)
+    assert not any(np.any(x) for x in keras.tree.flatten(state))
     assert not decoder.bridge_layers
 
 
@@ -135,48 +139,49 @@ def test_dropout_acts_in_training_alone(decoder, encoded):
     assert np.any(decoder(TARGET, memory, final_state, training=True)[0] != logits)
 
 
+def built_cell(*args, memory, **kwargs):
+    """A cell with weights, and its source."""
+    cell = AttentionDecoderCell(*args, **kwargs)
+    cell.build((B, E), memory.shape)
+    return cell
+
+
 def test_input_feeding_feeds_the_attentional_vector(encoded):
     memory, _, _ = encoded
-    cell = AttentionDecoderCell(UNITS, input_feeding=True)
-    inputs = np.ones((B, E), "float32")
-    vector, states, _ = cell(inputs, cell_states := [ops.zeros((B, UNITS))] * 3, memory)
-    np.testing.assert_array_equal(states[-1], vector)
-    other = [*cell_states[:-1], ops.ones((B, UNITS))]
-    assert np.any(cell(inputs, other, memory)[0] != vector)
+    cell = built_cell(UNITS, input_feeding=True, memory=memory)
+    inputs, source, zeros = np.ones((B, E), "float32"), cell.encode(memory), cell.zero_state(memory)
+    found, state = cell(inputs, zeros, source)
+    np.testing.assert_array_equal(state.fed, found.vector)
+    other = zeros._replace(fed=ops.ones((B, UNITS)))
+    assert np.any(cell(inputs, other, source)[0].vector != found.vector)
 
 
 def test_vector_is_tanh_of_h_and_context(encoded):
     memory, _, mask = encoded
-    cell = AttentionDecoderCell(UNITS)
+    cell = built_cell(UNITS, memory=memory)
     inputs = np.ones((B, E), "float32")
-    vector, (h, _), weights = cell(inputs, [ops.zeros((B, UNITS))] * 2, memory, memory_mask=mask)
-    context = np.einsum("bs,bsd->bd", weights, memory)
+    found, state = cell(inputs, cell.zero_state(memory), cell.encode(memory, mask))
+    assert_equal(found.h, state.recurrent[0][0])
+    assert_equal(found.context, np.einsum("bs,bsd->bd", found.weights, memory))
     kernel = cell.combine.kernel.numpy()
-    assert_equal(vector, np.tanh(np.concatenate([h, context], axis=-1) @ kernel))
+    assert_equal(found.vector, np.tanh(np.concatenate([found.h, found.context], axis=-1) @ kernel))
 
 
 def test_without_the_attentional_layer_the_head_reads_h_and_context(encoded):
     memory, _, _ = encoded
     decoder = AttentionDecoder(V, E, UNITS, attentional_layer=False, bridge=False)
     decoder(TARGET, memory)
-    assert decoder.head.kernel.shape == (UNITS + D, V)
+    assert decoder.head.dense.kernel.shape == (UNITS + D, V)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_dropout_of_a_cell_called_alone_acts_in_training(kind, encoded):
     memory, _, _ = encoded
-    cell = AttentionDecoderCell(UNITS, kind, num_layers=2, dropout=0.5)
-    inputs, states = np.ones((B, E), "float32"), [ops.zeros((B, UNITS))] * (4 if kind == "lstm" else 2)
-    vector, _, _ = cell(inputs, states, memory)
-    np.testing.assert_array_equal(cell(inputs, states, memory)[0], vector)
-    assert np.any(cell(inputs, states, memory, training=True)[0] != vector)
-
-
-def test_another_number_of_states_is_refused(encoded):
-    memory, _, _ = encoded
-    cell = AttentionDecoderCell(UNITS, "gru")
-    with pytest.raises(ValueError, match="must hold 1 tensors"):
-        cell(np.ones((B, E), "float32"), [ops.zeros((B, UNITS))] * 2, memory)
+    cell = built_cell(UNITS, kind, num_layers=2, dropout=0.5, memory=memory)
+    given = np.ones((B, E), "float32"), cell.zero_state(memory), cell.encode(memory)
+    vector = cell(*given)[0].vector
+    np.testing.assert_array_equal(cell(*given)[0].vector, vector)
+    assert np.any(cell(*given, training=True)[0].vector != vector)
 
 
 @pytest.mark.parametrize("input_feeding", [False, True])

@@ -90,7 +90,7 @@ def test_it_is_keras_own_bidirectional_layer_with_a_mask(cell):
     oracle = keras.layers.Bidirectional(layer)
     embedded = encoder.embedding(TOKENS)
     oracle.build(embedded.shape)
-    oracle.set_weights(encoder.forward_layers[0].get_weights() + encoder.backward_layers[0].get_weights())
+    oracle.set_weights([weight for layer in encoder.recurrent_layers for weight in layer.get_weights()])
     expected = oracle(embedded, mask=ops.convert_to_tensor(TOKENS != 0))
     assert_equal(np.array(memory)[TOKENS != 0], np.array(expected)[TOKENS != 0])
 
@@ -98,13 +98,14 @@ def test_it_is_keras_own_bidirectional_layer_with_a_mask(cell):
 def test_layers_after_the_first_are_residual():
     encoder = Encoder(V, E, UNITS, num_layers=2)
     encoder(TOKENS)
-    for layer in (encoder.forward_layers[1], encoder.backward_layers[1]):
+    for layer in (encoder.stack.forward_layers[1], encoder.stack.backward_layers[1]):
         layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
     first = Encoder(V, E, UNITS)
     first(TOKENS)
     first.embedding.set_weights(encoder.embedding.get_weights())
+    stack = encoder.stack
     for mine, theirs in zip(
-        first.recurrent_layers, (encoder.forward_layers[0], encoder.backward_layers[0]), strict=True
+        first.recurrent_layers, (stack.forward_layers[0], stack.backward_layers[0]), strict=True
     ):
         mine.set_weights(theirs.get_weights())
     assert_equal(encoder(TOKENS)[0], first(TOKENS)[0])
@@ -163,7 +164,7 @@ def test_bad_tokens_are_refused_and_the_next_call_works(tokens, error, reason):
 def test_layers_start_with_weights_of_their_own():
     encoder = Encoder(vocabulary_size=503, embedding_dim=31, units=31, bidirectional=False, num_layers=2)
     encoder.build((None, None))
-    first, second = (layer.get_weights() for layer in encoder.forward_layers)
+    first, second = (layer.get_weights() for layer in encoder.stack.forward_layers)
     assert not np.allclose(first[0], second[0])
     assert not np.allclose(first[1], second[1])
 

@@ -14,6 +14,7 @@ from keras_attention import (
     Greedy,
     sequence_lengths,
 )
+from keras_attention.layers.states import DecoderState
 
 TOLERANCE = 1e-5
 
@@ -78,13 +79,12 @@ def decoder_with_weights_of(oracle, score):
         [oracle["cell_kernel"], oracle["cell_recurrent_kernel"], oracle["cell_bias"]]
     )
     cell.combine.set_weights([oracle["attention_kernel"]])
-    decoder.head.set_weights([oracle["projection_kernel"], oracle["projection_bias"]])
+    decoder.head.dense.set_weights([oracle["projection_kernel"], oracle["projection_bias"]])
     set_weights = set_additive_weights if score == "additive" else set_general_weights
     set_weights(cell.score, oracle)
     no_vector_yet = np.zeros_like(oracle["h0"])
-    return decoder, [ops.convert_to_tensor(oracle[name]) for name in ("h0", "c0")] + [
-        ops.convert_to_tensor(no_vector_yet)
-    ]
+    h_and_c = tuple(ops.convert_to_tensor(oracle[name]) for name in ("h0", "c0"))
+    return decoder, DecoderState((h_and_c,), fed=ops.convert_to_tensor(no_vector_yet))
 
 
 def score_of(decoder_file):
@@ -93,33 +93,32 @@ def score_of(decoder_file):
 
 def test_decoder_under_teacher_forcing(decoder_file):
     oracle = np.load(decoder_file)
-    decoder, states = decoder_with_weights_of(oracle, score_of(decoder_file))
+    decoder, state = decoder_with_weights_of(oracle, score_of(decoder_file))
     memory = ops.convert_to_tensor(oracle["memory"])
-    mask = prefix_mask(oracle["lengths"], memory.shape[1])
+    encoded = decoder.encode(memory, prefix_mask(oracle["lengths"], memory.shape[1]))
 
-    embedded = decoder.embedding(oracle["inputs"])
-    vectors, (final_h, final_c, _), weights = decoder.attention_cell.unroll(embedded, states, memory, mask)
+    found, last = decoder.attention_cell.run(decoder.embedding(oracle["inputs"]), state, encoded)
 
-    assert_close(vectors, oracle["teacher_forced_outputs"])
-    assert_close(weights, oracle["teacher_forced_weights"])
-    assert_close(decoder.head(vectors), oracle["teacher_forced_logits"])
-    assert_close(final_h, oracle["final_h"])
-    assert_close(final_c, oracle["final_c"])
+    assert_close(found.vector, oracle["teacher_forced_outputs"])
+    assert_close(found.weights, oracle["teacher_forced_weights"])
+    assert_close(decoder.head(found), oracle["teacher_forced_logits"])
+    for actual, name in zip(last.recurrent[0], ("final_h", "final_c"), strict=True):
+        assert_close(actual, oracle[name])
 
 
 def decode(strategy, oracle, decoder_file):
-    decoder, states = decoder_with_weights_of(oracle, score_of(decoder_file))
+    decoder, state = decoder_with_weights_of(oracle, score_of(decoder_file))
     memory = ops.convert_to_tensor(oracle["memory"])
     mask = prefix_mask(oracle["lengths"], memory.shape[1])
-    keys = decoder.project_memory(memory)
+    encoded = decoder.encode(memory, ops.convert_to_tensor(mask))
 
-    def step(tokens, states):
-        logits, states, weights = decoder.step(tokens, states, memory, keys, mask)
-        return keras.ops.log_softmax(logits), states, weights
+    def step(tokens, state):
+        logits, found, state = decoder.step(tokens, state, encoded)
+        return keras.ops.log_softmax(logits), state, found.weights
 
     return strategy(
         step,
-        states,
+        state,
         ops.full((len(memory),), int(oracle["start_id"]), dtype="int32"),
         end_id=int(oracle["end_id"]),
         max_length=int(oracle["max_steps"]),

@@ -210,7 +210,7 @@ def test_models_of_both_load_each_others_files_and_learn_the_same(cell, tmp_path
         plain = keras.saving.load_model(tmp_path / "ours.keras")
         plain.save(tmp_path / "plain.keras")
     model = keras.saving.load_model(tmp_path / "plain.keras")
-    assert type(plain.encoder.forward_layers[0]) is PLAIN[cell]
+    assert type(plain.encoder.stack.forward_layers[0]) is PLAIN[cell]
     random = np.random.default_rng(0)
     source, target = random.integers(3, 13, (BATCH, STEPS)), random.integers(3, 17, (BATCH, 4))
     source[1, 2:] = 0

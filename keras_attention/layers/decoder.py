@@ -1,18 +1,18 @@
 """AttentionDecoder: from the tokens so far and the memory to the logits of the next."""
 
 import keras
-from keras import ops
 
 from keras_attention.checks import check_flag, check_size, check_tokens
 from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.embedding import Embedding
+from keras_attention.layers.heads import DenseHead
 
 
 @keras.saving.register_keras_serializable("keras_attention")
 class AttentionDecoder(keras.layers.Layer):
-    """The decoder: an embedding, an `AttentionDecoderCell`, and a Dense head to the vocabulary.
+    """The decoder: an embedding, an `AttentionDecoderCell`, and a head to the vocabulary.
 
-    `vectors = cell(embedding(target), memory)`, `logits = W vectors + b`.
+    `found = cell(embedding(target), memory)`, `logits = head(found)`.
 
     Args:
         vocabulary_size: V, number of target ids; 0 is padding.
@@ -22,8 +22,7 @@ class AttentionDecoder(keras.layers.Layer):
         bridge: whether the first states are learned functions of the encoder's final state (Dense and
             tanh, one for each layer and state); otherwise they are zeros.
         embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
-        head_initializer: of the head's kernel. The default depends only on its inputs: Glorot's range would
-            shrink with the vocabulary, and training would sit on a plateau (docs/decisions.md).
+        head_initializer: of the head's kernel, see `DenseHead`.
 
     Call arguments:
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
@@ -88,6 +87,7 @@ class AttentionDecoder(keras.layers.Layer):
         self.head_initializer = keras.initializers.get(head_initializer)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer, **shared)
+        stack = self.attention_cell.stack
         self.bridge_layers = []
         if bridge:
             self.bridge_layers = [
@@ -97,11 +97,9 @@ class AttentionDecoder(keras.layers.Layer):
                     **shared,
                     name=f"bridge_{i}",
                 )
-                for i in range(self.attention_cell.num_states)
+                for i in range(stack.num_layers * stack.states_per_layer)
             ]
-        self.head = keras.layers.Dense(
-            vocabulary_size, kernel_initializer=self.head_initializer, **shared, name="head"
-        )
+        self.head = DenseHead(vocabulary_size, self.head_initializer, **shared, name="head")
 
     def build(self, target_shape, memory_shape, final_state_shape=None):
         if self.bridge and final_state_shape is None:
@@ -111,47 +109,44 @@ class AttentionDecoder(keras.layers.Layer):
             )
         batch, cell = target_shape[0], self.attention_cell
         self.embedding.build(target_shape)
-        cell.build((batch, self.embedding_dim), None, memory_shape)
+        cell.build((batch, self.embedding_dim), memory_shape)
         for layer in self.bridge_layers:
             layer.build(final_state_shape)
-        self.head.build((batch, None, cell.vector_depth(memory_shape[-1])))
+        vector_shape = (batch, None, cell.vector_depth(memory_shape[-1]))
+        self.head.build((vector_shape,))
 
     def call(self, target, memory, final_state=None, memory_mask=None):
         check_tokens(target, "target", self.vocabulary_size)
-        states = self.initial_states(memory, final_state)
-        vectors, _, weights = self.attention_cell.unroll(
-            self.embedding(target), states, memory, memory_mask
+        encoded = self.encode(memory, memory_mask)
+        found, _ = self.attention_cell.run(
+            self.embedding(target), self.initial_state(encoded, final_state), encoded
         )
-        return self._logits(vectors), weights
+        return self.head(found, encoded), found.weights
 
-    def initial_states(self, memory, final_state=None):
-        """The states before the first step: the bridge's, or zeros.
+    def encode(self, memory, memory_mask=None):
+        """`Encoded`: what every step reads of a source; see `AttentionDecoderCell.encode`."""
+        return self.attention_cell.encode(memory, memory_mask)
+
+    def initial_state(self, encoded, final_state=None):
+        """The state before the first step: the bridge's, or zeros.
 
         Args:
-            memory: (B, S, D).
+            encoded: `Encoded`.
             final_state: (B, D), the encoder's final state; not read without the bridge.
         """
-        states = self.attention_cell.zero_states(memory)
+        state = self.attention_cell.zero_state(encoded.memory)
+        if not self.bridge:
+            return state
         bridged = [layer(final_state) for layer in self.bridge_layers]
-        return bridged + states[len(bridged) :]
+        return state._replace(recurrent=keras.tree.pack_sequence_as(state.recurrent, bridged))
 
-    def project_memory(self, memory):
-        """(B, S, D) memory -> (B, S, attention_units) keys, computed once per source. No `KerasTensor`."""
-        return self.attention_cell.attention.project_memory(memory)
+    def step(self, tokens, state, encoded):
+        """One step: (B,) previous tokens -> `(logits, DecoderStep, DecoderState)`, logits (B, V).
 
-    def step(self, tokens, states, memory, keys, memory_mask=None):
-        """One step: (B,) previous tokens -> `(logits, states, weights)`, (B, V), list, (B, S).
-
-        (B, K) tokens are those of K hypotheses of each source: (B, K, V), list of (B, K, units), (B, K, S).
+        (B, K) tokens are those of K hypotheses of each source; then all that is returned has the axis K.
         """
-        vector, states, weights = self.attention_cell(
-            self.embedding(tokens), states, memory, keys, memory_mask=memory_mask
-        )
-        return self._logits(vector), states, weights
-
-    def _logits(self, vectors):
-        # Idea 4, its end: the name of the output token.
-        return ops.cast(self.head(vectors), "float32")
+        found, state = self.attention_cell(self.embedding(tokens), state, encoded)
+        return self.head(found, encoded), found, state
 
     @property
     def units(self):

@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from keras_attention.checks import check_flag, check_rate, check_size, check_tokens
+from keras_attention.checks import check_rate, check_size, check_tokens
 from keras_attention.layers.embedding import Embedding
-from keras_attention.layers.masking import padding_mask, reverse_prefix, sequence_lengths, step_at
-from keras_attention.layers.recurrent import check_cell, recurrent_layer
+from keras_attention.layers.masking import padding_mask, sequence_lengths
+from keras_attention.layers.stack import RecurrentStack
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -66,84 +66,52 @@ class Encoder(keras.layers.Layer):
         self.vocabulary_size = vocabulary_size = check_size("vocabulary_size", vocabulary_size)
         self.embedding_dim = embedding_dim = check_size("embedding_dim", embedding_dim)
         self.units = units = check_size("units", units)
-        self.cell = check_cell(cell)
-        self.num_layers = num_layers = check_size("num_layers", num_layers)
-        self.bidirectional = check_flag("bidirectional", bidirectional)
         self.dropout = check_rate("dropout", dropout)
-        if bidirectional and units % 2:
-            raise ValueError(
-                "`units` must be even where the encoder is bidirectional: each direction has half. "
-                f"Received: units={units}."
-            )
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer, **shared)
         self.dropout_layer = keras.layers.Dropout(dropout, **shared)
-        layer_units = units // 2 if bidirectional else units
-        shared |= {
-            "kernel_initializer": self.kernel_initializer,
-            "recurrent_initializer": self.recurrent_initializer,
-        }
-        self.forward_layers = [recurrent_layer(cell, layer_units, **shared) for _ in range(num_layers)]
-        self.backward_layers = [
-            recurrent_layer(cell, layer_units, **shared) for _ in range(num_layers if bidirectional else 0)
-        ]
+        self.stack = RecurrentStack(
+            units,
+            cell,
+            num_layers,
+            bidirectional,
+            dropout,
+            kernel_initializer,
+            recurrent_initializer,
+            **shared,
+        )
 
     def build(self, tokens_shape):
         self.embedding.build(tokens_shape)
-        for layers in (self.forward_layers, self.backward_layers):
-            for i, layer in enumerate(layers):
-                layer.build((None, None, self.units if i else self.embedding_dim))
+        self.stack.build((*tokens_shape, self.embedding_dim))
 
     def call(self, tokens, tokens_mask=None):
         check_tokens(tokens, "tokens", self.vocabulary_size)
         if tokens_mask is None:
             tokens_mask = padding_mask(tokens)
-        lengths = sequence_lengths(tokens_mask)
-        memory = self.embedding(tokens)  # (B, S, E)
-        for i in range(self.num_layers):
-            states = self._read(i, self.dropout_layer(memory), lengths)  # (B, S, units)
-            memory = memory + states if i else states
+        embedded = self.dropout_layer(self.embedding(tokens))  # (B, S, E)
+        memory, final_state = self.stack.read(embedded, sequence_lengths(tokens_mask))
         # Idea 1: all hidden states are handed over, not only the last.
         mask = ops.expand_dims(tokens_mask, 2)
-        return ops.where(mask, memory, ops.zeros_like(memory)), self._final_state(states, lengths)
-
-    def _read(self, i, inputs, lengths):
-        """Layer i, without a mask: what a forward pass makes of padding comes after all that is real."""
-        forward = self.forward_layers[i](inputs)
-        if not self.bidirectional:
-            return forward
-        backward = self.backward_layers[i](reverse_prefix(inputs, lengths))
-        return ops.concatenate([forward, reverse_prefix(backward, lengths)], axis=-1)
-
-    def _final_state(self, states, lengths):
-        """(B, S, units) states of the last layer -> (B, units); zeros for an all-padding row."""
-        last = step_at(states, ops.maximum(lengths - 1, 0))
-        if self.bidirectional:
-            half = self.units // 2
-            last = ops.concatenate([last[:, :half], states[:, 0, half:]], axis=-1)
-        return ops.where(ops.expand_dims(lengths > 0, 1), last, ops.zeros_like(last))
+        return ops.where(mask, memory, ops.zeros_like(memory)), final_state
 
     @property
     def recurrent_layers(self):
         """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
-        return [*self.forward_layers, *self.backward_layers]
+        return self.stack.recurrent_layers
 
     def compute_output_shape(self, tokens_shape, **kwargs):
         return (*tokens_shape, self.units), (tokens_shape[0], self.units)
 
     def get_config(self):
+        stack = self.stack.get_config()
+        names = ("cell", "num_layers", "bidirectional", "kernel_initializer", "recurrent_initializer")
         return {
             **super().get_config(),
+            **{name: stack[name] for name in names},
             "vocabulary_size": self.vocabulary_size,
             "embedding_dim": self.embedding_dim,
             "units": self.units,
-            "cell": self.cell,
-            "num_layers": self.num_layers,
-            "bidirectional": self.bidirectional,
             "dropout": self.dropout,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
         }

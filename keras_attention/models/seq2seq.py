@@ -19,14 +19,6 @@ from keras_attention.tokens import END_ID, PADDING_ID, shift_right
 DEFAULT_MAX_LENGTH = 128
 
 
-class Encoded(NamedTuple):
-    """A source, encoded."""
-
-    memory: object  # (B, S, D), the encoder's states
-    keys: object  # (B, S, units), the projected memory
-    memory_mask: object  # (B, S) boolean, True = real token
-
-
 class Scored(NamedTuple):
     """Log-probabilities (nats) of given targets."""
 
@@ -218,18 +210,18 @@ class Seq2Seq(keras.Model):
         )
 
     def encode(self, source):
-        """(B, S) int32 -> `Encoded`, and the decoder's first states: what is computed once per source."""
+        """(B, S) int32 -> `Encoded` and the first `DecoderState`: what is computed once per source."""
         memory_mask = padding_mask(source)
         memory, final_state = self.encoder(source, tokens_mask=memory_mask)
-        keys = self.decoder.project_memory(memory)
-        return Encoded(memory, keys, memory_mask), self.decoder.initial_states(memory, final_state)
+        encoded = self.decoder.encode(memory, memory_mask)
+        return encoded, self.decoder.initial_state(encoded, final_state)
 
     def decode_step(self, tokens, states, encoded):
         """One step, as a `Strategy` wants it: previous tokens -> `(log_probs, states, weights)`."""
-        logits, states, weights = self.decoder.step(tokens, states, *encoded)
+        logits, found, states = self.decoder.step(tokens, states, encoded)
         not_padding = ops.not_equal(ops.arange(self.decoder.vocabulary_size), PADDING_ID)
         log_probs = ops.where(not_padding, ops.log_softmax(logits, axis=-1), -float("inf"))
-        return log_probs, states, weights
+        return log_probs, states, found.weights
 
     def log_probs(self, source, target):
         """`score` as a part of a graph: tensors in, `Scored` tensors out, no ids checked."""

@@ -1,0 +1,71 @@
+"""The one loop over the steps of a decoder whose steps depend on each other."""
+
+import itertools
+
+import keras
+from keras import ops
+
+
+def over_time(step, inputs, state, depths):
+    """Runs `step(inputs, state) -> (outputs, state)` over the steps, in training too.
+
+    Args:
+        step: from nests of (B, ...) tensors to nests of such. It may close over tensors that are the same
+            at every step.
+        inputs: nest of (B, T, ...) tensors.
+        state: nest of (B, ...) tensors, as `step` takes and returns it.
+        depths: nest like the outputs of `step`: the last dimension of each, an `int` or a scalar tensor.
+
+    Returns:
+        `(outputs, state)`: nest of (B, T, ...) tensors, and the state after the last step.
+    """
+    flatten, pack = keras.tree.flatten, keras.tree.pack_sequence_as
+    dtypes = [x.dtype for x in flatten(state)]
+    dtype = keras.backend.result_type(*dtypes)  # `RNN` has one for all states
+    input_depths = [x.shape[-1] for x in flatten(inputs)]
+    input_dtypes = [x.dtype for x in flatten(inputs)]
+
+    def run(features, states):
+        given = [ops.cast(x, t) for x, t in zip(_split(features, input_depths), input_dtypes, strict=True)]
+        states = [ops.cast(x, t) for x, t in zip(states, dtypes, strict=True)]
+        outputs, new = step(pack(inputs, given), pack(state, states))
+        return _join(outputs, dtype), [ops.cast(x, dtype) for x in flatten(new)]
+
+    loop = keras.layers.RNN(
+        _StepFunction(run, [x.shape[-1] for x in flatten(state)], dtype),
+        return_sequences=True,
+        return_state=True,
+        dtype=dtype,
+    )
+    outputs, *last = loop(_join(inputs, dtype), initial_state=[ops.cast(x, dtype) for x in flatten(state)])
+    last = [ops.cast(x, t) for x, t in zip(last, dtypes, strict=True)]
+    return pack(depths, _split(outputs, flatten(depths))), pack(state, last)
+
+
+def _join(nest, dtype):
+    """Nest of (..., depth) tensors -> (..., sum of the depths)."""
+    parts = [ops.cast(x, dtype) for x in keras.tree.flatten(nest)]
+    return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+
+
+def _split(joined, depths):
+    """(..., sum of the depths) -> list of (..., depth) tensors."""
+    ends = list(itertools.accumulate(depths))
+    return [joined[..., end - depth : end] for depth, end in zip(depths, ends, strict=True)]
+
+
+class _StepFunction:
+    """What `keras.layers.RNN` asks of a cell: `call`, `state_size` and `compute_dtype` (Keras 3.15).
+
+    Being no layer it may close over the memory. A Keras cell could not get at it, since `RNN` takes no
+    constants. `keras.ops.scan` would do too, but on TensorFlow its loop has no bound, and XLA then
+    refuses its gradient.
+    """
+
+    def __init__(self, step, state_size, compute_dtype):
+        self.call = step
+        self.state_size = state_size
+        self.compute_dtype = compute_dtype
+
+    def __call__(self, inputs, states):
+        return self.call(inputs, states)

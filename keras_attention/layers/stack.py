@@ -1,0 +1,174 @@
+"""RecurrentStack: the recurrent layers of the encoder and of the decoder."""
+
+import keras
+from keras import ops
+
+from keras_attention.checks import check_flag, check_rate, check_size
+from keras_attention.layers.masking import reverse_prefix, step_at
+from keras_attention.layers.recurrent import check_cell, recurrent_layer
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class RecurrentStack(keras.layers.Layer):
+    """Recurrent layers, each upon the one below, with a residual connection from the second on.
+
+    `x[0] = RNN(inputs)`, `x[i] = x[i - 1] + RNN(dropout(x[i - 1]))`.
+
+    Args:
+        units: U, depth of the outputs; two directions have half of it each.
+        cell: `"lstm"` or `"gru"`.
+        num_layers: how many recurrent layers.
+        bidirectional: whether each layer reads in both directions; such a stack can only `read`.
+        dropout: rate of dropout on what each layer but the first reads, while training.
+        kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
+
+    Raises:
+        TypeError, ValueError: an argument out of its range, or odd `units` for two directions.
+
+    Reference: Wu et al. (2016), section 3.1 (residual connections).
+    """
+
+    def __init__(
+        self,
+        units,
+        cell="lstm",
+        num_layers=1,
+        bidirectional=False,
+        dropout=0.0,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.units = check_size("units", units)
+        self.cell = check_cell(cell)
+        self.num_layers = check_size("num_layers", num_layers)
+        self.bidirectional = check_flag("bidirectional", bidirectional)
+        self.dropout = check_rate("dropout", dropout)
+        if bidirectional and units % 2:
+            raise ValueError(
+                "`units` must be even where the encoder is bidirectional: each direction has half. "
+                f"Received: units={units}."
+            )
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
+        self.dropout_layer = keras.layers.Dropout(dropout, **shared)
+
+        def layers(count):
+            return [
+                recurrent_layer(
+                    cell,
+                    units // 2 if bidirectional else units,
+                    self.kernel_initializer,
+                    self.recurrent_initializer,
+                    return_state=True,
+                    **shared,
+                )
+                for _ in range(count)
+            ]
+
+        self.forward_layers = layers(num_layers)
+        self.backward_layers = layers(num_layers if bidirectional else 0)
+
+    def build(self, inputs_shape):
+        for layers in (self.forward_layers, self.backward_layers):
+            for i, layer in enumerate(layers):
+                layer.build((None, None, self.units if i else inputs_shape[-1]))
+
+    def read(self, inputs, lengths):
+        """(B, S, E) whole sequences, (B,) int32 lengths -> (B, S, U), and the last layer's final h (B, U).
+
+        That is its forward state at the last real step, beside its backward state at the first; zeros for
+        an empty row. There is no mask: what a forward pass makes of padding comes after all that is real.
+        """
+        last = []
+
+        def read_layer(i, below):
+            outputs = self.forward_layers[i](below)[0]
+            if self.bidirectional:
+                backward = self.backward_layers[i](reverse_prefix(below, lengths))[0]
+                outputs = ops.concatenate([outputs, reverse_prefix(backward, lengths)], axis=-1)
+            last[:] = [outputs]
+            return outputs
+
+        return self._climb(inputs, read_layer, self.drop), self._final(*last, lengths)
+
+    def _final(self, outputs, lengths):
+        final = step_at(outputs, ops.maximum(lengths - 1, 0))
+        if self.bidirectional:
+            half = self.units // 2
+            final = ops.concatenate([final[:, :half], outputs[:, 0, half:]], axis=-1)
+        return ops.where(ops.expand_dims(lengths > 0, 1), final, ops.zeros_like(final))
+
+    def run(self, inputs, state):
+        """(B, T, E) and the states before the first step -> (B, T, U), the states after the last."""
+        return self._carry(inputs, state, _run, self.drop)
+
+    def step(self, inputs, state, drop=None):
+        """One step: (B, E), or (B, K, E) for K hypotheses -> h (B, U) or (B, K, U), the new states.
+
+        `drop(i, below)` is what layer i > 0 reads of the one below; by default its dropout.
+        """
+        return self._carry(inputs, state, _step, drop or self.drop)
+
+    def drop(self, i, below):
+        return self.dropout_layer(below)
+
+    def _carry(self, inputs, state, run, drop):
+        new = []
+
+        def run_layer(i, below):
+            outputs, layer_state = run(self.forward_layers[i], below, list(state[i]))
+            new.append(tuple(layer_state))
+            return outputs
+
+        return self._climb(inputs, run_layer, drop), tuple(new)
+
+    def _climb(self, below, run_layer, drop):
+        below = run_layer(0, below)
+        for i in range(1, self.num_layers):
+            below = below + run_layer(i, drop(i, below))
+        return below
+
+    @property
+    def recurrent_layers(self):
+        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        return [*self.forward_layers, *self.backward_layers]
+
+    @property
+    def states_per_layer(self):
+        """How many tensors each layer's state has: h and c, or h alone."""
+        return 2 if self.cell == "lstm" else 1
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "cell": self.cell,
+            "num_layers": self.num_layers,
+            "bidirectional": self.bidirectional,
+            "dropout": self.dropout,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
+        }
+
+
+def _run(layer, inputs, state):
+    """All steps of a recurrent layer."""
+    outputs, *state = layer(inputs, initial_state=state)
+    return outputs, state
+
+
+def _step(layer, inputs, state):
+    """One step of a recurrent layer; Keras' cells know no axis of hypotheses."""
+    if len(inputs.shape) == 2:
+        return layer.cell(inputs, state)
+    output, state = layer.cell(_fold(inputs), [_fold(x) for x in state])
+    unfolded = (-1, inputs.shape[1], layer.units)
+    return ops.reshape(output, unfolded), [ops.reshape(x, unfolded) for x in state]
+
+
+def _fold(x):
+    """(B, K, D) -> (B * K, D)"""
+    return ops.reshape(x, (-1, x.shape[-1]))

@@ -1,0 +1,31 @@
+"""What the parts of a decoder hand to each other: nests of tensors, passed on whole.
+
+B batch, S source steps, D memory depth, U units. `()` is an empty nest: trees, loops and strategies pass it
+through. Inside the decoding loop the K hypotheses of a source have an axis of their own after the batch.
+"""
+
+from typing import NamedTuple
+
+
+class Encoded(NamedTuple):
+    """A source, encoded: what every decoder step may read."""
+
+    memory: object  # (B, S, D), the encoder's states
+    memory_mask: object  # (B, S) boolean, True = real token
+    keys: object = ()  # what the attention computes of the memory once per source, a nest
+
+
+class DecoderState(NamedTuple):
+    """What one step leaves to the next."""
+
+    recurrent: tuple  # for each recurrent layer its states: (h, c) or (h,), each (B, U)
+    fed: object = ()  # the attentional vector that is fed back
+
+
+class DecoderStep(NamedTuple):
+    """What one step found, or all steps with an axis T after the batch. A head reads what it needs."""
+
+    vector: object  # (B, U), or (B, U + D) without the attentional layer
+    h: object  # (B, U)
+    context: object  # (B, D)
+    weights: object  # (B, S)
