@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 
-from keras_attention.choices import AVERAGE, BEAM_WIDTH, CELLS, KINDS, SCORES, STRATEGIES
+from keras_attention.choices import AVERAGE, BEAM_WIDTH, CELLS, KINDS, NORMALIZERS, SCORES, STRATEGIES
 from keras_attention.quiet import quick_start
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
 from keras_attention.training.options import PRECISIONS, Options
@@ -136,6 +136,7 @@ def _add_train(train):
     option("layers", help="recurrent layers of encoder and decoder each")
     choice("cell", CELLS)
     choice("score", SCORES)
+    choice("normalizer", NORMALIZERS)
     train.add_argument("--input-feeding", action="store_true", help="feed the attention back")
     option("dropout", "RATE")
     option("label_smoothing", "RATE")

@@ -7,13 +7,11 @@ DATA = Path(__file__).parent / "data"
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--oracles", type=Path, default=DATA, help="folder of scores_*.npz and decoder_*.npz to reproduce"
-    )
+    parser.addoption("--oracles", type=Path, default=DATA, help="folder of the .npz files to reproduce")
 
 
 def pytest_generate_tests(metafunc):
-    for kind in ("scores", "decoder"):
+    for kind in ("scores", "decoder", "location", "normalizers", "monotonic"):
         if f"{kind}_file" in metafunc.fixturenames:
             folder = metafunc.config.getoption("oracles")
             files = sorted(folder.glob(f"{kind}_*.npz"))

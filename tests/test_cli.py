@@ -10,8 +10,9 @@ import pytest
 import keras_attention
 from keras_attention import choices
 from keras_attention.commands import CLASSES
+from keras_attention.layers.context import SCORES
+from keras_attention.layers.normalizers import NORMALIZERS
 from keras_attention.layers.recurrent import RECURRENT_LAYERS
-from keras_attention.layers.scores import SCORES
 
 SCRIPT = [str(Path(sys.executable).with_name("keras-attention"))]
 MODULE = [sys.executable, "-m", "keras_attention.cli"]
@@ -78,4 +79,5 @@ def test_options_are_read_without_keras(arguments):
 def test_the_choices_are_the_names_of_the_classes():
     assert tuple(RECURRENT_LAYERS) == choices.CELLS
     assert tuple(SCORES) == choices.SCORES
+    assert tuple(NORMALIZERS) == choices.NORMALIZERS
     assert choices.STRATEGIES.keys() == CLASSES.keys()

@@ -152,7 +152,8 @@ def test_configuration_makes_the_same_attention(case):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"score": "luong"}, "must be one of dot, scaled_dot, general, additive, concat"),
+        ({"score": "luong"}, "must be one of dot, .*, additive, concat, location, coverage"),
+        ({"normalizer": "max"}, "must be one of softmax, sparsemax, entmax15, monotonic"),
         ({"units": 0}, "`units` must be an integer >= 1"),
         ({"units": 3, "score": "dot"}, "takes no `units`"),
         ({"units": 3, "score": AdditiveScore(2)}, "`units` contradicts the score layer's own"),

@@ -68,8 +68,8 @@ def test_what_all_steps_find_equals_what_each_step_finds(decoder, encoded):
     memory, final_state, mask = encoded
     decoder(TARGET, memory, final_state)
     cell, embedded, source = decoder.attention_cell, decoder.embedding(TARGET), decoder.encode(memory, mask)
-    all_steps, last = cell.run(embedded, cell.zero_state(memory), source)
-    state = cell.zero_state(memory)
+    all_steps, last = cell.run(embedded, cell.zero_state(source), source)
+    state = cell.zero_state(source)
     for t in range(T):
         found, state = cell(embedded[:, t], state, source)
         for actual, expected in zip(found, all_steps, strict=True):
@@ -109,7 +109,7 @@ def test_the_bridge_makes_the_first_states_of_the_final_state(decoder, encoded):
     other_logits, _ = decoder(TARGET, memory, 2 * final_state)
     assert np.any(np.abs(logits - other_logits) > 1e-4)
     state = decoder.initial_state(decoder.encode(memory), final_state)
-    zeros = decoder.attention_cell.zero_state(memory)
+    zeros = decoder.attention_cell.zero_state(decoder.encode(memory))
     flatten = keras.tree.flatten
     assert [x.shape for x in flatten(state)] == [x.shape for x in flatten(zeros)]
     assert all(np.any(x) for x in flatten(state.recurrent))
@@ -149,7 +149,8 @@ def built_cell(*args, memory, **kwargs):
 def test_input_feeding_feeds_the_attentional_vector(encoded):
     memory, _, _ = encoded
     cell = built_cell(UNITS, input_feeding=True, memory=memory)
-    inputs, source, zeros = np.ones((B, E), "float32"), cell.encode(memory), cell.zero_state(memory)
+    inputs, source = np.ones((B, E), "float32"), cell.encode(memory)
+    zeros = cell.zero_state(source)
     found, state = cell(inputs, zeros, source)
     np.testing.assert_array_equal(state.fed, found.vector)
     other = zeros._replace(fed=ops.ones((B, UNITS)))
@@ -159,8 +160,8 @@ def test_input_feeding_feeds_the_attentional_vector(encoded):
 def test_vector_is_tanh_of_h_and_context(encoded):
     memory, _, mask = encoded
     cell = built_cell(UNITS, memory=memory)
-    inputs = np.ones((B, E), "float32")
-    found, state = cell(inputs, cell.zero_state(memory), cell.encode(memory, mask))
+    inputs, source = np.ones((B, E), "float32"), cell.encode(memory, mask)
+    found, state = cell(inputs, cell.zero_state(source), source)
     assert_equal(found.h, state.recurrent[0][0])
     assert_equal(found.context, np.einsum("bs,bsd->bd", found.weights, memory))
     kernel = cell.combine.kernel.numpy()
@@ -178,7 +179,8 @@ def test_without_the_attentional_layer_the_head_reads_h_and_context(encoded):
 def test_dropout_of_a_cell_called_alone_acts_in_training(kind, encoded):
     memory, _, _ = encoded
     cell = built_cell(UNITS, kind, num_layers=2, dropout=0.5, memory=memory)
-    given = np.ones((B, E), "float32"), cell.zero_state(memory), cell.encode(memory)
+    source = cell.encode(memory)
+    given = np.ones((B, E), "float32"), cell.zero_state(source), source
     vector = cell(*given)[0].vector
     np.testing.assert_array_equal(cell(*given)[0].vector, vector)
     assert np.any(cell(*given, training=True)[0].vector != vector)

@@ -14,6 +14,8 @@ from keras_attention import (
     Greedy,
     sequence_lengths,
 )
+from keras_attention.layers.location import LocationScore
+from keras_attention.layers.normalizers import NORMALIZERS
 from keras_attention.layers.states import DecoderState
 
 TOLERANCE = 1e-5
@@ -66,6 +68,73 @@ def test_scores(scores_file, kind):
     assert_close(context, oracle[f"{kind}_context"])
 
 
+def weights_step_by_step(attention, oracle, training=False):
+    """(B, T, S): each step reads the weights of the one before."""
+    memory = ops.convert_to_tensor(oracle["memory"])
+    mask = ops.convert_to_tensor(prefix_mask(oracle["lengths"], memory.shape[1]))
+    history, found = attention.first_history(mask), []
+    for t in range(oracle["queries"].shape[1]):
+        context, weights = attention(
+            oracle["queries"][:, t], memory, memory_mask=mask, history=history, training=training
+        )
+        history = attention.next_history(history, weights)
+        found.append((context, weights))
+    return [np.stack(parts, axis=1) for parts in zip(*found, strict=True)]
+
+
+def test_location_score(location_file):
+    oracle = np.load(location_file)
+    filters, _, kernel_size = oracle["location_layer_location_conv_weight"].shape
+    units = oracle["v_weight"].shape[1]
+    attention = AttentionContext(score=LocationScore(units, filters=filters, kernel_size=kernel_size))
+    attention.build(oracle["queries"].shape, oracle["memory"].shape)
+    score = attention.score
+    score.query_kernel.assign(oracle["query_layer_weight"].T)
+    score.memory_kernel.assign(oracle["memory_layer_weight"].T)
+    score.v.assign(oracle["v_weight"][0])
+    score.filter_kernel.assign(oracle["location_layer_location_conv_weight"].transpose(2, 1, 0))
+    score.location_kernel.assign(oracle["location_layer_location_dense_weight"].T)
+
+    contexts, weights = weights_step_by_step(attention, oracle)
+
+    assert_close(weights, oracle["weights"])
+    assert_close(contexts, oracle["contexts"])
+
+
+@pytest.mark.parametrize("kind", ["luong", "bahdanau", "bahdanau_normed"])
+def test_monotonic_attention(monotonic_file, kind):
+    oracle = np.load(monotonic_file)
+    template, set_weights = SCORES[kind]
+    score = type(template).from_config(template.get_config())
+    attention = AttentionContext(score=score, normalizer="monotonic")
+    attention.build(oracle["queries"].shape, oracle["memory"].shape)
+    set_weights(score, oracle)
+    attention.normalizer.score_bias.assign(oracle["score_bias"])
+
+    _, expected_alignment = weights_step_by_step(attention, oracle, training=True)
+    _, hard = weights_step_by_step(attention, oracle)
+
+    assert_close(expected_alignment, oracle[f"{kind}_parallel_weights"])
+    assert_close(expected_alignment, oracle[f"{kind}_recursive_weights"])
+    assert_close(hard, oracle[f"{kind}_hard_weights"])
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sparsemax", "entmax15"])
+def test_normalizers(normalizers_file, kind):
+    import tensorflow as tf
+
+    oracle = np.load(normalizers_file)
+    scores = tf.Variable(oracle["scores"])
+    mask = prefix_mask(oracle["lengths"], scores.shape[-1])[:, None]
+    with tf.GradientTape() as tape:
+        weights = NORMALIZERS[kind]()(scores, mask)
+        loss = tf.reduce_sum(weights * np.linspace(-1, 1, scores.shape[-1], dtype="float32"))
+
+    assert_close(weights, oracle[kind])
+    if kind != "softmax":
+        assert_close(tape.gradient(loss, scores), oracle[f"{kind}_gradient"])
+
+
 def decoder_with_weights_of(oracle, score):
     """An `AttentionDecoder` with the weights of an oracle, and its first states."""
     vocabulary_size, embedding_dim = oracle["embedding"].shape
@@ -75,7 +144,7 @@ def decoder_with_weights_of(oracle, score):
     decoder.build(oracle["inputs"].shape, oracle["memory"].shape)
     cell = decoder.attention_cell
     decoder.embedding.set_weights([oracle["embedding"]])
-    cell.recurrent_layers[0].set_weights(
+    cell.stack.recurrent_layers[0].set_weights(
         [oracle["cell_kernel"], oracle["cell_recurrent_kernel"], oracle["cell_bias"]]
     )
     cell.combine.set_weights([oracle["attention_kernel"]])

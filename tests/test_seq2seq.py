@@ -5,17 +5,23 @@ import numpy as np
 import pytest
 
 from keras_attention import (
+    AdditiveScore,
     AttentionDecoder,
     AttentionDecoderCell,
     Beam,
     Encoder,
+    GeneralScore,
     Greedy,
     Sample,
     Seq2Seq,
     TokenCrossentropy,
     shift_right,
 )
-from keras_attention.layers import scores
+from keras_attention.layers.context import SCORES
+from keras_attention.layers.heads import DenseHead
+from keras_attention.layers.location import LocationScore
+from keras_attention.layers.normalizers import NORMALIZERS
+from keras_attention.layers.stack import RecurrentStack
 
 SOURCE_SIZE, TARGET_SIZE = 11, 13
 SOURCE = np.array([[3, 7, 4, 9, 2], [5, 2, 0, 0, 0], [9, 10, 2, 0, 0]])
@@ -243,7 +249,7 @@ def test_parts_of_another_type_are_refused():
         Seq2Seq(encoder, encoder)
 
 
-SCORE_CLASSES = [*scores.SCORES.values()]
+SCORE_CLASSES = [*SCORES.values()]
 
 
 @pytest.mark.parametrize(
@@ -251,9 +257,13 @@ SCORE_CLASSES = [*scores.SCORES.values()]
     [
         Encoder(11, 5, 6, "gru", 2, False, 0.25),
         AttentionDecoderCell(4, "gru", 2, "concat", 3, True, False, 0.25),
-        AttentionDecoder(13, 7, 4, "gru", 2, "concat", 3, True, False, 0.25, bridge=False),
-        scores.GeneralScore(4, use_scale=True),
-        scores.AdditiveScore(4, normalize=True),
+        AttentionDecoder(13, 7, 4, "gru", 2, "concat", False, input_feeding=True, dropout=0.25),
+        RecurrentStack(4, "gru", 2, True, 0.25),
+        DenseHead(13, "zeros"),
+        GeneralScore(4, use_scale=True),
+        AdditiveScore(4, normalize=True),
+        LocationScore(4, filters=3, kernel_size=5),
+        *(normalizer() for normalizer in NORMALIZERS.values()),
         TokenCrossentropy(0.25),
         *(score_class(None if "Dot" in score_class.__name__ else 3) for score_class in SCORE_CLASSES),
     ],
@@ -261,7 +271,7 @@ SCORE_CLASSES = [*scores.SCORES.values()]
 )
 def test_configuration_holds_every_argument_of_the_constructor(layer):
     config = layer.get_config()
-    names = set(inspect.signature(type(layer)).parameters) - {"args", "kwargs"}
+    names = set(inspect.signature(type(layer)).parameters) - {"args", "kwargs", "options"}
     assert names <= set(config)
     assert type(layer).from_config(config).get_config() == config
 

@@ -27,6 +27,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         attentional_layer: whether `[h; C]` goes through the tanh layer; without it the vector is
             `[h; C]` itself, for a Dense head straight to the vocabulary.
         dropout: rate of dropout on what each recurrent layer reads and on the attentional vector.
+        normalizer: what makes weights of the scores, see `AttentionContext`.
         kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
 
     Call arguments:
@@ -49,7 +50,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         cell = keras_attention.AttentionDecoderCell(units=32)
         cell.build(embedded.shape, memory.shape)
         encoded = cell.encode(memory, memory_mask)
-        found, state = cell(embedded, cell.zero_state(memory), encoded)
+        found, state = cell(embedded, cell.zero_state(encoded), encoded)
 
     Reference: Luong et al. (2015), sections 3 and 3.3 (input feeding); Alammar (2018).
     """
@@ -64,11 +65,12 @@ class AttentionDecoderCell(keras.layers.Layer):
         input_feeding=False,
         attentional_layer=True,
         dropout=0.0,
+        normalizer="softmax",
         kernel_initializer="glorot_uniform",
         recurrent_initializer="orthogonal",
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # a history stays float32, and the layers in here cast
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.units = units = check_size("units", units)
         self.attention_units = (
@@ -86,7 +88,7 @@ class AttentionDecoderCell(keras.layers.Layer):
             recurrent_initializer=recurrent_initializer,
             **shared,
         )
-        self.attention = AttentionContext(attention_units, score, **shared)
+        self.attention = AttentionContext(attention_units, score, normalizer, **shared)
         self.combine = (
             keras.layers.Dense(units, activation="tanh", use_bias=False, **shared, name="combine")
             if attentional_layer
@@ -115,9 +117,9 @@ class AttentionDecoderCell(keras.layers.Layer):
             memory_mask = ops.ones_like(memory[..., 0], dtype="bool")
         return Encoded(memory, memory_mask, self.attention.project_memory(memory))
 
-    def zero_state(self, memory):
-        """The state before a first step that starts from nothing, one row for each of `memory`'s."""
-
+    def zero_state(self, encoded):
+        """The state before a first step that starts from nothing."""
+        memory, memory_mask = encoded.memory, encoded.memory_mask
         # Of the memory rather than of its shape, which a KerasTensor may not know: (B, 1).
         zero = ops.cast(ops.zeros_like(memory[:, 0, :1]), self.compute_dtype)
 
@@ -127,7 +129,8 @@ class AttentionDecoderCell(keras.layers.Layer):
 
         layer = (zeros(self.units),) * self.stack.states_per_layer
         fed = zeros(self.vector_depth(memory.shape[-1])) if self.input_feeding else ()
-        return DecoderState((layer,) * self.stack.num_layers, fed)
+        history = self.attention.first_history(memory_mask)
+        return DecoderState((layer,) * self.stack.num_layers, fed, history)
 
     def call(self, inputs, state, encoded):
         found, state = self._step(self.dropout_layer(inputs), state, encoded, self.stack.drop)
@@ -150,14 +153,15 @@ class AttentionDecoderCell(keras.layers.Layer):
     @property
     def is_sequential(self):
         """Whether a step reads what the attention found in the one before it."""
-        return self.input_feeding
+        return self.input_feeding or self.attention.looks_back
 
     def _step(self, inputs, state, encoded, drop):
         # Idea 2: the RNN takes the previous token's embedding and its previous state, and yields h.
         below = ops.concatenate([inputs, state.fed], axis=-1) if self.input_feeding else inputs
         h, recurrent = self.stack.step(below, state.recurrent, drop)
-        found = self._attend(h, encoded)
-        return found, DecoderState(recurrent, found.vector if self.input_feeding else ())
+        found = self._attend(h, encoded, state.attention)
+        history = self.attention.next_history(state.attention, found.weights)
+        return found, DecoderState(recurrent, found.vector if self.input_feeding else (), history)
 
     def _run_at_once(self, inputs, state, encoded):
         """Ideas 2 to 4: the recurrence does not read the attention, so it runs whole, then one matmul."""
@@ -178,15 +182,19 @@ class AttentionDecoderCell(keras.layers.Layer):
         depths = DecoderStep(
             vector=self.vector_depth(memory_depth),
             h=self.units,
-            context=memory_depth,
+            context=self.attention.context_depth(memory_depth),
             weights=ops.shape(encoded.memory)[1],
         )
         return over_time(step, (inputs, noise), state, depths)
 
-    def _attend(self, h, encoded):
+    def _attend(self, h, encoded, history=None):
         """(B, U) or (B, T, U) h -> `DecoderStep`."""
         context, weights = self.attention(
-            h, encoded.memory, keys=encoded.keys, memory_mask=encoded.memory_mask
+            h,
+            encoded.memory,
+            keys=encoded.keys,
+            memory_mask=encoded.memory_mask,
+            history=history or None,
         )
         # Idea 4: [h; C] go through a feed-forward layer; the decoder's head makes a token of its vector.
         vector = ops.concatenate([h, context], axis=-1)
@@ -212,6 +220,7 @@ class AttentionDecoderCell(keras.layers.Layer):
             **{name: stack[name] for name in names},
             "units": self.units,
             "score": keras.saving.serialize_keras_object(self.score),
+            "normalizer": keras.saving.serialize_keras_object(self.attention.normalizer),
             "attention_units": self.attention_units,
             "input_feeding": self.input_feeding,
             "attentional_layer": self.attentional_layer,

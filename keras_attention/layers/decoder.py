@@ -17,12 +17,13 @@ class AttentionDecoder(keras.layers.Layer):
     Args:
         vocabulary_size: V, number of target ids; 0 is padding.
         embedding_dim: E, depth of the embedding.
-        units, cell, num_layers, score, attention_units, input_feeding, attentional_layer, dropout,
-            kernel_initializer, recurrent_initializer: the cell's, see `AttentionDecoderCell`.
+        units, cell, num_layers, score: the cell's, see `AttentionDecoderCell`.
         bridge: whether the first states are learned functions of the encoder's final state (Dense and
             tanh, one for each layer and state); otherwise they are zeros.
         embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
         head_initializer: of the head's kernel, see `DenseHead`.
+        **options: the cell's other options: `attention_units`, `normalizer`, `input_feeding`,
+            `attentional_layer`, `dropout`, `kernel_initializer`, `recurrent_initializer`.
 
     Call arguments:
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
@@ -55,35 +56,21 @@ class AttentionDecoder(keras.layers.Layer):
         cell="lstm",
         num_layers=1,
         score="general",
-        attention_units=None,
-        input_feeding=False,
-        attentional_layer=True,
-        dropout=0.0,
         bridge=True,
         embeddings_initializer=None,
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
         head_initializer="lecun_uniform",
-        **kwargs,
+        *,
+        name=None,
+        dtype=None,
+        trainable=True,
+        **options,
     ):
-        super().__init__(**kwargs)
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.vocabulary_size = vocabulary_size = check_size("vocabulary_size", vocabulary_size)
         self.embedding_dim = embedding_dim = check_size("embedding_dim", embedding_dim)
         self.bridge = check_flag("bridge", bridge)
-        self.attention_cell = AttentionDecoderCell(
-            units=units,
-            cell=cell,
-            num_layers=num_layers,
-            score=score,
-            attention_units=attention_units,
-            input_feeding=input_feeding,
-            attentional_layer=attentional_layer,
-            dropout=dropout,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            **shared,
-        )
+        self.attention_cell = AttentionDecoderCell(units, cell, num_layers, score, **options, **shared)
         self.head_initializer = keras.initializers.get(head_initializer)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer, **shared)
@@ -134,7 +121,7 @@ class AttentionDecoder(keras.layers.Layer):
             encoded: `Encoded`.
             final_state: (B, D), the encoder's final state; not read without the bridge.
         """
-        state = self.attention_cell.zero_state(encoded.memory)
+        state = self.attention_cell.zero_state(encoded)
         if not self.bridge:
             return state
         bridged = [layer(final_state) for layer in self.bridge_layers]
@@ -156,7 +143,7 @@ class AttentionDecoder(keras.layers.Layer):
     @property
     def recurrent_layers(self):
         """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
-        return self.attention_cell.recurrent_layers
+        return self.attention_cell.stack.recurrent_layers
 
     def compute_output_spec(self, target, memory, final_state=None, memory_mask=None):
         batch, steps = target.shape

@@ -19,6 +19,8 @@ class Score(keras.layers.Layer):
         query: (B, T, U) float.
         memory: (B, S, D) float.
         keys: (B, S, units) float, `project_memory(memory)`; None computes them.
+        history: `History` with (B, T, S) tensors. A score whose `looks_back` is True gets it as the third
+            argument of `compare`.
 
     Returns:
         (B, T, S) scores, one of each memory state for each query, before the softmax.
@@ -31,6 +33,8 @@ class Score(keras.layers.Layer):
                 return -keras.ops.sum(keras.ops.square(difference), axis=-1)
     """
 
+    looks_back = False  # whether it reads the weights of the steps before
+
     def __init__(self, units=None, **kwargs):
         super().__init__(**kwargs)
         self.units = None if units is None else check_size("units", units)
@@ -38,8 +42,9 @@ class Score(keras.layers.Layer):
     def build(self, query_shape, memory_shape):
         """Nothing, unless a score has weights; Keras wants the method for `built`."""
 
-    def call(self, query, memory, keys=None):
-        return self.compare(query, self.project_memory(memory) if keys is None else keys)
+    def call(self, query, memory, keys=None, history=None):
+        keys = self.project_memory(memory) if keys is None else keys
+        return self.compare(query, keys, history) if self.looks_back else self.compare(query, keys)
 
     def project_memory(self, memory):
         """(B, S, D) memory -> (B, S, units) keys."""
@@ -53,7 +58,7 @@ class Score(keras.layers.Layer):
         """(B, T, U) query, (B, S, units) keys -> (B, T, S) scores."""
         raise NotImplementedError(f"{type(self).__name__} must override `compare(query, keys)`.")
 
-    def compute_output_shape(self, query_shape, memory_shape, keys_shape=None):
+    def compute_output_shape(self, query_shape, memory_shape, **kwargs):
         return (*query_shape[:2], memory_shape[1])
 
     def get_config(self):
@@ -180,13 +185,20 @@ class AdditiveScore(Score):
         return self.project(memory, self.memory_kernel)
 
     def compare(self, query, keys):
-        query, v = ops.matmul(query, self.query_kernel), self.v
+        return self.energy(ops.expand_dims(self.of_query(query), 2) + ops.expand_dims(keys, 1))
+
+    def of_query(self, query):
+        """(B, T, U) -> (B, T, units), the query's part of what the tanh reads."""
+        query = ops.matmul(query, self.query_kernel)
+        return query + self.bias if self.normalize else query
+
+    def energy(self, inputs):
+        """(B, T, S, units), what the tanh reads -> (B, T, S) scores."""
+        v = self.v
         if self.normalize:
-            query = query + self.bias
             v = v * (self.g * ops.rsqrt(ops.sum(ops.square(v))))
-        hidden = ops.tanh(ops.expand_dims(query, 2) + ops.expand_dims(keys, 1))  # (B, T, S, units)
         # Not matmul: of four dimensions by two, TensorFlow 2.21's (oneDNN) broke memory on a CPU.
-        return ops.tensordot(hidden, v, axes=1)
+        return ops.tensordot(ops.tanh(inputs), v, axes=1)
 
     def get_config(self):
         return {**super().get_config(), "normalize": self.normalize}
@@ -220,37 +232,3 @@ def _vector_initializer(units):
     """Glorot's range for the (units, 1) matrix that the vector v stands for."""
     limit = (6 / (units + 1)) ** 0.5
     return keras.initializers.RandomUniform(-limit, limit)
-
-
-SCORES = {
-    "dot": DotScore,
-    "scaled_dot": ScaledDotScore,
-    "general": GeneralScore,
-    "additive": AdditiveScore,
-    "concat": ConcatScore,
-}
-
-
-def get_score(score: "str | dict | Score", units: int | None = None, **options) -> Score:
-    """A score's name (with options of the layer), layer or saved configuration -> the score layer.
-
-    Raises:
-        ValueError: an unknown name, or `units` that contradict the given layer's.
-        TypeError: something else than a name or a `Score`.
-    """
-    if isinstance(score, dict):
-        score = keras.saving.deserialize_keras_object(score)
-    if isinstance(score, Score):
-        if units not in (None, score.units):
-            raise ValueError(
-                f"`units` contradicts the score layer's own. Received: units={units}, "
-                f"score.units={score.units}. Give it to one of them."
-            )
-        return score
-    if not isinstance(score, str):
-        raise TypeError(
-            f"`score` must be a name or a `keras_attention.Score` layer. Received: score={score!r}."
-        )
-    if score not in SCORES:
-        raise ValueError(f"`score` must be one of {', '.join(SCORES)}. Received: score={score!r}.")
-    return SCORES[score](units, **options)

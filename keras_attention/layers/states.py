@@ -15,11 +15,19 @@ class Encoded(NamedTuple):
     keys: object = ()  # what the attention computes of the memory once per source, a nest
 
 
+class History(NamedTuple):
+    """What an attention that looks back remembers, float32 whatever the policy."""
+
+    previous: object  # (B, S), the weights of the last step
+    total: object  # (B, S), the sum of the weights of all steps so far
+
+
 class DecoderState(NamedTuple):
     """What one step leaves to the next."""
 
     recurrent: tuple  # for each recurrent layer its states: (h, c) or (h,), each (B, U)
     fed: object = ()  # the attentional vector that is fed back
+    attention: object = ()  # the `History` of an attention that looks back
 
 
 class DecoderStep(NamedTuple):

@@ -30,6 +30,7 @@ class Options:
     layers: int = 1
     cell: str = "lstm"
     score: str = "general"
+    normalizer: str = "softmax"
     input_feeding: bool = False
     dropout: float = 0.3
     label_smoothing: float = 0.1

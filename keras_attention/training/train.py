@@ -163,6 +163,7 @@ def _new_translator(train_file, is_training, options, say) -> Translator:
         options.cell,
         options.layers,
         options.score,
+        normalizer=options.normalizer,
         input_feeding=options.input_feeding,
         dropout=options.dropout,
     )

@@ -1,0 +1,79 @@
+"""Scores that look back: they read what the attention has attended to in the steps before."""
+
+import keras
+from keras import ops
+
+from keras_attention.checks import check_size
+from keras_attention.layers.scores import AdditiveScore
+
+
+class _LookingBack(AdditiveScore):
+    looks_back = True
+
+    def compare(self, query, keys, history):
+        past = self.of_history(history)  # (B, T, S, units)
+        return self.energy(ops.expand_dims(self.of_query(query), 2) + ops.expand_dims(keys, 1) + past)
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class LocationScore(_LookingBack):
+    """`v . tanh(W_query query + W_memory memory + W_location f)`, with f the convolved past weights.
+
+    `f = conv([previous weights, sum of all weights so far])` along the source, without bias.
+
+    Args:
+        units, normalize: see `AdditiveScore`.
+        filters: depth of f.
+        kernel_size: how many tokens the convolution sees; odd.
+
+    Reference: Chorowski et al. (2015), section 2.1, equations 8 and 9; Shen et al. (2018), section 2.2 (the
+    sum).
+    """
+
+    def __init__(self, units=None, normalize=False, filters=32, kernel_size=31, **kwargs):
+        super().__init__(units, normalize, **kwargs)
+        self.filters = check_size("filters", filters)
+        self.kernel_size = check_size("kernel_size", kernel_size)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"`kernel_size` must be odd. Received: kernel_size={kernel_size}.")
+
+    def add_kernels(self, query_depth, memory_depth, units):
+        super().add_kernels(query_depth, memory_depth, units)
+        self.filter_kernel = self.add_weight(
+            shape=(self.kernel_size, 2, self.filters), name="filter_kernel"
+        )
+        self.location_kernel = self.add_weight(shape=(self.filters, units), name="location_kernel")
+
+    def of_history(self, history):
+        past = ops.cast(ops.stack(list(history), axis=-1), self.compute_dtype)  # (B, T, S, 2)
+        batch, steps, length = ops.shape(past)[:3]
+        found = ops.conv(
+            ops.reshape(past, (-1, length, 2)),
+            self.filter_kernel,
+            padding="same",
+            data_format="channels_last",
+        )
+        found = ops.matmul(found, self.location_kernel)
+        return ops.reshape(found, (batch, steps, length, found.shape[-1]))
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size}
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class CoverageScore(_LookingBack):
+    """`v . tanh(W_query query + W_memory memory + w_coverage a)`, with a the sum of the weights so far.
+
+    Args:
+        units, normalize: see `AdditiveScore`.
+
+    Reference: See et al. (2017), section 2.3, equations 10 and 11; Tu et al. (2016).
+    """
+
+    def add_kernels(self, query_depth, memory_depth, units):
+        super().add_kernels(query_depth, memory_depth, units)
+        self.coverage_kernel = self.add_weight(shape=(1, units), name="coverage_kernel")
+
+    def of_history(self, history):
+        total = ops.cast(ops.expand_dims(history.total, -1), self.compute_dtype)
+        return total * self.coverage_kernel

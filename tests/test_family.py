@@ -1,0 +1,153 @@
+"""The laws that every kind of attention keeps within a model, in pairs with the decoder's other options."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from keras_attention import (
+    AttentionDecoder,
+    Beam,
+    Encoder,
+    Greedy,
+    Sample,
+    Seq2Seq,
+    TokenCrossentropy,
+    shift_right,
+)
+
+SOURCE = np.array([[3, 7, 4, 9, 2], [5, 2, 0, 0, 0], [9, 10, 2, 0, 0]])
+TARGET = np.array([[3, 7, 5, 2], [4, 2, 0, 0], [12, 11, 3, 2]])
+FAMILY = {
+    "location": {"score": "location"},
+    "coverage, GRU, fed": {"score": "coverage", "cell": "gru", "input_feeding": True},
+    "sparsemax, two layers": {"normalizer": "sparsemax", "num_layers": 2},
+    "entmax15, fed": {"normalizer": "entmax15", "score": "additive", "input_feeding": True},
+    "monotonic": {"normalizer": "monotonic"},
+    "monotonic, location, two layers": {"normalizer": "monotonic", "score": "location", "num_layers": 2},
+}
+
+
+def make_model(options, **more):
+    model = Seq2Seq(Encoder(11, 5, 6), AttentionDecoder(13, 7, 4, **options, **more))
+    random = np.random.default_rng(3)
+    for weight in model.trainable_weights:  # larger than they start, so that attention is not uniform
+        weight.assign(weight + random.normal(size=weight.shape, scale=0.3))
+    return model
+
+
+@pytest.fixture(params=FAMILY)
+def model(request):
+    return make_model(FAMILY[request.param])
+
+
+def assert_equal(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_step_by_step_equals_all_at_once(model):
+    encoded, state = model.encode(ops.convert_to_tensor(SOURCE))
+    fed = shift_right(TARGET)
+    logits, weights = model.decoder(
+        fed, encoded.memory, model.encoder(SOURCE)[1], memory_mask=encoded.memory_mask
+    )
+    for t in range(TARGET.shape[1]):
+        step_logits, found, state = model.decoder.step(fed[:, t], state, encoded)
+        assert_equal(step_logits, logits[:, t])
+        assert_equal(found.weights, weights[:, t])
+
+
+def test_padding_has_no_weight_and_more_of_it_changes_nothing(model):
+    found, padded = (
+        model.generate(source, max_length=6) for source in (SOURCE, np.pad(SOURCE, ((0, 0), (0, 3))))
+    )
+    assert not np.any(padded.attention[:, :, SOURCE.shape[1] :])
+    assert not np.any(np.swapaxes(found.attention, 1, 2)[SOURCE == 0])
+    np.testing.assert_array_equal(padded.tokens, found.tokens)
+    assert_equal(padded.scores, found.scores)
+
+
+def test_a_batch_equals_its_rows(model):
+    together = model.generate(SOURCE, Beam(3), max_length=6)
+    for row in range(len(SOURCE)):
+        alone = model.generate(SOURCE[row : row + 1], Beam(3), max_length=6)
+        for one, all_rows in zip(alone, together, strict=True):
+            assert_equal(one[0], all_rows[row])
+
+
+def test_a_beam_of_one_is_greedy_and_a_beam_scores_as_teacher_forcing_does(model):
+    greedy, one = (model.generate(SOURCE, strategy, 6) for strategy in (Greedy(), Beam(1)))
+    np.testing.assert_array_equal(one.tokens[:, 0], greedy.tokens)
+    assert_equal(one.attention[:, 0], greedy.attention)
+    beam = model.generate(SOURCE, Beam(4, length_penalty=0.6, coverage_penalty=0.2), 6)
+    for k in range(4):
+        assert_equal(model.score(SOURCE, beam.tokens[:, k]).log_probs, beam.scores[:, k])
+    drawn = model.generate(SOURCE, Sample(seed=0), 6)
+    assert_equal(model.score(SOURCE, drawn.tokens).log_probs, drawn.scores)
+
+
+@pytest.mark.parametrize("setting", ["eager", "graph", "xla", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", FAMILY)
+def test_training_lowers_the_loss(name, setting):
+    if setting == "mixed_bfloat16":
+        keras.config.set_dtype_policy(setting)
+    model = make_model(FAMILY[name], dropout=0.1)
+    model.compile(
+        keras.optimizers.Adam(0.02),
+        TokenCrossentropy(),
+        run_eagerly=setting == "eager",
+        jit_compile=setting == "xla",
+    )
+    inputs = {"source": SOURCE, "target": shift_right(TARGET)}
+    losses = model.fit(inputs, TARGET, epochs=3 if setting == "eager" else 12, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+def test_a_row_of_padding_has_no_nan_in_output_or_gradients(model):
+    source = np.concatenate([SOURCE, np.zeros_like(SOURCE[:1])])
+    target = np.concatenate([TARGET, TARGET[:1]])
+    with tf.GradientTape() as tape:
+        logits = model({"source": source, "target": shift_right(target)}, training=True)
+        loss = tf.reduce_mean(logits**2)
+    gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    for value in (logits, *(tf.convert_to_tensor(g) for g in gradients if g is not None)):
+        assert np.isfinite(value).all()
+
+
+LOAD = """
+import sys, keras, numpy as np, keras_attention
+model = keras.saving.load_model(sys.argv[1])
+found = model.generate(np.load(sys.argv[2]), keras_attention.Beam(3), 6)
+np.savez(sys.argv[3], **found._asdict())
+"""
+
+
+def test_saved_equals_live_in_another_process(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "source.npy", SOURCE)
+    files = [str(tmp_path / name) for name in ("model.keras", "source.npy", "found.npz")]
+    subprocess.run([sys.executable, "-c", LOAD, *files], check=True)
+    found = np.load(files[-1])
+    for name, expected in model.generate(SOURCE, Beam(3), 6)._asdict().items():
+        assert_equal(found[name], expected)
+
+
+def test_exported_equals_live(model, tmp_path):
+    model.export(tmp_path / "1", max_length=6, warmup=False)
+    signatures = tf.saved_model.load(tmp_path / "1").signatures
+    source = tf.constant(SOURCE, tf.int32)
+    for name, strategy in (("greedy_decode", Greedy()), ("beam_decode", Beam(5))):
+        found = signatures[name](source=source)
+        for field, expected in model.generate(SOURCE, strategy, 6)._asdict().items():
+            assert_equal(found[field], expected)
+
+
+def test_the_litert_file_passes_its_check(model, tmp_path):
+    pytest.importorskip("ai_edge_litert")  # the check compares every signature with the live model
+    model.export(tmp_path / "model.tflite", "litert", max_length=6, source_length=8)
+    assert (tmp_path / "model.tflite").is_file()
