@@ -43,7 +43,7 @@ def cost(options):
     model = make_model(options.vocabulary_size, options.units)
     bias = np.zeros(options.vocabulary_size)
     bias[END_ID] = -30
-    model.decoder.head.bias.assign(bias)
+    model.decoder.head.dense.bias.assign(bias)
     print("| batch | greedy, min (median) ms | beam 5, min (median) ms | ratio |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         path = model.export(f"{folder}/1", max_length=options.steps, warmup=False, beam_width=5)

@@ -124,7 +124,7 @@ def test_score_is_the_log_probability_under_teacher_forcing(model):
 
 def test_generate_sees_weights_that_changed(model):
     before = model.generate(SOURCE, max_length=9).scores
-    model.decoder.head.bias.assign(np.arange(TARGET_SIZE))
+    model.decoder.head.dense.bias.assign(np.arange(TARGET_SIZE))
     assert np.abs(model.generate(SOURCE, max_length=9).scores - before).min() > 0.1
 
 

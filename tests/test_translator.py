@@ -114,7 +114,7 @@ def test_prefixes_that_cannot_be_are_refused(translator, prefixes):
 
 def test_a_model_that_diverged_says_so():
     translator = make_translator()
-    translator.seq2seq.decoder.head.bias.assign([np.nan] * translator.target_tokenizer.vocabulary_size)
+    translator.seq2seq.decoder.head.dense.bias.assign([np.nan] * translator.target_tokenizer.vocabulary_size)
     for strategy in (None, Beam(2), Sample(seed=0)):
         with pytest.raises(ValueError, match=r"the best score is .*the model diverged"):
             translator.translate(["anna"], strategy)
@@ -124,7 +124,7 @@ def test_unknown_pieces_give_way_to_the_sources():
     translator = make_translator("word")
     unknown = [0] * translator.target_tokenizer.vocabulary_size
     unknown[1] = 1e9
-    translator.seq2seq.decoder.head.bias.assign(unknown)
+    translator.seq2seq.decoder.head.dense.bias.assign(unknown)
     strategy, texts = Greedy(max_length=3), ["anna Xaver otto", "Žižek", ""]
     found = translator.translate(texts, strategy, replace_unknown=True)
     for text, said, attention in zip(texts, found.texts, found.attention, strict=True):
