@@ -53,7 +53,9 @@ def _encode(model, decoding, source_length):
     def encode(source):
         encoded, state = model.encode(_known(source, model.encoder.vocabulary_size))
         fields = {**encoded._asdict(), "memory_mask": tf.cast(encoded.memory_mask, tf.int32)}
-        return fields | _numbered(state)
+        return {name: field for name, field in fields.items() if not isinstance(field, tuple)} | _numbered(
+            state
+        )
 
     return encode, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
 
@@ -68,8 +70,8 @@ def _decode_step(model, decoding, source_length):
         for name, output in outputs.items()
     }
 
-    def decode_step(token, memory, keys, memory_mask, **states):
-        encoded = Encoded(memory, tf.cast(memory_mask, tf.bool), keys)
+    def decode_step(token, memory, keys, memory_mask, tokens=(), **states):
+        encoded = Encoded(memory, tf.cast(memory_mask, tf.bool), keys, tokens)
         state = tf.nest.pack_sequence_as(structure, [states[f"state_{i}"] for i in range(len(states))])
         token = _known(token, model.decoder.vocabulary_size)
         log_probs, state, weights = model.decode_step(token, state, encoded)

@@ -11,7 +11,7 @@ def pytest_addoption(parser):
 
 
 def pytest_generate_tests(metafunc):
-    for kind in ("scores", "decoder", "location", "normalizers", "monotonic"):
+    for kind in ("scores", "decoder", "location", "normalizers", "monotonic", "pointer"):
         if f"{kind}_file" in metafunc.fixturenames:
             folder = metafunc.config.getoption("oracles")
             files = sorted(folder.glob(f"{kind}_*.npz"))

@@ -19,6 +19,7 @@ from keras_attention import (
     TokenCrossentropy,
     shift_right,
 )
+from keras_attention.layers.heads import PointerHead
 
 SOURCE = np.array([[3, 7, 4, 9, 2], [5, 2, 0, 0, 0], [9, 10, 2, 0, 0]])
 TARGET = np.array([[3, 7, 5, 2], [4, 2, 0, 0], [12, 11, 3, 2]])
@@ -29,11 +30,17 @@ FAMILY = {
     "entmax15, fed": {"normalizer": "entmax15", "score": "additive", "input_feeding": True},
     "monotonic": {"normalizer": "monotonic"},
     "monotonic, location, two layers": {"normalizer": "monotonic", "score": "location", "num_layers": 2},
+    "attend first, GRU": {"attend_first": True, "cell": "gru", "score": "additive"},
+    "attend first, fed, coverage": {"attend_first": True, "input_feeding": True, "score": "coverage"},
+    "pointer": {"head": PointerHead(13, copy_ids=[0, 1, 2, 3, 0, 5, 9, 7, 8, 12, 10])},
+    "pointer, sparsemax, fed": {"head": "pointer", "normalizer": "sparsemax", "input_feeding": True},
 }
 
 
 def make_model(options, **more):
-    model = Seq2Seq(Encoder(11, 5, 6), AttentionDecoder(13, 7, 4, **options, **more))
+    decoder = AttentionDecoder(13, 7, 4, **options, **more)
+    # From its configuration, so that no two models share a layer.
+    model = Seq2Seq(Encoder(11, 5, 6), AttentionDecoder.from_config(decoder.get_config()))
     random = np.random.default_rng(3)
     for weight in model.trainable_weights:  # larger than they start, so that attention is not uniform
         weight.assign(weight + random.normal(size=weight.shape, scale=0.3))
@@ -52,8 +59,9 @@ def assert_equal(actual, expected):
 def test_step_by_step_equals_all_at_once(model):
     encoded, state = model.encode(ops.convert_to_tensor(SOURCE))
     fed = shift_right(TARGET)
+    memory, final_state = model.encoder(SOURCE)
     logits, weights = model.decoder(
-        fed, encoded.memory, model.encoder(SOURCE)[1], memory_mask=encoded.memory_mask
+        fed, memory, final_state, memory_mask=encoded.memory_mask, source=SOURCE
     )
     for t in range(TARGET.shape[1]):
         step_logits, found, state = model.decoder.step(fed[:, t], state, encoded)

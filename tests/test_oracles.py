@@ -14,9 +14,10 @@ from keras_attention import (
     Greedy,
     sequence_lengths,
 )
+from keras_attention.layers.heads import PointerHead
 from keras_attention.layers.location import LocationScore
 from keras_attention.layers.normalizers import NORMALIZERS
-from keras_attention.layers.states import DecoderState
+from keras_attention.layers.states import DecoderState, DecoderStep, Encoded
 
 TOLERANCE = 1e-5
 
@@ -133,6 +134,19 @@ def test_normalizers(normalizers_file, kind):
     assert_close(weights, oracle[kind])
     if kind != "softmax":
         assert_close(tape.gradient(loss, scores), oracle[f"{kind}_gradient"])
+
+
+def test_pointer_head(pointer_file):
+    oracle = np.load(pointer_file)
+    head = PointerHead(oracle["head_kernel"].shape[1])
+    head.build((oracle["hidden"].shape,))
+    head.dense.set_weights([oracle["head_kernel"], oracle["head_bias"]])
+    head.gate.set_weights([oracle["gate_kernel"], oracle["gate_bias"]])
+    hidden, weights, source = (ops.convert_to_tensor(oracle[n]) for n in ("hidden", "weights", "source"))
+
+    log_probs = head(DecoderStep(hidden, hidden, hidden, weights), Encoded(hidden, source != 0, (), source))
+
+    assert_close(np.exp(log_probs), oracle["probabilities"])
 
 
 def decoder_with_weights_of(oracle, score):

@@ -114,7 +114,9 @@ def test_prefixes_that_cannot_be_are_refused(translator, prefixes):
 
 def test_a_model_that_diverged_says_so():
     translator = make_translator()
-    translator.seq2seq.decoder.head.dense.bias.assign([np.nan] * translator.target_tokenizer.vocabulary_size)
+    translator.seq2seq.decoder.head.dense.bias.assign(
+        [np.nan] * translator.target_tokenizer.vocabulary_size
+    )
     for strategy in (None, Beam(2), Sample(seed=0)):
         with pytest.raises(ValueError, match=r"the best score is .*the model diverged"):
             translator.translate(["anna"], strategy)

@@ -15,7 +15,8 @@ class AttentionDecoderCell(keras.layers.Layer):
     """One step of the decoder: from the previous token and the state to the attentional vector.
 
     `h = RNN(input, state)`, `C, weights = attention(h, memory)`, `vector = tanh(W [h; C])`.
-    With input feeding the RNN reads `[input; previous vector]`.
+    With input feeding the RNN reads `[input; previous vector]`. Where it attends first,
+    `C, weights = attention(previous h, memory)` and the RNN reads `[input; C]`.
 
     Args:
         units: depth of the states and of the attentional vector.
@@ -24,6 +25,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         score: name of the attention's score, or a `Score` layer.
         attention_units: depth of the projected memory; None follows `units`.
         input_feeding: whether the previous attentional vector is a part of the RNN's input.
+        attend_first: whether the attention comes before the recurrence, as in Bahdanau et al. (2014).
         attentional_layer: whether `[h; C]` goes through the tanh layer; without it the vector is
             `[h; C]` itself, for a Dense head straight to the vocabulary.
         dropout: rate of dropout on what each recurrent layer reads and on the attentional vector.
@@ -66,6 +68,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         attentional_layer=True,
         dropout=0.0,
         normalizer="softmax",
+        attend_first=False,
         kernel_initializer="glorot_uniform",
         recurrent_initializer="orthogonal",
         **kwargs,
@@ -78,6 +81,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         )
         self.input_feeding = check_flag("input_feeding", input_feeding)
         self.attentional_layer = check_flag("attentional_layer", attentional_layer)
+        self.attend_first = check_flag("attend_first", attend_first)
         self.dropout = check_rate("dropout", dropout)
         self.stack = RecurrentStack(
             units,
@@ -98,24 +102,26 @@ class AttentionDecoderCell(keras.layers.Layer):
 
     def build(self, inputs_shape, memory_shape):
         fed = self.vector_depth(memory_shape[-1]) if self.input_feeding else 0
-        self.stack.build((inputs_shape[0], None, inputs_shape[-1] + fed))
+        read = self.attention.context_depth(memory_shape[-1]) if self.attend_first else 0
+        self.stack.build((inputs_shape[0], None, inputs_shape[-1] + fed + read))
         self.attention.build((inputs_shape[0], None, self.units), memory_shape)
         if self.combine:
             self.combine.build((inputs_shape[0], self.units + memory_shape[-1]))
 
-    def encode(self, memory, memory_mask=None):
+    def encode(self, memory, memory_mask=None, tokens=()):
         """What every step reads of a source.
 
         Args:
             memory: (B, S, D), the encoder's states; tensors, no `KerasTensor`.
             memory_mask: (B, S) boolean, True = real token; None means that all are.
+            tokens: (B, S) int32 source ids, for a head that copies.
 
         Returns:
             `Encoded`.
         """
         if memory_mask is None:
             memory_mask = ops.ones_like(memory[..., 0], dtype="bool")
-        return Encoded(memory, memory_mask, self.attention.project_memory(memory))
+        return Encoded(memory, memory_mask, self.attention.project_memory(memory), tokens)
 
     def zero_state(self, encoded):
         """The state before a first step that starts from nothing."""
@@ -153,20 +159,25 @@ class AttentionDecoderCell(keras.layers.Layer):
     @property
     def is_sequential(self):
         """Whether a step reads what the attention found in the one before it."""
-        return self.input_feeding or self.attention.looks_back
+        return self.input_feeding or self.attend_first or self.attention.looks_back
 
     def _step(self, inputs, state, encoded, drop):
         # Idea 2: the RNN takes the previous token's embedding and its previous state, and yields h.
-        below = ops.concatenate([inputs, state.fed], axis=-1) if self.input_feeding else inputs
-        h, recurrent = self.stack.step(below, state.recurrent, drop)
-        found = self._attend(h, encoded, state.attention)
-        history = self.attention.next_history(state.attention, found.weights)
+        below = [inputs, state.fed] if self.input_feeding else [inputs]
+        if self.attend_first:
+            context, weights = self._attend(state.recurrent[-1][0], encoded, state.attention)
+            below.append(context)
+        h, recurrent = self.stack.step(_join(below), state.recurrent, drop)
+        if not self.attend_first:
+            context, weights = self._attend(h, encoded, state.attention)
+        found = self._combine(h, context, weights)
+        history = self.attention.next_history(state.attention, weights)
         return found, DecoderState(recurrent, found.vector if self.input_feeding else (), history)
 
     def _run_at_once(self, inputs, state, encoded):
         """Ideas 2 to 4: the recurrence does not read the attention, so it runs whole, then one matmul."""
         h, recurrent = self.stack.run(inputs, state.recurrent)
-        return self._attend(h, encoded), state._replace(recurrent=recurrent)
+        return self._combine(h, *self._attend(h, encoded)), state._replace(recurrent=recurrent)
 
     def _run_in_turn(self, inputs, state, encoded):
         """Ideas 2 to 4: the recurrence reads the attention, so it goes step by step."""
@@ -188,16 +199,18 @@ class AttentionDecoderCell(keras.layers.Layer):
         return over_time(step, (inputs, noise), state, depths)
 
     def _attend(self, h, encoded, history=None):
-        """(B, U) or (B, T, U) h -> `DecoderStep`."""
-        context, weights = self.attention(
+        """(B, U) or (B, T, U) h -> the context and the weights."""
+        return self.attention(
             h,
             encoded.memory,
             keys=encoded.keys,
             memory_mask=encoded.memory_mask,
             history=history or None,
         )
+
+    def _combine(self, h, context, weights):
         # Idea 4: [h; C] go through a feed-forward layer; the decoder's head makes a token of its vector.
-        vector = ops.concatenate([h, context], axis=-1)
+        vector = _join([h, context])
         return DecoderStep(self.combine(vector) if self.combine else vector, h, context, weights)
 
     def _drop_vector(self, found):
@@ -224,5 +237,10 @@ class AttentionDecoderCell(keras.layers.Layer):
             "attention_units": self.attention_units,
             "input_feeding": self.input_feeding,
             "attentional_layer": self.attentional_layer,
+            "attend_first": self.attend_first,
             "dropout": self.dropout,
         }
+
+
+def _join(parts):
+    return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]

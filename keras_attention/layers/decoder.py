@@ -5,7 +5,7 @@ import keras
 from keras_attention.checks import check_flag, check_size, check_tokens
 from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.embedding import Embedding
-from keras_attention.layers.heads import DenseHead
+from keras_attention.layers.heads import get_head
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -22,6 +22,7 @@ class AttentionDecoder(keras.layers.Layer):
             tanh, one for each layer and state); otherwise they are zeros.
         embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
         head_initializer: of the head's kernel, see `DenseHead`.
+        head: `"dense"`, `"pointer"`, or a layer like `DenseHead`.
         **options: the cell's other options: `attention_units`, `normalizer`, `input_feeding`,
             `attentional_layer`, `dropout`, `kernel_initializer`, `recurrent_initializer`.
 
@@ -30,6 +31,7 @@ class AttentionDecoder(keras.layers.Layer):
         memory: (B, S, D), the encoder's states.
         final_state: (B, D), the encoder's final state; not read without the bridge.
         memory_mask: (B, S) boolean, True = real token; None means that all are.
+        source: (B, S) integer source ids, which only a head that copies needs.
 
     Returns:
         `(logits, weights)`: float32 (B, T, V), and the attention weights (B, T, S). Padding of the memory
@@ -59,6 +61,7 @@ class AttentionDecoder(keras.layers.Layer):
         bridge=True,
         embeddings_initializer=None,
         head_initializer="lecun_uniform",
+        head="dense",
         *,
         name=None,
         dtype=None,
@@ -86,7 +89,8 @@ class AttentionDecoder(keras.layers.Layer):
                 )
                 for i in range(stack.num_layers * stack.states_per_layer)
             ]
-        self.head = DenseHead(vocabulary_size, self.head_initializer, **shared, name="head")
+        initializer = self.head_initializer
+        self.head = get_head(head, vocabulary_size, kernel_initializer=initializer, **shared, name="head")
 
     def build(self, target_shape, memory_shape, final_state_shape=None):
         if self.bridge and final_state_shape is None:
@@ -100,19 +104,22 @@ class AttentionDecoder(keras.layers.Layer):
         for layer in self.bridge_layers:
             layer.build(final_state_shape)
         vector_shape = (batch, None, cell.vector_depth(memory_shape[-1]))
-        self.head.build((vector_shape,))
+        if not self.head.built:  # a saved head comes back built
+            self.head.build((vector_shape,))
 
-    def call(self, target, memory, final_state=None, memory_mask=None):
+    def call(self, target, memory, final_state=None, memory_mask=None, source=None):
         check_tokens(target, "target", self.vocabulary_size)
-        encoded = self.encode(memory, memory_mask)
+        encoded = self.encode(memory, memory_mask, source)
         found, _ = self.attention_cell.run(
             self.embedding(target), self.initial_state(encoded, final_state), encoded
         )
         return self.head(found, encoded), found.weights
 
-    def encode(self, memory, memory_mask=None):
+    def encode(self, memory, memory_mask=None, source=None):
         """`Encoded`: what every step reads of a source; see `AttentionDecoderCell.encode`."""
-        return self.attention_cell.encode(memory, memory_mask)
+        if self.head.copies and source is None:
+            raise ValueError("This decoder's head copies from the source. Pass its ids as `source`.")
+        return self.attention_cell.encode(memory, memory_mask, source if self.head.copies else ())
 
     def initial_state(self, encoded, final_state=None):
         """The state before the first step: the bridge's, or zeros.
@@ -145,7 +152,7 @@ class AttentionDecoder(keras.layers.Layer):
         """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
         return self.attention_cell.stack.recurrent_layers
 
-    def compute_output_spec(self, target, memory, final_state=None, memory_mask=None):
+    def compute_output_spec(self, target, memory, final_state=None, memory_mask=None, source=None):
         batch, steps = target.shape
         logits = keras.KerasTensor((batch, steps, self.vocabulary_size), dtype="float32")
         weights = keras.KerasTensor((batch, steps, memory.shape[1]), dtype=self.compute_dtype)
@@ -160,4 +167,5 @@ class AttentionDecoder(keras.layers.Layer):
             "bridge": self.bridge,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "head_initializer": keras.initializers.serialize(self.head_initializer),
+            "head": keras.saving.serialize_keras_object(self.head),
         }

@@ -1,9 +1,10 @@
-"""Heads: from what a decoder step found to the logits of the next token."""
+"""Heads: from what a decoder step found to the logits of the next token. One small class each."""
 
 import keras
 from keras import ops
 
 from keras_attention.checks import check_size
+from keras_attention.tokens import UNKNOWN_ID
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -24,6 +25,8 @@ class DenseHead(keras.layers.Layer):
 
     Reference: LeCun et al. (1998), section 4.6 (the initializer).
     """
+
+    copies = False  # whether it needs the source ids, `Encoded.tokens`
 
     def __init__(self, vocabulary_size, kernel_initializer="lecun_uniform", **kwargs):
         super().__init__(**kwargs)
@@ -49,3 +52,87 @@ class DenseHead(keras.layers.Layer):
             "vocabulary_size": self.vocabulary_size,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class PointerHead(DenseHead):
+    """Generates a token or copies one of the source, where the attention is.
+
+    `p = g softmax(W vector + b) + (1 - g) copied`, with `g = sigmoid(w vector + c)` and
+    `copied[v] = sum of the attention weights of the source tokens that are v`. What a token that cannot be
+    copied would have got goes to the generated distribution. The logits are `log p`, which a log-softmax
+    leaves as they are.
+
+    Args:
+        vocabulary_size, kernel_initializer: see `DenseHead`.
+        copy_ids: for each source id the target id that says the same, or 0; None where both sides have one
+            vocabulary. Padding and the unknown token are never copied.
+
+    Call arguments:
+        found: `DecoderStep`, of one step or of all.
+        encoded: `Encoded`, with the source ids in `tokens`.
+
+    Returns:
+        float32 log-probabilities (..., V).
+
+    Reference: See et al. (2017), section 2.2, equations 8 and 9, over the target vocabulary.
+    """
+
+    copies = True
+
+    def __init__(self, vocabulary_size, copy_ids=None, kernel_initializer="lecun_uniform", **kwargs):
+        super().__init__(vocabulary_size, kernel_initializer, **kwargs)
+        self.copy_ids = None if copy_ids is None else [int(id_) for id_ in copy_ids]
+        self.gate = keras.layers.Dense(
+            1, activation="sigmoid", dtype=self.dtype_policy, trainable=self.trainable
+        )
+
+    def build(self, found_shape, encoded_shape=None):
+        super().build(found_shape)
+        self.gate.build(found_shape[0])
+
+    def call(self, found, encoded):
+        generated = ops.softmax(super().call(found), axis=-1)
+        weights = ops.cast(found.weights, "float32")
+        one_step = len(weights.shape) == 2
+        if one_step:
+            weights = ops.expand_dims(weights, 1)
+        copied = ops.matmul(weights, self._copies(encoded.tokens))  # (B, T, V)
+        if one_step:
+            copied = ops.squeeze(copied, axis=1)
+        copied = (1 - ops.cast(self.gate(found.vector), "float32")) * copied
+        rest = 1 - ops.sum(copied, axis=-1, keepdims=True)
+        return ops.log(ops.maximum(rest * generated + copied, 1e-30))
+
+    def _copies(self, tokens):
+        """(B, S) source ids -> (B, S, V), 1 at the target id of each, zeros where it cannot be copied."""
+        if self.copy_ids is not None:
+            tokens = ops.take(ops.convert_to_tensor(self.copy_ids, dtype="int32"), tokens, axis=0)
+        ids = ops.where(tokens > UNKNOWN_ID, tokens, -1)
+        return ops.one_hot(ids, self.vocabulary_size, dtype="float32")
+
+    def get_config(self):
+        return {**super().get_config(), "copy_ids": self.copy_ids}
+
+
+HEADS = {"dense": DenseHead, "pointer": PointerHead}
+
+
+def get_head(head: "str | dict | DenseHead", vocabulary_size: int, **options):
+    """A head's name (with options of the layer), layer or saved configuration -> the layer.
+
+    Raises:
+        ValueError: an unknown name, or a head of another vocabulary size.
+    """
+    if isinstance(head, dict):
+        head = keras.saving.deserialize_keras_object(head)
+    if isinstance(head, str):
+        if head not in HEADS:
+            raise ValueError(f"`head` must be one of {', '.join(HEADS)}. Received: head={head!r}.")
+        return HEADS[head](vocabulary_size, **options)
+    if head.vocabulary_size != vocabulary_size:
+        raise ValueError(
+            f"`head` must have the decoder's vocabulary size. Received: {head.vocabulary_size} and "
+            f"{vocabulary_size}."
+        )
+    return head

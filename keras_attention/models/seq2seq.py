@@ -65,7 +65,7 @@ class Seq2Seq(keras.Model):
         target = keras.Input((None,), dtype="int32", name="target")
         memory_mask = padding_mask(source)
         memory, final_state = encoder(source, tokens_mask=memory_mask)
-        logits, _ = decoder(target, memory, final_state, memory_mask=memory_mask)
+        logits, _ = decoder(target, memory, final_state, memory_mask=memory_mask, source=source)
         inputs = {"source": source, "target": target}
         super().__init__(inputs=inputs, outputs=logits, name=name)
         if not trainable:  # True would thaw parts that are frozen
@@ -213,7 +213,7 @@ class Seq2Seq(keras.Model):
         """(B, S) int32 -> `Encoded` and the first `DecoderState`: what is computed once per source."""
         memory_mask = padding_mask(source)
         memory, final_state = self.encoder(source, tokens_mask=memory_mask)
-        encoded = self.decoder.encode(memory, memory_mask)
+        encoded = self.decoder.encode(memory, memory_mask, source)
         return encoded, self.decoder.initial_state(encoded, final_state)
 
     def decode_step(self, tokens, states, encoded):
