@@ -27,18 +27,32 @@ __all__ = [
     "AttentionDecoderCell",
     "Beam",
     "ConcatScore",
+    "CoverageScore",
     "Decoded",
+    "DecoderState",
+    "DecoderStep",
+    "DenseHead",
     "DotScore",
+    "Encoded",
     "Encoder",
+    "Entmax15",
     "ExactMatch",
     "GeneralScore",
     "Greedy",
+    "History",
+    "LocationScore",
+    "Monotonic",
     "Muon",
+    "Normalizer",
     "Perplexity",
+    "PointerHead",
+    "RecurrentStack",
     "Sample",
     "ScaledDotScore",
     "Score",
     "Seq2Seq",
+    "Softmax",
+    "Sparsemax",
     "Strategy",
     "TokenAccuracy",
     "TokenCrossentropy",
@@ -58,7 +72,10 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
     from keras_attention.layers.context import AttentionContext
     from keras_attention.layers.decoder import AttentionDecoder
     from keras_attention.layers.encoder import Encoder
+    from keras_attention.layers.heads import DenseHead, PointerHead
+    from keras_attention.layers.location import CoverageScore, LocationScore
     from keras_attention.layers.masking import masked_softmax, padding_mask, sequence_lengths
+    from keras_attention.layers.normalizers import Entmax15, Monotonic, Normalizer, Softmax, Sparsemax
     from keras_attention.layers.scores import (
         AdditiveScore,
         ConcatScore,
@@ -67,6 +84,8 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
         ScaledDotScore,
         Score,
     )
+    from keras_attention.layers.stack import RecurrentStack
+    from keras_attention.layers.states import DecoderState, DecoderStep, Encoded, History
     from keras_attention.models.seq2seq import Seq2Seq
     from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, shift_right
     from keras_attention.training.muon import Muon

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention import AttentionDecoder, AttentionDecoderCell
+from keras_attention import AttentionDecoder, AttentionDecoderCell, Encoded
 
 V, E, UNITS, D, B, S, T = 13, 5, 4, 6, 3, 7, 5
 TARGET = np.array([[2, 7, 4, 11, 3], [2, 5, 0, 0, 0], [2, 9, 11, 0, 0]])
@@ -142,7 +142,7 @@ def test_dropout_acts_in_training_alone(decoder, encoded):
 def built_cell(*args, memory, **kwargs):
     """A cell with weights, and its source."""
     cell = AttentionDecoderCell(*args, **kwargs)
-    cell.build((B, E), memory.shape)
+    cell.build((B, E), None, Encoded(memory.shape, None))
     return cell
 
 

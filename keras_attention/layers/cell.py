@@ -36,7 +36,8 @@ class AttentionDecoderCell(keras.layers.Layer):
         inputs: (B, E), the embedding of the previous token; or (B, K, E), of K hypotheses of each source,
             which share its memory. Then all that follows but `encoded` has the axis K too.
         state: `DecoderState`; `zero_state` makes the first.
-        encoded: `Encoded`, as `encode` makes it of a memory.
+        encoded: `Encoded(memory, memory_mask)`. That of `encode` has the projected memory too, so that
+            it is not computed at every step.
 
     Returns:
         `(DecoderStep, DecoderState)`: the attentional vector, h, C and the attention weights of the step,
@@ -50,8 +51,7 @@ class AttentionDecoderCell(keras.layers.Layer):
 
     Example:
         cell = keras_attention.AttentionDecoderCell(units=32)
-        cell.build(embedded.shape, memory.shape)
-        encoded = cell.encode(memory, memory_mask)
+        encoded = keras_attention.Encoded(memory, memory_mask)
         found, state = cell(embedded, cell.zero_state(encoded), encoded)
 
     Reference: Luong et al. (2015), sections 3 and 3.3 (input feeding); Alammar (2018).
@@ -100,7 +100,8 @@ class AttentionDecoderCell(keras.layers.Layer):
         )
         self.dropout_layer = keras.layers.Dropout(dropout, **shared)
 
-    def build(self, inputs_shape, memory_shape):
+    def build(self, inputs_shape, state_shape, encoded_shape):
+        memory_shape = encoded_shape[0]
         fed = self.vector_depth(memory_shape[-1]) if self.input_feeding else 0
         read = self.attention.context_depth(memory_shape[-1]) if self.attend_first else 0
         self.stack.build((inputs_shape[0], None, inputs_shape[-1] + fed + read))
@@ -139,6 +140,8 @@ class AttentionDecoderCell(keras.layers.Layer):
         return DecoderState((layer,) * self.stack.num_layers, fed, history)
 
     def call(self, inputs, state, encoded):
+        # A saved functional model comes back with plain tuples.
+        state, encoded = DecoderState(*state), Encoded(*encoded)
         found, state = self._step(self.dropout_layer(inputs), state, encoded, self.stack.drop)
         return self._drop_vector(found), state
 
@@ -203,7 +206,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         return self.attention(
             h,
             encoded.memory,
-            keys=encoded.keys,
+            keys=None if isinstance(encoded.keys, tuple) else encoded.keys,
             memory_mask=encoded.memory_mask,
             history=history or None,
         )

@@ -6,6 +6,7 @@ from keras_attention.checks import check_flag, check_size, check_tokens
 from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.embedding import Embedding
 from keras_attention.layers.heads import get_head
+from keras_attention.layers.states import Encoded
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -100,7 +101,7 @@ class AttentionDecoder(keras.layers.Layer):
             )
         batch, cell = target_shape[0], self.attention_cell
         self.embedding.build(target_shape)
-        cell.build((batch, self.embedding_dim), memory_shape)
+        cell.build((batch, self.embedding_dim), None, Encoded(memory_shape, None))
         for layer in self.bridge_layers:
             layer.build(final_state_shape)
         vector_shape = (batch, None, cell.vector_depth(memory_shape[-1]))

@@ -27,6 +27,9 @@ class Normalizer(keras.layers.Layer):
     def compute_output_shape(self, scores_shape, *args, **kwargs):
         return scores_shape
 
+    def get_config(self):  # Keras asks for it where a policy object is among the arguments
+        return {**super().get_config()}
+
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Softmax(Normalizer):
