@@ -138,6 +138,8 @@ def _add_train(train):
     choice("score", SCORES)
     choice("normalizer", NORMALIZERS)
     train.add_argument("--input-feeding", action="store_true", help="feed the attention back")
+    train.add_argument("--attend-first", action="store_true", help="attend before the recurrence")
+    train.add_argument("--copy", action="store_true", help="copy from the source what both sides have")
     option("dropout", "RATE")
     option("label_smoothing", "RATE")
     option("batch_size", help="pairs in a batch (by default 16 to 64, by the number of pairs)")

@@ -177,6 +177,11 @@ class SentencePieceTokenizer:
         """Ids -> how they are written, for the axes of a picture; a space shows as U+2581."""
         return [self.processor.id_to_piece(int(i)) for i in ids]
 
+    def ids_in(self, other: "SentencePieceTokenizer") -> list[int]:
+        """For each id, the id of the same piece in another tokenizer, or 0 where that has none."""
+        ids = (other.processor.piece_to_id(piece) for piece in self.pieces(range(self.vocabulary_size)))
+        return [0 if id_ == UNKNOWN_ID else id_ for id_ in ids]
+
     def get_config(self) -> dict:
         return {"model": base64.b64encode(self.model).decode("ascii"), "kind": self.kind}
 

@@ -32,6 +32,8 @@ class Options:
     score: str = "general"
     normalizer: str = "softmax"
     input_feeding: bool = False
+    attend_first: bool = False
+    copy: bool = False
     dropout: float = 0.3
     label_smoothing: float = 0.1
     batch_size: int | None = None

@@ -12,6 +12,7 @@ import keras
 
 from keras_attention.layers.decoder import AttentionDecoder
 from keras_attention.layers.encoder import Encoder
+from keras_attention.layers.heads import PointerHead
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator, load_translator
 from keras_attention.text.datasets import (
@@ -156,6 +157,10 @@ def _new_translator(train_file, is_training, options, say) -> Translator:
         options.layers,
         dropout=options.dropout,
     )
+    head = "dense"
+    if options.copy:
+        source, target = tokenizers
+        head = PointerHead(target.vocabulary_size, copy_ids=source.ids_in(target))
     decoder = AttentionDecoder(
         tokenizers[1].vocabulary_size,
         options.embedding_dim,
@@ -163,7 +168,9 @@ def _new_translator(train_file, is_training, options, say) -> Translator:
         options.cell,
         options.layers,
         options.score,
+        head=head,
         normalizer=options.normalizer,
+        attend_first=options.attend_first,
         input_feeding=options.input_feeding,
         dropout=options.dropout,
     )
