@@ -274,6 +274,7 @@ def test_configuration_holds_every_argument_of_the_constructor(layer):
     names = set(inspect.signature(type(layer)).parameters) - {"args", "kwargs", "options"}
     assert names <= set(config)
     assert type(layer).from_config(config).get_config() == config
+    assert all(hasattr(layer, name) for name in set(config) - {"fn"})
 
 
 @pytest.mark.parametrize(

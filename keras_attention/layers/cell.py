@@ -92,6 +92,9 @@ class AttentionDecoderCell(keras.layers.Layer):
             recurrent_initializer=recurrent_initializer,
             **shared,
         )
+        self.cell, self.num_layers = self.stack.cell, self.stack.num_layers
+        self.kernel_initializer = self.stack.kernel_initializer
+        self.recurrent_initializer = self.stack.recurrent_initializer
         self.attention = AttentionContext(attention_units, score, normalizer, **shared)
         self.combine = (
             keras.layers.Dense(units, activation="tanh", use_bias=False, **shared, name="combine")
@@ -224,24 +227,30 @@ class AttentionDecoderCell(keras.layers.Layer):
         """The attention's `Score` layer."""
         return self.attention.score
 
+    @property
+    def normalizer(self):
+        """The attention's `Normalizer` layer."""
+        return self.attention.normalizer
+
     def vector_depth(self, memory_depth):
         """The depth of the attentional vector over a memory of that depth."""
         return self.units if self.attentional_layer else self.units + memory_depth
 
     def get_config(self):
-        stack = self.stack.get_config()
-        names = ("cell", "num_layers", "kernel_initializer", "recurrent_initializer")
         return {
             **super().get_config(),
-            **{name: stack[name] for name in names},
             "units": self.units,
+            "cell": self.cell,
+            "num_layers": self.num_layers,
             "score": keras.saving.serialize_keras_object(self.score),
-            "normalizer": keras.saving.serialize_keras_object(self.attention.normalizer),
+            "normalizer": keras.saving.serialize_keras_object(self.normalizer),
             "attention_units": self.attention_units,
             "input_feeding": self.input_feeding,
             "attentional_layer": self.attentional_layer,
             "attend_first": self.attend_first,
             "dropout": self.dropout,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
         }
 
 

@@ -1,5 +1,7 @@
 """AttentionDecoder: from the tokens so far and the memory to the logits of the next."""
 
+import inspect
+
 import keras
 
 from keras_attention.checks import check_flag, check_size, check_tokens
@@ -7,6 +9,8 @@ from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.embedding import Embedding
 from keras_attention.layers.heads import get_head
 from keras_attention.layers.states import Encoded
+
+CELL_ARGUMENTS = frozenset(inspect.signature(AttentionDecoderCell).parameters) - {"kwargs"}
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -143,10 +147,11 @@ class AttentionDecoder(keras.layers.Layer):
         found, state = self.attention_cell(self.embedding(tokens), state, encoded)
         return self.head(found, encoded), found, state
 
-    @property
-    def units(self):
-        """The depth of the states."""
-        return self.attention_cell.units
+    def __getattr__(self, name):
+        # The arguments of the cell are attributes of the decoder too.
+        if name in CELL_ARGUMENTS:
+            return getattr(self.attention_cell, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def recurrent_layers(self):
