@@ -85,9 +85,9 @@ class Ours:
         np.save(self.folder / "logits_ours.npy", [before, self.model(inputs).numpy()])
 
     def never_end(self):
-        bias = self.model.decoder.head.bias.numpy()
+        bias = self.model.decoder.head.dense.bias.numpy()
         bias[[PADDING_ID, END_ID]] = NEVER
-        self.model.decoder.head.bias.assign(bias)
+        self.model.decoder.head.dense.bias.assign(bias)
 
     def export(self, max_length, source_length):
         """SavedModels, plain and compiled, and LiteRT files of a model that takes all steps."""

@@ -8,7 +8,7 @@ The idea in five sentences (Alammar 2018, after Bahdanau 2014 and Luong 2015), a
 3. Every memory state gets a score against h, a softmax makes them attention weights, and the weighted sum
    of the memory is the context C: `layers.context.AttentionContext.call`.
 4. [h; C] are concatenated and go through a feed-forward layer that names the output token:
-   `layers.cell.AttentionDecoderCell._attend`, and the head in `layers.decoder.AttentionDecoder`.
+   `layers.cell.AttentionDecoderCell._combine`, and the heads in `layers.heads`.
 5. Repeat, feeding the token back, until the end token: `decoding.strategy.Strategy.__call__`.
 """
 
@@ -46,7 +46,6 @@ __all__ = [
     "Normalizer",
     "Perplexity",
     "PointerHead",
-    "RecurrentStack",
     "Sample",
     "ScaledDotScore",
     "Score",
@@ -84,7 +83,6 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
         ScaledDotScore,
         Score,
     )
-    from keras_attention.layers.stack import RecurrentStack
     from keras_attention.layers.states import DecoderState, DecoderStep, Encoded, History
     from keras_attention.models.seq2seq import Seq2Seq
     from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, shift_right

@@ -68,7 +68,7 @@ def test_what_all_steps_find_equals_what_each_step_finds(decoder, encoded):
     memory, final_state, mask = encoded
     decoder(TARGET, memory, final_state)
     cell, embedded, source = decoder.attention_cell, decoder.embedding(TARGET), decoder.encode(memory, mask)
-    all_steps, last = cell.run(embedded, cell.zero_state(source), source)
+    all_steps, last = cell.unroll(embedded, cell.zero_state(source), source)
     state = cell.zero_state(source)
     for t in range(T):
         found, state = cell(embedded[:, t], state, source)

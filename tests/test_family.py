@@ -30,7 +30,7 @@ FAMILY = {
     "entmax15, fed": {"normalizer": "entmax15", "score": "additive", "input_feeding": True},
     "monotonic": {"normalizer": "monotonic"},
     "monotonic, location, two layers": {"normalizer": "monotonic", "score": "location", "num_layers": 2},
-    "attend first, GRU": {"attend_first": True, "cell": "gru", "score": "additive"},
+    "attend first, GRU, two layers": {"attend_first": True, "cell": "gru", "num_layers": 2},
     "attend first, fed, coverage": {"attend_first": True, "input_feeding": True, "score": "coverage"},
     "pointer": {"head": PointerHead(13, copy_ids=[0, 1, 2, 3, 0, 5, 9, 7, 8, 12, 10])},
     "pointer, sparsemax, fed": {"head": "pointer", "normalizer": "sparsemax", "input_feeding": True},

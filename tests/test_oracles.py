@@ -1,4 +1,4 @@
-"""The numbers of tensorflow-addons, reproduced with its weights (tests/data/README.md)."""
+"""The numbers of other libraries, reproduced with their weights (tests/data/README.md)."""
 
 import keras
 import numpy as np
@@ -180,7 +180,7 @@ def test_decoder_under_teacher_forcing(decoder_file):
     memory = ops.convert_to_tensor(oracle["memory"])
     encoded = decoder.encode(memory, prefix_mask(oracle["lengths"], memory.shape[1]))
 
-    found, last = decoder.attention_cell.run(decoder.embedding(oracle["inputs"]), state, encoded)
+    found, last = decoder.attention_cell.unroll(decoder.embedding(oracle["inputs"]), state, encoded)
 
     assert_close(found.vector, oracle["teacher_forced_outputs"])
     assert_close(found.weights, oracle["teacher_forced_weights"])

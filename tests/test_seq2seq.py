@@ -18,7 +18,7 @@ from keras_attention import (
     shift_right,
 )
 from keras_attention.layers.context import SCORES
-from keras_attention.layers.heads import DenseHead
+from keras_attention.layers.heads import DenseHead, PointerHead
 from keras_attention.layers.location import LocationScore
 from keras_attention.layers.normalizers import NORMALIZERS
 from keras_attention.layers.stack import RecurrentStack
@@ -260,6 +260,7 @@ SCORE_CLASSES = [*SCORES.values()]
         AttentionDecoder(13, 7, 4, "gru", 2, "concat", False, input_feeding=True, dropout=0.25),
         RecurrentStack(4, "gru", 2, True, 0.25),
         DenseHead(13, "zeros"),
+        PointerHead(13, [0, 3, 12]),
         GeneralScore(4, use_scale=True),
         AdditiveScore(4, normalize=True),
         LocationScore(4, filters=3, kernel_size=5),
@@ -358,6 +359,7 @@ def test_rows_that_have_finished_are_left_out_of_the_steps(strategy):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("needs shapes that depend on the data")
     model, source = make_model(), np.repeat(SOURCE, 5, axis=0)
+    model.decoder.head.dense.bias.assign(np.eye(TARGET_SIZE)[2])  # so that some rows end early
     rows = []
     decode_step = model.decode_step
 

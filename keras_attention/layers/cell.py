@@ -7,7 +7,7 @@ from keras_attention.checks import check_flag, check_rate, check_size
 from keras_attention.layers.context import AttentionContext
 from keras_attention.layers.loop import over_time
 from keras_attention.layers.stack import RecurrentStack
-from keras_attention.layers.states import DecoderState, DecoderStep, Encoded
+from keras_attention.layers.states import DecoderState, DecoderStep, Encoded, History
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -46,7 +46,7 @@ class AttentionDecoderCell(keras.layers.Layer):
     Padding of the memory gets no weight. Dropout acts while training.
 
     Raises:
-        TypeError: a size that is no integer.
+        TypeError: a size that is not an integer.
         ValueError: an unknown cell or score, or a size below 1.
 
     Example:
@@ -106,7 +106,7 @@ class AttentionDecoderCell(keras.layers.Layer):
     def build(self, inputs_shape, state_shape, encoded_shape):
         memory_shape = encoded_shape[0]
         fed = self.vector_depth(memory_shape[-1]) if self.input_feeding else 0
-        read = self.attention.context_depth(memory_shape[-1]) if self.attend_first else 0
+        read = memory_shape[-1] if self.attend_first else 0
         self.stack.build((inputs_shape[0], None, inputs_shape[-1] + fed + read))
         self.attention.build((inputs_shape[0], None, self.units), memory_shape)
         if self.combine:
@@ -116,7 +116,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         """What every step reads of a source.
 
         Args:
-            memory: (B, S, D), the encoder's states; tensors, no `KerasTensor`.
+            memory: (B, S, D), the encoder's states; tensors, not a `KerasTensor`.
             memory_mask: (B, S) boolean, True = real token; None means that all are.
             tokens: (B, S) int32 source ids, for a head that copies.
 
@@ -143,12 +143,14 @@ class AttentionDecoderCell(keras.layers.Layer):
         return DecoderState((layer,) * self.stack.num_layers, fed, history)
 
     def call(self, inputs, state, encoded):
-        # A saved functional model comes back with plain tuples.
+        # A functional model that was saved comes back with plain lists.
         state, encoded = DecoderState(*state), Encoded(*encoded)
+        if state.attention:
+            state = state._replace(attention=History(*state.attention))
         found, state = self._step(self.dropout_layer(inputs), state, encoded, self.stack.drop)
         return self._drop_vector(found), state
 
-    def run(self, inputs, state, encoded):
+    def unroll(self, inputs, state, encoded):
         """All steps under teacher forcing; the same numbers as `call` step by step.
 
         Args:
@@ -158,8 +160,8 @@ class AttentionDecoderCell(keras.layers.Layer):
         Returns:
             `(DecoderStep, DecoderState)`: the first with an axis T after the batch, and the last state.
         """
-        run = self._run_in_turn if self.is_sequential else self._run_at_once
-        found, state = run(self.dropout_layer(inputs), state, encoded)
+        unroll = self._unroll_in_turn if self.is_sequential else self._unroll_at_once
+        found, state = unroll(self.dropout_layer(inputs), state, encoded)
         return self._drop_vector(found), state
 
     @property
@@ -171,21 +173,25 @@ class AttentionDecoderCell(keras.layers.Layer):
         # Idea 2: the RNN takes the previous token's embedding and its previous state, and yields h.
         below = [inputs, state.fed] if self.input_feeding else [inputs]
         if self.attend_first:
-            context, weights = self._attend(state.recurrent[-1][0], encoded, state.attention)
+            context, weights = self._attend(self._h(state), encoded, state.attention)
             below.append(context)
-        h, recurrent = self.stack.step(_join(below), state.recurrent, drop)
+        h, recurrent = self.stack.step(ops.concatenate(below, axis=-1), state.recurrent, drop)
         if not self.attend_first:
             context, weights = self._attend(h, encoded, state.attention)
         found = self._combine(h, context, weights)
         history = self.attention.next_history(state.attention, weights)
         return found, DecoderState(recurrent, found.vector if self.input_feeding else (), history)
 
-    def _run_at_once(self, inputs, state, encoded):
+    def _h(self, state):
+        """The h of the step before: the sum over the residual layers."""
+        return sum(layer[0] for layer in state.recurrent)
+
+    def _unroll_at_once(self, inputs, state, encoded):
         """Ideas 2 to 4: the recurrence does not read the attention, so it runs whole, then one matmul."""
-        h, recurrent = self.stack.run(inputs, state.recurrent)
+        h, recurrent = self.stack.unroll(inputs, state.recurrent)
         return self._combine(h, *self._attend(h, encoded)), state._replace(recurrent=recurrent)
 
-    def _run_in_turn(self, inputs, state, encoded):
+    def _unroll_in_turn(self, inputs, state, encoded):
         """Ideas 2 to 4: the recurrence reads the attention, so it goes step by step."""
         # Dropout is drawn for all steps here, since a random generator may not advance within the loop.
         ones = ops.ones((*ops.shape(inputs)[:2], self.units), dtype=self.compute_dtype)
@@ -199,24 +205,25 @@ class AttentionDecoderCell(keras.layers.Layer):
         depths = DecoderStep(
             vector=self.vector_depth(memory_depth),
             h=self.units,
-            context=self.attention.context_depth(memory_depth),
+            context=memory_depth,
             weights=ops.shape(encoded.memory)[1],
         )
-        return over_time(step, (inputs, noise), state, depths)
+        found, state = over_time(step, (inputs, noise), state, depths)
+        return keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), found), state
 
     def _attend(self, h, encoded, history=None):
         """(B, U) or (B, T, U) h -> the context and the weights."""
         return self.attention(
             h,
             encoded.memory,
-            keys=None if isinstance(encoded.keys, tuple) else encoded.keys,
+            keys=None if isinstance(encoded.keys, list | tuple) else encoded.keys,
             memory_mask=encoded.memory_mask,
             history=history or None,
         )
 
     def _combine(self, h, context, weights):
         # Idea 4: [h; C] go through a feed-forward layer; the decoder's head makes a token of its vector.
-        vector = _join([h, context])
+        vector = ops.concatenate([h, context], axis=-1)
         return DecoderStep(self.combine(vector) if self.combine else vector, h, context, weights)
 
     def _drop_vector(self, found):
@@ -252,7 +259,3 @@ class AttentionDecoderCell(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
         }
-
-
-def _join(parts):
-    return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]

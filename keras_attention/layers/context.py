@@ -108,10 +108,6 @@ class AttentionContext(keras.layers.Layer):
         weights = ops.cast(weights, "float32")
         return History(weights, history.total + weights)
 
-    def context_depth(self, memory_depth):
-        """The depth of the context over a memory of that depth."""
-        return memory_depth
-
     def project_memory(self, memory):
         """(B, S, D) memory -> (B, S, units) keys: once per source, for every later call.
 
@@ -121,7 +117,7 @@ class AttentionContext(keras.layers.Layer):
         """
         if isinstance(memory, keras.KerasTensor):
             raise ValueError(
-                "`project_memory` takes tensors, no KerasTensor. In a functional model leave `keys` out, "
+                "`project_memory` takes tensors, not a KerasTensor. In a functional model leave `keys` out, "
                 "or call it within a layer of your own."
             )
         if not self.built:

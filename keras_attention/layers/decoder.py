@@ -29,7 +29,7 @@ class AttentionDecoder(keras.layers.Layer):
         head_initializer: of the head's kernel, see `DenseHead`.
         head: `"dense"`, `"pointer"`, or a layer like `DenseHead`.
         **options: the cell's other options: `attention_units`, `normalizer`, `input_feeding`,
-            `attentional_layer`, `dropout`, `kernel_initializer`, `recurrent_initializer`.
+            `attentional_layer`, `attend_first`, `dropout`, `kernel_initializer`, `recurrent_initializer`.
 
     Call arguments:
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
@@ -115,7 +115,7 @@ class AttentionDecoder(keras.layers.Layer):
     def call(self, target, memory, final_state=None, memory_mask=None, source=None):
         check_tokens(target, "target", self.vocabulary_size)
         encoded = self.encode(memory, memory_mask, source)
-        found, _ = self.attention_cell.run(
+        found, _ = self.attention_cell.unroll(
             self.embedding(target), self.initial_state(encoded, final_state), encoded
         )
         return self.head(found, encoded), found.weights

@@ -81,6 +81,9 @@ class Encoder(keras.layers.Layer):
             **shared,
         )
 
+        for name in ("cell", "num_layers", "bidirectional", "kernel_initializer", "recurrent_initializer"):
+            setattr(self, name, getattr(self.stack, name))
+
     def build(self, tokens_shape):
         self.embedding.build(tokens_shape)
         self.stack.build((*tokens_shape, self.embedding_dim))
@@ -104,11 +107,13 @@ class Encoder(keras.layers.Layer):
         return (*tokens_shape, self.units), (tokens_shape[0], self.units)
 
     def get_config(self):
-        stack = self.stack.get_config()
-        names = ("cell", "num_layers", "bidirectional", "kernel_initializer", "recurrent_initializer")
         return {
             **super().get_config(),
-            **{name: stack[name] for name in names},
+            "cell": self.cell,
+            "num_layers": self.num_layers,
+            "bidirectional": self.bidirectional,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
             "vocabulary_size": self.vocabulary_size,
             "embedding_dim": self.embedding_dim,
             "units": self.units,

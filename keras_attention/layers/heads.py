@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_size
+from keras_attention.layers.states import DecoderStep, Encoded
 from keras_attention.tokens import UNKNOWN_ID
 
 
@@ -43,8 +44,8 @@ class DenseHead(keras.layers.Layer):
         self.dense.build(found_shape[0])  # the vector's
 
     def call(self, found, encoded=None):
-        # Idea 4, its end: the name of the output token.
-        return ops.cast(self.dense(found.vector), "float32")
+        # Idea 4, its end: the name of the output token. The vector is the first field of a `DecoderStep`.
+        return ops.cast(self.dense(found[0]), "float32")
 
     def get_config(self):
         return {
@@ -59,9 +60,9 @@ class PointerHead(DenseHead):
     """Generates a token or copies one of the source, where the attention is.
 
     `p = g softmax(W vector + b) + (1 - g) copied`, with `g = sigmoid(w vector + c)` and
-    `copied[v] = sum of the attention weights of the source tokens that are v`. What a token that cannot be
-    copied would have got goes to the generated distribution. The logits are `log p`, which a log-softmax
-    leaves as they are.
+    `copied[v] = sum of the attention weights of the source tokens that are v`. The weight of tokens that
+    cannot be copied goes to the generated distribution. The logits are `log p`, which a log-softmax leaves
+    as they are.
 
     Args:
         vocabulary_size, kernel_initializer: see `DenseHead`.
@@ -75,23 +76,33 @@ class PointerHead(DenseHead):
     Returns:
         float32 log-probabilities (..., V).
 
-    Reference: See et al. (2017), section 2.2, equations 8 and 9, over the target vocabulary.
+    Reference: See et al. (2017), section 2.2, equation 9, over the target vocabulary. Their gate (equation
+    8) reads the context, the state and the input; this one reads the attentional vector.
     """
 
     copies = True
 
     def __init__(self, vocabulary_size, copy_ids=None, kernel_initializer="lecun_uniform", **kwargs):
         super().__init__(vocabulary_size, kernel_initializer, **kwargs)
-        self.copy_ids = None if copy_ids is None else [int(id_) for id_ in copy_ids]
-        self.gate = keras.layers.Dense(
-            1, activation="sigmoid", dtype=self.dtype_policy, trainable=self.trainable
-        )
+        self.copy_ids = copy_ids
+        if copy_ids is not None:
+            self.copy_ids = [check_size("copy_ids", id_, least=0) for id_ in copy_ids]
+            if max(self.copy_ids, default=0) >= vocabulary_size:
+                raise ValueError(
+                    f"`copy_ids` must be ids of the vocabulary of {vocabulary_size}. Received: "
+                    f"{max(self.copy_ids)}."
+                )
+        self.gate = keras.layers.Dense(1, dtype=self.dtype_policy, trainable=self.trainable)
 
     def build(self, found_shape, encoded_shape=None):
         super().build(found_shape)
         self.gate.build(found_shape[0])
 
     def call(self, found, encoded):
+        found, encoded = (
+            DecoderStep(*found),
+            Encoded(*encoded),
+        )  # lists, in a functional model that was saved
         generated = ops.softmax(super().call(found), axis=-1)
         weights = ops.cast(found.weights, "float32")
         one_step = len(weights.shape) == 2
@@ -100,7 +111,8 @@ class PointerHead(DenseHead):
         copied = ops.matmul(weights, self._copies(encoded.tokens))  # (B, T, V)
         if one_step:
             copied = ops.squeeze(copied, axis=1)
-        copied = (1 - ops.cast(self.gate(found.vector), "float32")) * copied
+        gate = ops.sigmoid(ops.cast(self.gate(found.vector), "float32"))  # bfloat16 would round it to 1
+        copied = (1 - gate) * copied
         rest = 1 - ops.sum(copied, axis=-1, keepdims=True)
         return ops.log(ops.maximum(rest * generated + copied, 1e-30))
 
@@ -122,6 +134,7 @@ def get_head(head: "str | dict | DenseHead", vocabulary_size: int, **options):
     """A head's name (with options of the layer), layer or saved configuration -> the layer.
 
     Raises:
+        TypeError: something else than a name or a head.
         ValueError: an unknown name, or a head of another vocabulary size.
     """
     if isinstance(head, dict):
@@ -130,9 +143,14 @@ def get_head(head: "str | dict | DenseHead", vocabulary_size: int, **options):
         if head not in HEADS:
             raise ValueError(f"`head` must be one of {', '.join(HEADS)}. Received: head={head!r}.")
         return HEADS[head](vocabulary_size, **options)
+    if not isinstance(head, keras.Layer) or not hasattr(head, "copies"):
+        raise TypeError(
+            "`head` must be a name or a layer such as `keras_attention.DenseHead`. "
+            f"Received: head={head!r}."
+        )
     if head.vocabulary_size != vocabulary_size:
         raise ValueError(
-            f"`head` must have the decoder's vocabulary size. Received: {head.vocabulary_size} and "
-            f"{vocabulary_size}."
+            "`head` must have the decoder's vocabulary size. Received: "
+            f"head.vocabulary_size={head.vocabulary_size}, vocabulary_size={vocabulary_size}."
         )
     return head

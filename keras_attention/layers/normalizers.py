@@ -109,7 +109,7 @@ class Monotonic(Normalizer):
     In training the weights are the expected alignment,
     `w[t, s] = p[s] sum over r <= s of w[t-1, r] (1 - p[r]) ... (1 - p[s-1])`. In inference it stops where
     the score is positive: a single token has the weight 1, or none has any. The first step starts at the
-    first token.
+    first token. Once a step attends to no token, no later step does. No noise is added to the scores.
 
     Args:
         bias: b at first, which is learned. Negative, it lets the model look along the source early in

@@ -47,7 +47,7 @@ class RecurrentStack(keras.layers.Layer):
         self.dropout = check_rate("dropout", dropout)
         if bidirectional and units % 2:
             raise ValueError(
-                "`units` must be even where the encoder is bidirectional: each direction has half. "
+                "`units` must be even where both directions are read: each has half. "
                 f"Received: units={units}."
             )
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -101,9 +101,9 @@ class RecurrentStack(keras.layers.Layer):
             final = ops.concatenate([final[:, :half], outputs[:, 0, half:]], axis=-1)
         return ops.where(ops.expand_dims(lengths > 0, 1), final, ops.zeros_like(final))
 
-    def run(self, inputs, state):
+    def unroll(self, inputs, state):
         """(B, T, E) and the states before the first step -> (B, T, U), the states after the last."""
-        return self._carry(inputs, state, _run, self.drop)
+        return self._carry(inputs, state, _unroll, self.drop)
 
     def step(self, inputs, state, drop=None):
         """One step: (B, E), or (B, K, E) for K hypotheses -> h (B, U) or (B, K, U), the new states.
@@ -154,7 +154,7 @@ class RecurrentStack(keras.layers.Layer):
         }
 
 
-def _run(layer, inputs, state):
+def _unroll(layer, inputs, state):
     """All steps of a recurrent layer."""
     outputs, *state = layer(inputs, initial_state=state)
     return outputs, state

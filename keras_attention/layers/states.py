@@ -12,7 +12,7 @@ class Encoded(NamedTuple):
 
     memory: object  # (B, S, D), the encoder's states
     memory_mask: object  # (B, S) boolean, True = real token
-    keys: object = ()  # what the attention computes of the memory once per source, a nest
+    keys: object = ()  # (B, S, units), the projected memory, computed once per source; or ()
     tokens: object = ()  # (B, S) int32 source ids, for a head that copies
 
 

@@ -46,7 +46,7 @@ class Muon(Adam):
         *args,
         momentum=0.95,
         refresh_every=8,
-        exclude_layers=("embedding", r"\bhead\b"),
+        exclude_layers=("embedding", r"head(_\d+)?\b"),
         **kwargs,
     ):
         super().__init__(*args, **kwargs)

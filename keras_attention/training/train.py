@@ -160,7 +160,7 @@ def _new_translator(train_file, is_training, options, say) -> Translator:
     head = "dense"
     if options.copy:
         source, target = tokenizers
-        head = PointerHead(target.vocabulary_size, copy_ids=source.ids_in(target))
+        head = PointerHead(target.vocabulary_size, copy_ids=source.ids_in(target), name="head")
     decoder = AttentionDecoder(
         tokenizers[1].vocabulary_size,
         options.embedding_dim,
