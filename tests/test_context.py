@@ -198,7 +198,7 @@ def test_wrong_ranks_are_refused(query, memory):
 def test_keys_of_a_symbol_are_refused():
     attention = AttentionContext()
     attention.build((B, U), (B, S, D))
-    with pytest.raises(ValueError, match="In a functional model leave `keys` out"):
+    with pytest.raises(ValueError, match="In a functional model leave out `keys`"):
         attention.project_memory(keras.KerasTensor((None, None, D)))
 
 

@@ -117,7 +117,7 @@ class AttentionContext(keras.layers.Layer):
         """
         if isinstance(memory, keras.KerasTensor):
             raise ValueError(
-                "`project_memory` takes tensors, not a KerasTensor. In a functional model leave `keys` out, "
+                "`project_memory` takes tensors, not KerasTensors. In a functional model leave out `keys`, "
                 "or call it within a layer of your own."
             )
         if not self.built:
