@@ -47,14 +47,16 @@ class LocationScore(_LookingBack):
     def of_history(self, history):
         past = ops.cast(ops.stack(list(history), axis=-1), self.compute_dtype)  # (B, T, S, 2)
         batch, steps, length = ops.shape(past)[:3]
+        # Both kernels as one: XLA refuses the gradient of a product in three dimensions within a loop.
+        kernel = ops.matmul(ops.reshape(self.filter_kernel, (-1, self.filters)), self.location_kernel)
+        units = kernel.shape[-1]
         found = ops.conv(
             ops.reshape(past, (-1, length, 2)),
-            self.filter_kernel,
+            ops.reshape(kernel, (self.kernel_size, 2, units)),
             padding="same",
             data_format="channels_last",
         )
-        found = ops.matmul(found, self.location_kernel)
-        return ops.reshape(found, (batch, steps, length, found.shape[-1]))
+        return ops.reshape(found, (batch, steps, length, units))
 
     def get_config(self):
         return {**super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size}

@@ -189,7 +189,8 @@ class AdditiveScore(Score):
 
     def of_query(self, query):
         """(B, T, U) -> (B, T, units), the query's part of what the tanh reads."""
-        query = ops.matmul(query, self.query_kernel)
+        # Not `matmul`, which in three dimensions is a `tensordot` on TensorFlow: see `energy`.
+        query = ops.einsum("btd,du->btu", query, ops.cast(self.query_kernel, query.dtype))
         return query + self.bias if self.normalize else query
 
     def energy(self, inputs):
@@ -197,8 +198,9 @@ class AdditiveScore(Score):
         v = self.v
         if self.normalize:
             v = v * (self.g * ops.rsqrt(ops.sum(ops.square(v))))
-        # Not matmul: of four dimensions by two, TensorFlow 2.21's (oneDNN) broke memory on a CPU.
-        return ops.tensordot(ops.tanh(inputs), v, axes=1)
+        # Not `matmul`: of four dimensions by two, TensorFlow 2.21's (oneDNN) broke memory on a CPU. Not
+        # `tensordot`: XLA refuses its gradient within a loop where the shape is unknown.
+        return ops.sum(ops.tanh(inputs) * v, axis=-1)
 
     def get_config(self):
         return {**super().get_config(), "normalize": self.normalize}

@@ -109,18 +109,33 @@ def orthogonalized(matrix):
 
     Five Newton-Schulz iterations, `x = p(A) x` with `A = x x^T` and `p(A) = 3.4445 - 4.775 A + 2.0315 A^2`,
     bring singular values above about 1/700 of the norm to between 0.65 and 1.25. Smaller ones grow, but
-    stay smaller. The iterations follow A alone, the smaller matrix, and x is multiplied once, at the end.
+    stay smaller.
     """
     x = ops.cast(matrix, "float32")
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = ops.transpose(x) if is_tall else x
     x = x / ops.maximum(ops.sqrt(ops.sum(ops.square(x))), 1e-18)
-    a = ops.matmul(x, ops.transpose(x))
-    product = identity = ops.eye(x.shape[0], dtype="float32")
-    for step in range(NEWTON_SCHULZ_STEPS):
-        p = 3.4445 * identity - 4.7750 * a + 2.0315 * ops.matmul(a, a)
-        product = ops.matmul(p, product) if step else p
-        if step < NEWTON_SCHULZ_STEPS - 1:
-            a = ops.matmul(ops.matmul(p, p), a)
-    x = ops.matmul(product, x)
+    x = _iterated_on_gram(x) if x.shape[1] > 2 * x.shape[0] else _iterated(x)
     return ops.transpose(x) if is_tall else x
+
+
+def _iterated(x):
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        x = ops.matmul(_polynomial(ops.matmul(x, ops.transpose(x))), x)
+    return x
+
+
+def _iterated_on_gram(x):
+    """The same for a wide x, following A alone, which is much smaller: x is multiplied once, at the end."""
+    a = ops.matmul(x, ops.transpose(x))
+    p = product = _polynomial(a)
+    for _ in range(NEWTON_SCHULZ_STEPS - 1):
+        a = ops.matmul(ops.matmul(p, p), a)  # of p x, since p and A commute
+        p = _polynomial(a)
+        product = ops.matmul(p, product)
+    return ops.matmul(product, x)
+
+
+def _polynomial(a):
+    identity = ops.eye(a.shape[0], dtype="float32")
+    return 3.4445 * identity - 4.7750 * a + 2.0315 * ops.matmul(a, a)
