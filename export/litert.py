@@ -24,6 +24,7 @@ from .signatures import TEXT_SIGNATURES, decoding_of, seq2seq_of
 TOKEN_SIGNATURES = ("greedy_decode", "beam_decode", "encode", "decode_step")
 QUANTIZATIONS = (None, "float16", "int8")
 LIMIT = "limit"
+DTYPE_POLICIES = {name for name in vars(keras.dtype_policies) if name.endswith("Policy")}
 
 
 def litert(
@@ -43,10 +44,10 @@ def litert(
     """Writes a model as one LiteRT file with built-in operators only, for a batch of one.
 
     Its signatures have the names, inputs and outputs of the SavedModel's (`greedy_decode`, `beam_decode`,
-    `translate`, `translate_beam`), and there are two for those who drive the loop themselves: `encode`,
-    `source` -> `memory`, `keys`, `memory_mask`, `state_0`, ...; and `decode_step`, these and `token` ->
-    `log_probs` (1, V), `attention` (1, S), `state_0`, .... The weights are in the file once. Tokenizers,
-    limits and ids are in it as associated files: it is a zip archive as well.
+    `translate`, `translate_beam`). Two more are for those who drive the loop themselves: `encode`, from
+    `source` to `memory`, `keys` (or `keys_0`, ...), `memory_mask` and `state_0`, ...; and `decode_step`,
+    from these and `token` to `log_probs` (1, V), `attention` (1, S) and `state_0`, .... The weights are in
+    the file once. Tokenizers, limits and ids are in it as associated files: it is a zip archive as well.
 
     Shorter sources are padded with 0 to `source_length`. An id out of range is read as unknown. The text
     signatures read the beginning of a text that is too long; where the translator's `too_long` is
@@ -172,9 +173,9 @@ def _in_float32(model):
 def _with_float32(config):
     """A configuration whose dtype policies are float32, however deep."""
     if isinstance(config, dict):
-        if "class_name" in config and "Policy" in str(config["class_name"]):
+        if config.get("module") == "keras" and config.get("class_name") in DTYPE_POLICIES:
             return keras.saving.serialize_keras_object(keras.dtype_policies.DTypePolicy("float32"))
         return {key: _with_float32(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
-        return [_with_float32(value) for value in config]
+        return type(config)(_with_float32(value) for value in config)
     return config

@@ -5,7 +5,6 @@ import functools
 import tensorflow as tf
 
 from keras_attention.decoding.sampling import Greedy
-from keras_attention.layers.states import Encoded
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
@@ -52,10 +51,7 @@ def _encode(model, decoding, source_length):
 
     def encode(source):
         encoded, state = model.encode(_known(source, model.encoder.vocabulary_size))
-        fields = {**encoded._asdict(), "memory_mask": tf.cast(encoded.memory_mask, tf.int32)}
-        return {name: field for name, field in fields.items() if not isinstance(field, tuple)} | _numbered(
-            state
-        )
+        return _named(encoded._replace(memory_mask=tf.cast(encoded.memory_mask, tf.int32)), state)
 
     return encode, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
 
@@ -64,25 +60,33 @@ def _decode_step(model, decoding, source_length):
     encode, inputs = _encode(model, decoding, source_length)
     model = seq2seq_of(model)
     outputs = tf.function(encode, autograph=False).get_concrete_function(**inputs).structured_outputs
-    structure = model.encode(tf.ones((1, source_length), tf.int32))[1]
+    structure = model.encode(tf.ones((1, source_length), tf.int32))
+    names = list(_named(*structure))
     specs = {
         name: tf.TensorSpec((1, *output.shape[1:]), output.dtype, name=name)
         for name, output in outputs.items()
     }
 
-    def decode_step(token, memory, keys, memory_mask, tokens=(), **states):
-        encoded = Encoded(memory, tf.cast(memory_mask, tf.bool), keys, tokens)
-        state = tf.nest.pack_sequence_as(structure, [states[f"state_{i}"] for i in range(len(states))])
+    def decode_step(token, **fields):
+        encoded, state = tf.nest.pack_sequence_as(structure, [fields[name] for name in names])
+        encoded = encoded._replace(memory_mask=tf.cast(encoded.memory_mask, tf.bool))
         token = _known(token, model.decoder.vocabulary_size)
         log_probs, state, weights = model.decode_step(token, state, encoded)
-        return {"log_probs": log_probs, "attention": weights, **_numbered(state)}
+        return {"log_probs": log_probs, "attention": weights, **_numbered("state", state)}
 
     return decode_step, {"token": tf.TensorSpec((1,), tf.int32, name="token"), **specs}
 
 
-def _numbered(state):
-    """A nest of states by the names that they have in the file."""
-    return {f"state_{i}": tensor for i, tensor in enumerate(tf.nest.flatten(state))}
+def _named(encoded, state):
+    """The tensors of both nests by the names that they have in the file."""
+    named = {}
+    for name, field in encoded._asdict().items():
+        named |= {name: field} if tf.is_tensor(field) else _numbered(name, field)
+    return named | _numbered("state", state)
+
+
+def _numbered(name, nest):
+    return {f"{name}_{i}": tensor for i, tensor in enumerate(tf.nest.flatten(nest))}
 
 
 def _translate(strategy_of, model, decoding, source_length):

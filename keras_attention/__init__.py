@@ -22,10 +22,12 @@ __all__ = [
     "UNKNOWN_ID",
     "Adam",
     "AdditiveScore",
+    "Attended",
     "AttentionContext",
     "AttentionDecoder",
     "AttentionDecoderCell",
     "Beam",
+    "Chunkwise",
     "ConcatScore",
     "CoverageScore",
     "Decoded",
@@ -39,7 +41,11 @@ __all__ = [
     "ExactMatch",
     "GeneralScore",
     "Greedy",
+    "HardHead",
+    "Head",
     "History",
+    "LocalMonotonic",
+    "LocalPredictive",
     "LocationScore",
     "Monotonic",
     "Muon",
@@ -53,6 +59,7 @@ __all__ = [
     "Softmax",
     "Sparsemax",
     "Strategy",
+    "TiedHead",
     "TokenAccuracy",
     "TokenCrossentropy",
     "masked_softmax",
@@ -71,10 +78,13 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
     from keras_attention.layers.context import AttentionContext
     from keras_attention.layers.decoder import AttentionDecoder
     from keras_attention.layers.encoder import Encoder
-    from keras_attention.layers.heads import DenseHead, PointerHead
+    from keras_attention.layers.hard_attention import HardHead
+    from keras_attention.layers.heads import DenseHead, Head, PointerHead, TiedHead
+    from keras_attention.layers.local import LocalMonotonic, LocalPredictive
     from keras_attention.layers.location import CoverageScore, LocationScore
     from keras_attention.layers.masking import masked_softmax, padding_mask, sequence_lengths
-    from keras_attention.layers.normalizers import Entmax15, Monotonic, Normalizer, Softmax, Sparsemax
+    from keras_attention.layers.monotonic import Chunkwise, Monotonic
+    from keras_attention.layers.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
     from keras_attention.layers.scores import (
         AdditiveScore,
         ConcatScore,
@@ -83,7 +93,7 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
         ScaledDotScore,
         Score,
     )
-    from keras_attention.layers.states import DecoderState, DecoderStep, Encoded, History
+    from keras_attention.layers.states import Attended, DecoderState, DecoderStep, Encoded, History
     from keras_attention.models.seq2seq import Seq2Seq
     from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, shift_right
     from keras_attention.training.muon import Muon

@@ -3,7 +3,8 @@
 KINDS = ("char", "word", "bpe", "unigram")  # of tokenizers
 CELLS = ("lstm", "gru")
 SCORES = ("dot", "scaled_dot", "general", "additive", "concat", "location", "coverage")
-NORMALIZERS = ("softmax", "sparsemax", "entmax15", "monotonic")
+NORMALIZERS = ("softmax", "sparsemax", "entmax15", "local_m", "local_p", "monotonic", "chunkwise")
+HEADS = ("dense", "tied", "pointer", "hard", "hard_monotonic")
 STRATEGIES = {  # with the options that belong only to each of them
     "greedy": frozenset(),
     "beam": frozenset({"beam", "length_penalty", "coverage_penalty", "n_best"}),

@@ -10,8 +10,8 @@ import pytest
 import keras_attention
 from keras_attention import choices
 from keras_attention.commands import CLASSES
-from keras_attention.layers.context import SCORES
-from keras_attention.layers.normalizers import NORMALIZERS
+from keras_attention.layers.context import NORMALIZERS, SCORES
+from keras_attention.layers.decoder import HEADS
 from keras_attention.layers.recurrent import RECURRENT_LAYERS
 
 SCRIPT = [str(Path(sys.executable).with_name("keras-attention"))]
@@ -80,4 +80,5 @@ def test_the_choices_are_the_names_of_the_classes():
     assert tuple(RECURRENT_LAYERS) == choices.CELLS
     assert tuple(SCORES) == choices.SCORES
     assert tuple(NORMALIZERS) == choices.NORMALIZERS
+    assert tuple(HEADS) == choices.HEADS
     assert choices.STRATEGIES.keys() == CLASSES.keys()

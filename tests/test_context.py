@@ -153,7 +153,7 @@ def test_configuration_makes_the_same_attention(case):
     ("options", "reason"),
     [
         ({"score": "luong"}, "must be one of dot, .*, additive, concat, location, coverage"),
-        ({"normalizer": "max"}, "must be one of softmax, sparsemax, entmax15, monotonic"),
+        ({"normalizer": "max"}, "must be one of softmax, sparsemax, entmax15, local_m, local_p, mono"),
         ({"units": 0}, "`units` must be an integer >= 1"),
         ({"units": 3, "score": "dot"}, "takes no `units`"),
         ({"units": 3, "score": AdditiveScore(2)}, "`units` contradicts the score layer's own"),

@@ -26,10 +26,13 @@ class AttentionDecoderCell(keras.layers.Layer):
         attention_units: depth of the projected memory; None follows `units`.
         input_feeding: whether the previous attentional vector is a part of the RNN's input.
         attend_first: whether the attention comes before the recurrence, as in Bahdanau et al. (2014).
+        attend_between: whether the attention comes between two transitions of the state, the first of
+            which reads the input, the second C (the conditional GRU, or LSTM). The second belongs to the
+            last layer.
         attentional_layer: whether `[h; C]` goes through the tanh layer; without it the vector is
             `[h; C]` itself, for a Dense head straight to the vocabulary.
         dropout: rate of dropout on what each recurrent layer reads and on the attentional vector.
-        normalizer: what makes weights of the scores, see `AttentionContext`.
+        normalizer, num_heads: see `AttentionContext`.
         kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
 
     Call arguments:
@@ -54,7 +57,8 @@ class AttentionDecoderCell(keras.layers.Layer):
         encoded = keras_attention.Encoded(memory, memory_mask)
         found, state = cell(embedded, cell.zero_state(encoded), encoded)
 
-    Reference: Luong et al. (2015), sections 3 and 3.3 (input feeding); Alammar (2018).
+    Reference: Luong et al. (2015), sections 3 and 3.3 (input feeding); Alammar (2018); Sennrich et al.
+    (2017), "Nematus", section 2 (between two transitions).
     """
 
     def __init__(
@@ -68,7 +72,9 @@ class AttentionDecoderCell(keras.layers.Layer):
         attentional_layer=True,
         dropout=0.0,
         normalizer="softmax",
+        num_heads=1,
         attend_first=False,
+        attend_between=False,
         kernel_initializer="glorot_uniform",
         recurrent_initializer="orthogonal",
         **kwargs,
@@ -82,20 +88,20 @@ class AttentionDecoderCell(keras.layers.Layer):
         self.input_feeding = check_flag("input_feeding", input_feeding)
         self.attentional_layer = check_flag("attentional_layer", attentional_layer)
         self.attend_first = check_flag("attend_first", attend_first)
+        self.attend_between = check_flag("attend_between", attend_between)
+        if attend_first and attend_between:
+            raise ValueError("`attend_first` and `attend_between` exclude each other. Choose one.")
         self.dropout = check_rate("dropout", dropout)
-        self.stack = RecurrentStack(
-            units,
-            cell,
-            num_layers,
-            dropout=dropout,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            **shared,
-        )
+        initializers = {
+            "kernel_initializer": kernel_initializer,
+            "recurrent_initializer": recurrent_initializer,
+        }
+        self.stack = RecurrentStack(units, cell, num_layers, dropout=dropout, **initializers, **shared)
+        self.second = RecurrentStack(units, cell, **initializers, **shared) if attend_between else None
         self.cell, self.num_layers = self.stack.cell, self.stack.num_layers
         self.kernel_initializer = self.stack.kernel_initializer
         self.recurrent_initializer = self.stack.recurrent_initializer
-        self.attention = AttentionContext(attention_units, score, normalizer, **shared)
+        self.attention = AttentionContext(attention_units, score, normalizer, num_heads, **shared)
         self.combine = (
             keras.layers.Dense(units, activation="tanh", use_bias=False, **shared, name="combine")
             if attentional_layer
@@ -109,6 +115,8 @@ class AttentionDecoderCell(keras.layers.Layer):
         read = memory_shape[-1] if self.attend_first else 0
         self.stack.build((inputs_shape[0], None, inputs_shape[-1] + fed + read))
         self.attention.build((inputs_shape[0], None, self.units), memory_shape)
+        if self.second:
+            self.second.build((inputs_shape[0], None, memory_shape[-1]))
         if self.combine:
             self.combine.build((inputs_shape[0], self.units + memory_shape[-1]))
 
@@ -167,29 +175,34 @@ class AttentionDecoderCell(keras.layers.Layer):
     @property
     def is_sequential(self):
         """Whether a step reads what the attention found in the one before it."""
-        return self.input_feeding or self.attend_first or self.attention.looks_back
+        reads_context = self.input_feeding or self.attend_first or self.attend_between
+        return reads_context or self.attention.looks_back
 
     def _step(self, inputs, state, encoded, drop):
         # Idea 2: the RNN takes the previous token's embedding and its previous state, and yields h.
         below = [inputs, state.fed] if self.input_feeding else [inputs]
         if self.attend_first:
-            context, weights = self._attend(self._h(state), encoded, state.attention)
-            below.append(context)
+            attended = self._attend(self._h(state.recurrent), encoded, state.attention)
+            below.append(attended.context)
         h, recurrent = self.stack.step(ops.concatenate(below, axis=-1), state.recurrent, drop)
         if not self.attend_first:
-            context, weights = self._attend(h, encoded, state.attention)
-        found = self._combine(h, context, weights)
-        history = self.attention.next_history(state.attention, weights)
-        return found, DecoderState(recurrent, found.vector if self.input_feeding else (), history)
+            attended = self._attend(h, encoded, state.attention)
+        if self.second:
+            _, last = self.second.step(attended.context, recurrent[-1:])
+            recurrent = (*recurrent[:-1], *last)
+            h = self._h(recurrent)
+        found = self._combine(h, attended)
+        fed = found.vector if self.input_feeding else ()
+        return found, state._replace(recurrent=recurrent, fed=fed, attention=attended.history)
 
-    def _h(self, state):
-        """The h of the step before: the sum over the residual layers."""
-        return sum(layer[0] for layer in state.recurrent)
+    def _h(self, recurrent):
+        """The h that the stack returned: the sum over its residual layers."""
+        return sum(layer[0] for layer in recurrent)
 
     def _unroll_at_once(self, inputs, state, encoded):
         """Ideas 2 to 4: the recurrence does not read the attention, so it runs whole, then one matmul."""
         h, recurrent = self.stack.unroll(inputs, state.recurrent)
-        return self._combine(h, *self._attend(h, encoded)), state._replace(recurrent=recurrent)
+        return self._combine(h, self._attend(h, encoded)), state._replace(recurrent=recurrent)
 
     def _unroll_in_turn(self, inputs, state, encoded):
         """Ideas 2 to 4: the recurrence reads the attention, so it goes step by step."""
@@ -207,24 +220,19 @@ class AttentionDecoderCell(keras.layers.Layer):
             h=self.units,
             context=memory_depth,
             weights=ops.shape(encoded.memory)[1],
+            scores=ops.shape(encoded.memory)[1],
         )
         found, state = over_time(step, (inputs, noise), state, depths)
         return keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), found), state
 
-    def _attend(self, h, encoded, history=None):
-        """(B, U) or (B, T, U) h -> the context and the weights."""
-        return self.attention(
-            h,
-            encoded.memory,
-            keys=None if isinstance(encoded.keys, list | tuple) else encoded.keys,
-            memory_mask=encoded.memory_mask,
-            history=history or None,
-        )
+    def _attend(self, h, encoded, history=()):
+        """(B, U) or (B, T, U) h -> `Attended`."""
+        return self.attention.attend(h, encoded.memory, encoded.keys, encoded.memory_mask, history)
 
-    def _combine(self, h, context, weights):
+    def _combine(self, h, attended):
         # Idea 4: [h; C] go through a feed-forward layer; the decoder's head makes a token of its vector.
-        vector = ops.concatenate([h, context], axis=-1)
-        return DecoderStep(self.combine(vector) if self.combine else vector, h, context, weights)
+        vector = ops.concatenate([h, attended.context], axis=-1)
+        return DecoderStep(self.combine(vector) if self.combine else vector, h, *attended[:3])
 
     def _drop_vector(self, found):
         return found._replace(vector=self.dropout_layer(found.vector))
@@ -238,6 +246,11 @@ class AttentionDecoderCell(keras.layers.Layer):
     def normalizer(self):
         """The attention's `Normalizer` layer."""
         return self.attention.normalizer
+
+    @property
+    def num_heads(self):
+        """How many heads the attention has."""
+        return self.attention.num_heads
 
     def vector_depth(self, memory_depth):
         """The depth of the attentional vector over a memory of that depth."""
@@ -254,7 +267,9 @@ class AttentionDecoderCell(keras.layers.Layer):
             "attention_units": self.attention_units,
             "input_feeding": self.input_feeding,
             "attentional_layer": self.attentional_layer,
+            "num_heads": self.num_heads,
             "attend_first": self.attend_first,
+            "attend_between": self.attend_between,
             "dropout": self.dropout,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),

@@ -3,8 +3,13 @@
 import keras
 from keras import ops
 
+from keras_attention.checks import check_size
+from keras_attention.layers.local import LocalMonotonic, LocalPredictive
 from keras_attention.layers.location import CoverageScore, LocationScore
-from keras_attention.layers.normalizers import NORMALIZERS, Normalizer
+from keras_attention.layers.monotonic import Chunkwise, Monotonic
+from keras_attention.layers.multi_head import HeadProjections, fold
+from keras_attention.layers.named import get_layer
+from keras_attention.layers.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
 from keras_attention.layers.scores import (
     AdditiveScore,
     ConcatScore,
@@ -13,7 +18,26 @@ from keras_attention.layers.scores import (
     ScaledDotScore,
     Score,
 )
-from keras_attention.layers.states import History
+from keras_attention.layers.states import Attended, History
+
+SCORES = {
+    "dot": DotScore,
+    "scaled_dot": ScaledDotScore,
+    "general": GeneralScore,
+    "additive": AdditiveScore,
+    "concat": ConcatScore,
+    "location": LocationScore,
+    "coverage": CoverageScore,
+}
+NORMALIZERS = {
+    "softmax": Softmax,
+    "sparsemax": Sparsemax,
+    "entmax15": Entmax15,
+    "local_m": LocalMonotonic,
+    "local_p": LocalPredictive,
+    "monotonic": Monotonic,
+    "chunkwise": Chunkwise,
+}
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -26,12 +50,15 @@ class AttentionContext(keras.layers.Layer):
         units: depth of the projected memory, where the score has one; None follows the query.
         score: `"dot"`, `"scaled_dot"`, `"general"`, `"additive"`, `"concat"`, `"location"`, `"coverage"`,
             or a `Score` layer.
-        normalizer: `"softmax"`, `"sparsemax"`, `"entmax15"`, `"monotonic"`, or a `Normalizer` layer.
+        normalizer: `"softmax"`, `"sparsemax"`, `"entmax15"`, `"local_m"`, `"local_p"`, `"monotonic"`,
+            `"chunkwise"`, or a `Normalizer` layer.
+        num_heads: how many heads attend on their own, see `HeadProjections`. `units` is then the depth of
+            all heads together. The weights are the mean of the heads'.
 
     Call arguments:
         query: (B, U) for one step or (B, T, U) for all of them.
         memory: (B, S, D), the encoder's states.
-        keys: (B, S, units), what `project_memory(memory)` gave; None computes it.
+        keys: what `project_memory(memory)` gave; None computes it.
         memory_mask: (B, S) boolean, True = real token; None means that all are.
         history: `History` of (B, S) tensors for one step, or (B, T, S) for T hypotheses; needed where
             `looks_back` is True. `first_history` makes the first, `next_history` the others.
@@ -42,8 +69,9 @@ class AttentionContext(keras.layers.Layer):
         computed in float32 whatever the compute dtype.
 
     Raises:
-        ValueError: an unknown score or normalizer, `units` that the score cannot take, another rank, or no
-            history where one is needed.
+        ValueError: an unknown score or normalizer, `units` that the score cannot take, a depth that is not
+            a multiple of the number of heads, several heads with a normalizer that does not allow them,
+            another rank, or no history where one is needed.
 
     Example:
         attention = keras_attention.AttentionContext(score="additive")
@@ -53,12 +81,24 @@ class AttentionContext(keras.layers.Layer):
     state after the step.
     """
 
-    def __init__(self, units=None, score="general", normalizer="softmax", **kwargs):
+    def __init__(self, units=None, score="general", normalizer="softmax", num_heads=1, **kwargs):
         super().__init__(**kwargs)
         self.units = units
+        self.num_heads = check_size("num_heads", num_heads)
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
-        self.score = get_score(score, units, **shared)
-        self.normalizer = get_normalizer(normalizer, **shared)
+        self.heads = HeadProjections(num_heads, units, **shared) if num_heads > 1 else None
+        self.score = get_layer("score", score, Score, SCORES, None if self.heads else units, **shared)
+        self.normalizer = get_layer("normalizer", normalizer, Normalizer, NORMALIZERS, **shared)
+        if not self.heads and units not in (None, self.score.units):
+            raise ValueError(
+                f"`units` contradicts the score layer's own. Received: units={units}, "
+                f"score.units={self.score.units}. Give it to one of them."
+            )
+        if self.heads and (self.normalizer.remembers or isinstance(self.normalizer, Monotonic)):
+            raise ValueError(
+                f"{type(self.normalizer).__name__} goes on from the weights of one head. "
+                f"Received: num_heads={num_heads}. Take one head, or another normalizer."
+            )
 
     @property
     def looks_back(self):
@@ -67,14 +107,26 @@ class AttentionContext(keras.layers.Layer):
 
     def build(self, query_shape, memory_shape):
         _check_ranks(query_shape, memory_shape)
-        if not self.score.built:  # a saved score comes back built
-            self.score.build((query_shape[0], None, query_shape[-1]), memory_shape)
-        if not self.normalizer.built:
-            self.normalizer.build((query_shape[0], None, memory_shape[1]))
+        query_shape = (query_shape[0], None, query_shape[-1])
+        scores_shape = (query_shape[0], None, memory_shape[1])
+        if not self.normalizer.built:  # a saved score or normalizer comes back built
+            more = {"query_shape": query_shape, "memory_shape": memory_shape}
+            self.normalizer.build(scores_shape, **(more if self.normalizer.reads_query else {}))
+        if self.heads:
+            self.heads.build(query_shape, memory_shape)
+            depth = self.heads.depth // self.num_heads
+            query_shape, memory_shape = (*query_shape[:2], depth), (*memory_shape[:2], depth)
+        if not self.score.built:
+            self.score.build(query_shape, memory_shape)
 
     def call(self, query, memory, keys=None, memory_mask=None, history=None):
+        found = self.attend(query, memory, keys, memory_mask, history)
+        return found.context, found.weights
+
+    def attend(self, query, memory, keys=None, memory_mask=None, history=None):
+        """A call that returns all that it found, `Attended`; `keys` and `history` may also be `()`."""
         _check_ranks(query.shape, memory.shape, None if memory_mask is None else memory_mask.shape)
-        if self.looks_back and history is None:
+        if self.looks_back and not history:
             raise ValueError(
                 "This attention reads the weights of the steps before. Go step by step, and pass "
                 "`history` from `first_history` and `next_history`."
@@ -86,30 +138,55 @@ class AttentionContext(keras.layers.Layer):
             )
         if memory_mask is None:
             memory_mask = ops.ones_like(memory[..., 0], dtype="bool")
-        # Idea 3: a score for every memory state, softmax, and the weighted sum of the memory, C.
-        scores = self.score(query, memory, keys, history if self.score.looks_back else None)  # (B, T, S)
-        mask = ops.expand_dims(memory_mask, 1)
-        weights = self.normalizer(scores, mask, history if self.normalizer.looks_back else None)
-        context = ops.matmul(weights, memory)  # (B, T, D)
+        if keys is None or (isinstance(keys, list | tuple) and not len(keys)):
+            keys = self.project_memory(memory)
+        found = self._attend(query, memory, keys, ops.expand_dims(memory_mask, 1), history)
         if one_step:
-            return ops.squeeze(context, axis=1), ops.squeeze(weights, axis=1)
-        return context, weights
+            found = keras.tree.map_structure(lambda x: ops.squeeze(x, axis=1), found)
+        return found
+
+    def _attend(self, query, memory, keys, mask, history):
+        # Idea 3: a score for every memory state, softmax, and the weighted sum of the memory, C.
+        keys, values, own_keys = keys if isinstance(keys, list | tuple) else (keys, (), ())
+        given = {"query": query, "keys": own_keys} if self.normalizer.reads_query else {}
+        past = history if self.score.looks_back else None
+        if self.heads:
+            query, keys, memory = self.heads.queries(query), fold(keys), fold(keys)
+            mask, given = keras.tree.map_structure(self.heads.repeat, (mask, given))
+            past = past and keras.tree.map_structure(self.heads.repeat, past)
+        scores = self.score(query, memory, keys, past)  # (B, T, S)
+        if self.normalizer.looks_back:
+            given["history"] = history
+        weights, own = self.normalizer(scores, mask, **given), ()
+        if self.normalizer.remembers:
+            weights, own = weights
+        if self.heads:
+            context = self.heads.context(weights, values)
+            weights, scores = (ops.mean(self.heads.unfold(x), axis=1) for x in (weights, scores))
+        else:
+            context = ops.matmul(weights, memory)  # (B, T, D)
+        return Attended(context, weights, scores, self.next_history(history, weights, own))
 
     def first_history(self, memory_mask):
         """(B, S) boolean mask -> the `History` before the first step, or `()` if no step looks back."""
         if not self.looks_back:
             return ()
-        return History(self.normalizer.first_weights(memory_mask), ops.zeros_like(memory_mask, "float32"))
+        total = ops.zeros_like(memory_mask, "float32")
+        own = self.normalizer.first_memory(memory_mask)
+        return History(self.normalizer.first_weights(memory_mask), total, own)
 
-    def next_history(self, history, weights):
-        """The history after a step that had these weights."""
+    def next_history(self, history, weights, own=()):
+        """The history after a step that had these weights; `own` is what the normalizer remembers."""
         if not self.looks_back:
             return ()
         weights = ops.cast(weights, "float32")
-        return History(weights, history.total + weights)
+        return History(weights, history.total + weights, own)
 
     def project_memory(self, memory):
-        """(B, S, D) memory -> (B, S, units) keys: once per source, for every later call.
+        """(B, S, D) memory -> the keys: once per source, for every later call.
+
+        They are (B, S, units) as a rule; a tuple where there are several heads, or where the normalizer
+        projects the memory too.
 
         Raises:
             ValueError: the layer has no weights yet, or `memory` is a `KerasTensor`: this is no layer's
@@ -125,7 +202,13 @@ class AttentionContext(keras.layers.Layer):
                 "This AttentionContext has no weights yet. "
                 "Call it once, or `build(query_shape, memory_shape)`, before `project_memory`."
             )
-        return self.score.project_memory(memory)
+        own = self.normalizer.project_memory(memory)
+        if not self.heads:
+            keys = self.score.project_memory(memory)
+            return (keys, (), own) if keras.tree.flatten(own) else keys
+        keys, values = self.heads.keys_and_values(memory)
+        keys = self.score.project_memory(fold(keys))
+        return self.heads.unfold(keys), values, own
 
     def compute_output_shape(self, query_shape, memory_shape, **kwargs):
         return (*query_shape[:-1], memory_shape[-1]), (*query_shape[:-1], memory_shape[1])
@@ -136,6 +219,7 @@ class AttentionContext(keras.layers.Layer):
             "units": self.units,
             "score": keras.saving.serialize_keras_object(self.score),
             "normalizer": keras.saving.serialize_keras_object(self.normalizer),
+            "num_heads": self.num_heads,
         }
 
 
@@ -150,62 +234,3 @@ def _check_ranks(query_shape, memory_shape, mask_shape=None) -> None:
             "`memory_mask` must have the shape (batch, source length). "
             f"Received: memory_mask.shape={tuple(mask_shape)}."
         )
-
-
-SCORES = {
-    "dot": DotScore,
-    "scaled_dot": ScaledDotScore,
-    "general": GeneralScore,
-    "additive": AdditiveScore,
-    "concat": ConcatScore,
-    "location": LocationScore,
-    "coverage": CoverageScore,
-}
-
-
-def get_score(score: "str | dict | Score", units: int | None = None, **options) -> Score:
-    """A score's name (with options of the layer), layer or saved configuration -> the score layer.
-
-    Raises:
-        ValueError: an unknown name, or `units` that contradict the given layer's.
-        TypeError: something else than a name or a `Score`.
-    """
-    if isinstance(score, dict):
-        score = keras.saving.deserialize_keras_object(score)
-    if isinstance(score, Score):
-        if units not in (None, score.units):
-            raise ValueError(
-                f"`units` contradicts the score layer's own. Received: units={units}, "
-                f"score.units={score.units}. Give it to one of them."
-            )
-        return score
-    if not isinstance(score, str):
-        raise TypeError(
-            f"`score` must be a name or a `keras_attention.Score` layer. Received: score={score!r}."
-        )
-    if score not in SCORES:
-        raise ValueError(f"`score` must be one of {', '.join(SCORES)}. Received: score={score!r}.")
-    return SCORES[score](units, **options)
-
-
-def get_normalizer(normalizer: "str | dict | Normalizer", **options) -> Normalizer:
-    """A normalizer's name (with options of the layer), layer or saved configuration -> the layer.
-
-    Raises:
-        ValueError: an unknown name.
-        TypeError: something else than a name or a `Normalizer`.
-    """
-    if isinstance(normalizer, dict):
-        normalizer = keras.saving.deserialize_keras_object(normalizer)
-    if isinstance(normalizer, Normalizer):
-        return normalizer
-    if not isinstance(normalizer, str):
-        raise TypeError(
-            "`normalizer` must be a name or a `keras_attention.Normalizer` layer. "
-            f"Received: normalizer={normalizer!r}."
-        )
-    if normalizer not in NORMALIZERS:
-        raise ValueError(
-            f"`normalizer` must be one of {', '.join(NORMALIZERS)}. Received: normalizer={normalizer!r}."
-        )
-    return NORMALIZERS[normalizer](**options)

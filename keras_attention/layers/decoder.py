@@ -1,15 +1,27 @@
 """AttentionDecoder: from the tokens so far and the memory to the logits of the next."""
 
+import functools
 import inspect
 
 import keras
+from keras import ops
 
-from keras_attention.checks import check_flag, check_size, check_tokens
+from keras_attention.checks import check_flag, check_rate, check_size, check_tokens
 from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.embedding import Embedding
-from keras_attention.layers.heads import get_head
-from keras_attention.layers.states import Encoded
+from keras_attention.layers.hard_attention import HardHead
+from keras_attention.layers.heads import DenseHead, Head, PointerHead, TiedHead
+from keras_attention.layers.named import get_layer
+from keras_attention.layers.states import DecoderStep, Encoded
+from keras_attention.tokens import PADDING_ID
 
+HEADS = {
+    "dense": DenseHead,
+    "tied": TiedHead,
+    "pointer": PointerHead,
+    "hard": HardHead,
+    "hard_monotonic": functools.partial(HardHead, monotonic=True),
+}
 CELL_ARGUMENTS = frozenset(inspect.signature(AttentionDecoderCell).parameters) - {"kwargs"}
 
 
@@ -27,9 +39,14 @@ class AttentionDecoder(keras.layers.Layer):
             tanh, one for each layer and state); otherwise they are zeros.
         embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
         head_initializer: of the head's kernel, see `DenseHead`.
-        head: `"dense"`, `"pointer"`, or a layer like `DenseHead`.
-        **options: the cell's other options: `attention_units`, `normalizer`, `input_feeding`,
-            `attentional_layer`, `attend_first`, `dropout`, `kernel_initializer`, `recurrent_initializer`.
+        head: `"dense"`, `"tied"`, `"pointer"`, `"hard"`, `"hard_monotonic"`, or a `Head` layer.
+        scheduled_sampling: how much of the target is replaced, while training, by what the model itself
+            predicts: a first pass under teacher forcing finds the likeliest tokens, which a second pass is
+            fed at this rate.
+        word_dropout: rate of whole embeddings that are dropped, while training.
+        **options: the cell's other options: `attention_units`, `normalizer`, `num_heads`, `input_feeding`,
+            `attentional_layer`, `attend_first`, `attend_between`, `dropout`, `kernel_initializer`,
+            `recurrent_initializer`.
 
     Call arguments:
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
@@ -52,7 +69,9 @@ class AttentionDecoder(keras.layers.Layer):
         logits, weights = decoder(target, memory, final_state, memory_mask=memory_mask)
 
     Reference: Luong et al. (2015), section 3; Bahdanau et al. (2014), appendix A.2.2 (the bridge,
-    there only from the backward state); LeCun et al. (1998), section 4.6 (the head's initializer).
+    there only from the backward state); LeCun et al. (1998), section 4.6 (the head's initializer);
+    Mihaylova and Martins (2019), section 3 (scheduled sampling in two passes); Gal and Ghahramani (2016),
+    section 4.2 (word dropout).
     """
 
     def __init__(
@@ -67,6 +86,8 @@ class AttentionDecoder(keras.layers.Layer):
         embeddings_initializer=None,
         head_initializer="lecun_uniform",
         head="dense",
+        scheduled_sampling=0.0,
+        word_dropout=0.0,
         *,
         name=None,
         dtype=None,
@@ -78,8 +99,16 @@ class AttentionDecoder(keras.layers.Layer):
         self.vocabulary_size = vocabulary_size = check_size("vocabulary_size", vocabulary_size)
         self.embedding_dim = embedding_dim = check_size("embedding_dim", embedding_dim)
         self.bridge = check_flag("bridge", bridge)
-        self.attention_cell = AttentionDecoderCell(units, cell, num_layers, score, **options, **shared)
         self.head_initializer = keras.initializers.get(head_initializer)
+        more = {} if head == "tied" else {"kernel_initializer": self.head_initializer}
+        self.head = get_layer("head", head, Head, HEADS, vocabulary_size, **more, **shared, name="head")
+        if self.head.vocabulary_size != vocabulary_size:
+            raise ValueError(
+                "`head` must have the decoder's vocabulary size. Received: "
+                f"head.vocabulary_size={self.head.vocabulary_size}, vocabulary_size={vocabulary_size}."
+            )
+        options.setdefault("attentional_layer", self.head.reads_vector)
+        self.attention_cell = AttentionDecoderCell(units, cell, num_layers, score, **options, **shared)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer, **shared)
         stack = self.attention_cell.stack
@@ -94,8 +123,11 @@ class AttentionDecoder(keras.layers.Layer):
                 )
                 for i in range(stack.num_layers * stack.states_per_layer)
             ]
-        initializer = self.head_initializer
-        self.head = get_head(head, vocabulary_size, kernel_initializer=initializer, **shared, name="head")
+        self.head.tie(self.embedding)
+        self.scheduled_sampling = check_rate("scheduled_sampling", scheduled_sampling)
+        self.word_dropout = check_rate("word_dropout", word_dropout)
+        self.word_dropout_layer = keras.layers.Dropout(word_dropout, noise_shape=(None, None, 1), **shared)
+        self.seed_generator = keras.random.SeedGenerator() if scheduled_sampling else None
 
     def build(self, target_shape, memory_shape, final_state_shape=None):
         if self.bridge and final_state_shape is None:
@@ -108,17 +140,32 @@ class AttentionDecoder(keras.layers.Layer):
         cell.build((batch, self.embedding_dim), None, Encoded(memory_shape, None))
         for layer in self.bridge_layers:
             layer.build(final_state_shape)
-        vector_shape = (batch, None, cell.vector_depth(memory_shape[-1]))
+        shapes = [(batch, None, d) for d in (cell.vector_depth(memory_shape[-1]), cell.units)]
         if not self.head.built:  # a saved head comes back built
-            self.head.build((vector_shape,))
+            self.head.build(DecoderStep(*shapes, None, None, None), Encoded(memory_shape, None))
 
-    def call(self, target, memory, final_state=None, memory_mask=None, source=None):
+    def call(self, target, memory, final_state=None, memory_mask=None, source=None, training=False):
         check_tokens(target, "target", self.vocabulary_size)
         encoded = self.encode(memory, memory_mask, source)
-        found, _ = self.attention_cell.unroll(
-            self.embedding(target), self.initial_state(encoded, final_state), encoded
-        )
-        return self.head(found, encoded), found.weights
+        state = self.initial_state(encoded, final_state)
+        if training and self.scheduled_sampling:
+            logits, _ = self._unroll(target, state, encoded)
+            target = self._with_predictions(target, logits)
+        return self._unroll(target, state, encoded)
+
+    def _unroll(self, target, state, encoded):
+        embedded = self.word_dropout_layer(self.embedding(target))
+        found, _ = self.attention_cell.unroll(embedded, state._replace(head=()), encoded)
+        logits, found = self.head.unroll(found, encoded, target)
+        return logits, found.weights
+
+    def _with_predictions(self, target, logits):
+        """(B, T) fed tokens, some of them replaced by the likeliest of the step before; no padding is."""
+        predicted = ops.cast(ops.argmax(logits[:, :-1], axis=-1), target.dtype)
+        predicted = ops.concatenate([target[:, :1], predicted], axis=1)
+        drawn = keras.random.uniform(ops.shape(target), seed=self.seed_generator)
+        replaced = ops.logical_and(drawn < self.scheduled_sampling, ops.not_equal(target, PADDING_ID))
+        return ops.where(replaced, predicted, target)
 
     def encode(self, memory, memory_mask=None, source=None):
         """`Encoded`: what every step reads of a source; see `AttentionDecoderCell.encode`."""
@@ -133,7 +180,7 @@ class AttentionDecoder(keras.layers.Layer):
             encoded: `Encoded`.
             final_state: (B, D), the encoder's final state; not read without the bridge.
         """
-        state = self.attention_cell.zero_state(encoded)
+        state = self.attention_cell.zero_state(encoded)._replace(head=self.head.first_state(encoded))
         if not self.bridge:
             return state
         bridged = [layer(final_state) for layer in self.bridge_layers]
@@ -144,8 +191,9 @@ class AttentionDecoder(keras.layers.Layer):
 
         (B, K) tokens are those of K hypotheses of each source; then all that is returned has the axis K.
         """
-        found, state = self.attention_cell(self.embedding(tokens), state, encoded)
-        return self.head(found, encoded), found, state
+        found, new = self.attention_cell(self.embedding(tokens), state._replace(head=()), encoded)
+        logits, found, kept = self.head.step(found, encoded, tokens, state.head)
+        return logits, found, new._replace(head=kept)
 
     def __getattr__(self, name):
         # The arguments of the cell are attributes of the decoder too.
@@ -158,7 +206,9 @@ class AttentionDecoder(keras.layers.Layer):
         """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
         return self.attention_cell.stack.recurrent_layers
 
-    def compute_output_spec(self, target, memory, final_state=None, memory_mask=None, source=None):
+    def compute_output_spec(
+        self, target, memory, final_state=None, memory_mask=None, source=None, training=False
+    ):
         batch, steps = target.shape
         logits = keras.KerasTensor((batch, steps, self.vocabulary_size), dtype="float32")
         weights = keras.KerasTensor((batch, steps, memory.shape[1]), dtype=self.compute_dtype)
@@ -174,4 +224,6 @@ class AttentionDecoder(keras.layers.Layer):
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "head_initializer": keras.initializers.serialize(self.head_initializer),
             "head": keras.saving.serialize_keras_object(self.head),
+            "scheduled_sampling": self.scheduled_sampling,
+            "word_dropout": self.word_dropout,
         }

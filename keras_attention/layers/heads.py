@@ -8,8 +8,51 @@ from keras_attention.layers.states import DecoderStep, Encoded
 from keras_attention.tokens import UNKNOWN_ID
 
 
+class Head(keras.layers.Layer):
+    """Base of the heads; a user's own is a subclass that overrides `call`.
+
+    Args:
+        vocabulary_size: V, number of target ids.
+
+    Call arguments:
+        found: `DecoderStep`, of one step or of all.
+        encoded: `Encoded`.
+
+    Returns:
+        float32 logits (..., V).
+    """
+
+    copies = False  # whether it needs the source ids, `Encoded.tokens`
+    reads_vector = True  # whether it reads the attentional vector
+
+    def __init__(self, vocabulary_size, **kwargs):
+        super().__init__(**kwargs)
+        self.vocabulary_size = check_size("vocabulary_size", vocabulary_size)
+
+    def build(self, found_shape, encoded_shape=None):
+        """Of a `DecoderStep` and an `Encoded` of shapes, None where a field does not matter."""
+
+    def tie(self, embedding):
+        """Gives the head the decoder's `Embedding` layer."""
+
+    def first_state(self, encoded):
+        """What the head keeps before the first step, a nest, batch first."""
+        return ()
+
+    def step(self, found, encoded, tokens, state):
+        """One step: also the (B,) tokens that were fed and the head's state -> `(logits, found, state)`."""
+        return self(found, encoded), found, state
+
+    def unroll(self, found, encoded, tokens):
+        """All steps: also the (B, T) tokens that were fed -> `(logits, found)`."""
+        return self(found, encoded), found
+
+    def get_config(self):
+        return {**super().get_config(), "vocabulary_size": self.vocabulary_size}
+
+
 @keras.saving.register_keras_serializable("keras_attention")
-class DenseHead(keras.layers.Layer):
+class DenseHead(Head):
     """A Dense layer over the attentional vector: `logits = W vector + b`.
 
     Args:
@@ -27,11 +70,8 @@ class DenseHead(keras.layers.Layer):
     Reference: LeCun et al. (1998), section 4.6 (the initializer).
     """
 
-    copies = False  # whether it needs the source ids, `Encoded.tokens`
-
     def __init__(self, vocabulary_size, kernel_initializer="lecun_uniform", **kwargs):
-        super().__init__(**kwargs)
-        self.vocabulary_size = check_size("vocabulary_size", vocabulary_size)
+        super().__init__(vocabulary_size, **kwargs)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.dense = keras.layers.Dense(
             vocabulary_size,
@@ -50,9 +90,40 @@ class DenseHead(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class TiedHead(Head):
+    """The embedding's matrix is the head's too: `logits = E vector + b`. A third of the weights less.
+
+    The attentional vector must be as deep as the embedding: `embedding_dim` = `units`.
+
+    Args:
+        vocabulary_size: V, number of target ids.
+
+    Reference: Press and Wolf (2017), section 3.
+    """
+
+    def tie(self, embedding):
+        self.embedding = embedding
+
+    def get_build_config(self):
+        """None: a saved head is built by its decoder, once it has the embedding."""
+
+    def build(self, found_shape, encoded_shape=None):
+        depths = self.embedding.output_dim, found_shape[0][-1]
+        if depths[0] != depths[1]:
+            raise ValueError(
+                "The head 'tied' needs an attentional vector as deep as the embedding. Received: "
+                f"embedding {depths[0]}, vector {depths[1]}. Take `embedding_dim` = `units`."
+            )
+        self.bias = self.add_weight(shape=(self.vocabulary_size,), initializer="zeros", name="bias")
+
+    def call(self, found, encoded=None):
+        kernel = ops.transpose(ops.cast(self.embedding.embeddings, self.compute_dtype))
+        return ops.cast(ops.matmul(ops.cast(found[0], self.compute_dtype), kernel) + self.bias, "float32")
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -95,14 +166,12 @@ class PointerHead(DenseHead):
         self.gate = keras.layers.Dense(1, dtype=self.dtype_policy, trainable=self.trainable)
 
     def build(self, found_shape, encoded_shape=None):
-        super().build(found_shape)
+        super().build(found_shape, encoded_shape)
         self.gate.build(found_shape[0])
 
     def call(self, found, encoded):
-        found, encoded = (
-            DecoderStep(*found),
-            Encoded(*encoded),
-        )  # lists, in a functional model that was saved
+        # A functional model that was saved comes back with plain lists.
+        found, encoded = DecoderStep(*found), Encoded(*encoded)
         generated = ops.softmax(super().call(found), axis=-1)
         weights = ops.cast(found.weights, "float32")
         one_step = len(weights.shape) == 2
@@ -125,32 +194,3 @@ class PointerHead(DenseHead):
 
     def get_config(self):
         return {**super().get_config(), "copy_ids": self.copy_ids}
-
-
-HEADS = {"dense": DenseHead, "pointer": PointerHead}
-
-
-def get_head(head: "str | dict | DenseHead", vocabulary_size: int, **options):
-    """A head's name (with options of the layer), layer or saved configuration -> the layer.
-
-    Raises:
-        TypeError: something else than a name or a head.
-        ValueError: an unknown name, or a head of another vocabulary size.
-    """
-    if isinstance(head, dict):
-        head = keras.saving.deserialize_keras_object(head)
-    if isinstance(head, str):
-        if head not in HEADS:
-            raise ValueError(f"`head` must be one of {', '.join(HEADS)}. Received: head={head!r}.")
-        return HEADS[head](vocabulary_size, **options)
-    if not isinstance(head, keras.Layer) or not hasattr(head, "copies"):
-        raise TypeError(
-            "`head` must be a name or a layer such as `keras_attention.DenseHead`. "
-            f"Received: head={head!r}."
-        )
-    if head.vocabulary_size != vocabulary_size:
-        raise ValueError(
-            "`head` must have the decoder's vocabulary size. Received: "
-            f"head.vocabulary_size={head.vocabulary_size}, vocabulary_size={vocabulary_size}."
-        )
-    return head

@@ -22,7 +22,7 @@ def over_time(step, inputs, state, depths):
     flatten, pack = keras.tree.flatten, keras.tree.pack_sequence_as
     dtypes = [keras.backend.standardize_dtype(x.dtype) for x in flatten(state)]
     dtype = keras.backend.result_type(*dtypes)  # `RNN` has one for all states
-    input_depths = [x.shape[-1] for x in flatten(inputs)]
+    input_depths = [ops.shape(x)[-1] for x in flatten(inputs)]
     input_dtypes = [x.dtype for x in flatten(inputs)]
 
     def run(features, states):

@@ -12,13 +12,29 @@ class Normalizer(keras.layers.Layer):
     Call arguments:
         scores: (B, T, S) float.
         mask: (B, 1, S) boolean, True = real token.
-        history: `History` with (B, T, S) tensors, where `looks_back` is True.
+        history: `History` of (B, T, ...) tensors; passed where `looks_back` is True.
+        query: (B, T, U); passed where `reads_query` is True.
+        keys: what `project_memory` computed of the memory; passed where `reads_query` is True.
 
     Returns:
-        (B, T, S) weights, exactly 0 on padding.
+        (B, T, S) weights, exactly 0 on padding. Where `remembers` is True, `(weights, memory)` with what
+        the next step finds in `history.normalizer`.
     """
 
-    looks_back = False  # whether it needs the weights of the step before
+    looks_back = False  # whether a step needs the `History` of the steps before
+    remembers = False  # whether it keeps something for itself in the history
+    reads_query = False
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # a history stays float32
+
+    def first_memory(self, mask):
+        """(B, S) boolean mask -> `history.normalizer` before the first step, a nest, batch first."""
+        return ()
+
+    def project_memory(self, memory):
+        """(B, S, D) -> what it computes once per source, a nest, batch first."""
+        return ()
 
     def first_weights(self, mask):
         """(B, S) boolean mask -> (B, S) float32: what the first step takes for the weights before it."""
@@ -38,7 +54,7 @@ class Softmax(Normalizer):
     Reference: Bahdanau et al. (2014), section 3.1.
     """
 
-    def call(self, scores, mask, history=None):
+    def call(self, scores, mask):
         return masked_softmax(scores, mask)
 
 
@@ -49,7 +65,7 @@ class Sparsemax(Normalizer):
     Reference: Martins and Astudillo (2016), algorithm 1.
     """
 
-    def call(self, scores, mask, history=None):
+    def call(self, scores, mask):
         return _sparse(scores, mask, _sparsemax)
 
 
@@ -60,7 +76,7 @@ class Entmax15(Normalizer):
     Reference: Peters et al. (2019), algorithm 2 (alpha = 1.5).
     """
 
-    def call(self, scores, mask, history=None):
+    def call(self, scores, mask):
         return _sparse(scores / 2, mask, _entmax15)
 
 
@@ -100,63 +116,3 @@ def _ordered(scores):
 def _at(size, values, ranks):
     """The value at the rank `size` (..., 1) of (..., S) values."""
     return ops.sum(ops.where(ops.equal(ranks, size), values, 0.0), axis=-1, keepdims=True)
-
-
-@keras.saving.register_keras_serializable("keras_attention")
-class Monotonic(Normalizer):
-    """Reads the source from left to right: stops at a token with the probability `p = sigmoid(e + b)`.
-
-    In training the weights are the expected alignment,
-    `w[t, s] = p[s] sum over r <= s of w[t-1, r] (1 - p[r]) ... (1 - p[s-1])`. In inference it stops where
-    the score is positive: a single token has the weight 1, or none has any. The first step starts at the
-    first token. Once a step attends to no token, no later step does. No noise is added to the scores.
-
-    Args:
-        bias: b at first, which is learned. Negative, it lets the model look along the source early in
-            training.
-
-    Reference: Raffel et al. (2017), sections 2.2 to 2.4 and appendix C (the parallel form).
-    """
-
-    looks_back = True
-
-    def __init__(self, bias=-1.0, **kwargs):
-        super().__init__(**kwargs)
-        self.bias = float(bias)
-
-    def build(self, scores_shape, mask_shape=None, history_shape=None):
-        self.score_bias = self.add_weight(
-            shape=(), initializer=keras.initializers.Constant(self.bias), name="score_bias"
-        )
-
-    def first_weights(self, mask):
-        is_first = ops.equal(ops.cumsum(ops.ones_like(mask, dtype="int32"), axis=-1), 1)
-        return ops.cast(is_first, "float32")
-
-    def call(self, scores, mask, history=None, training=False):
-        dtype = scores.dtype
-        scores = ops.cast(scores, "float32") + ops.cast(self.score_bias, "float32")
-        previous = ops.cast(history.previous, "float32")
-        weights = (self.expected if training else self.hard)(scores, mask, previous)
-        return ops.cast(weights, dtype)
-
-    def expected(self, scores, mask, previous):
-        stops = ops.where(mask, ops.sigmoid(scores), 0.0)
-        passes = _product_before(1 - stops)  # the probability of passing all tokens before
-        return stops * passes * ops.cumsum(previous / ops.maximum(passes, 1e-10), axis=-1)
-
-    def hard(self, scores, mask, previous):
-        stops = ops.cast(ops.logical_and(mask, scores > 0), "float32") * ops.cumsum(previous, axis=-1)
-        return stops * _product_before(1 - stops)
-
-    def get_config(self):
-        return {**super().get_config(), "bias": self.bias}
-
-
-def _product_before(x):
-    """(..., S) in [0, 1] -> the product of all elements before each."""
-    logs = ops.log(ops.clip(x, 1e-37, 1.0))
-    return ops.exp(ops.cumsum(logs, axis=-1) - logs)
-
-
-NORMALIZERS = {"softmax": Softmax, "sparsemax": Sparsemax, "entmax15": Entmax15, "monotonic": Monotonic}

@@ -12,7 +12,7 @@ class Encoded(NamedTuple):
 
     memory: object  # (B, S, D), the encoder's states
     memory_mask: object  # (B, S) boolean, True = real token
-    keys: object = ()  # (B, S, units), the projected memory, computed once per source; or ()
+    keys: object = ()  # what the attention computes once per source, a nest; the projected memory or more
     tokens: object = ()  # (B, S) int32 source ids, for a head that copies
 
 
@@ -21,6 +21,7 @@ class History(NamedTuple):
 
     previous: object  # (B, S), the weights of the last step
     total: object  # (B, S), the sum of the weights of all steps so far
+    normalizer: object = ()  # what the normalizer keeps for itself, batch first
 
 
 class DecoderState(NamedTuple):
@@ -29,6 +30,7 @@ class DecoderState(NamedTuple):
     recurrent: tuple  # for each recurrent layer its states: (h, c) or (h,), each (B, U)
     fed: object = ()  # the attentional vector that is fed back
     attention: object = ()  # the `History` of an attention that looks back
+    head: object = ()  # what the head keeps, a nest, batch first
 
 
 class DecoderStep(NamedTuple):
@@ -37,4 +39,14 @@ class DecoderStep(NamedTuple):
     vector: object  # (B, U), or (B, U + D) without the attentional layer
     h: object  # (B, U)
     context: object  # (B, D)
+    weights: object  # (B, S); the mean of several heads
+    scores: object = ()  # (B, S), what the weights were made of; the mean of several heads
+
+
+class Attended(NamedTuple):
+    """What the attention found in one step, or in all steps with an axis T after the batch."""
+
+    context: object  # (B, D)
     weights: object  # (B, S)
+    scores: object  # (B, S)
+    history: object  # the `History` after the step, or ()

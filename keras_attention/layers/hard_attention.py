@@ -1,0 +1,147 @@
+"""Exact hard attention: the token comes from one memory state, and the loss sums over all of them."""
+
+import keras
+from keras import ops
+
+from keras_attention.checks import check_flag, check_size
+from keras_attention.layers.heads import Head
+from keras_attention.layers.loop import over_time
+from keras_attention.layers.masking import masked_softmax
+from keras_attention.layers.states import DecoderStep, Encoded
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class HardHead(Head):
+    """A token is written from one source token, which is not known: the probability sums over all.
+
+    `p(y[t] | y[<t]) = sum over s of pi[t, s] e[t, s, y[t]]`, with the emissions
+    `e[t, s] = softmax(W tanh(W_h h[t] + W_m memory[s]) + b)`. The logits are `log p`, which a log-softmax
+    leaves as they are.
+
+    Of order 0 the steps attend independently of each other: `pi[t]` are the attention weights. Monotonic,
+    of order 1, a step attends to the same source token as the one before it or to a later one. Then pi is
+    filtered by what has been written, exactly:
+    `pi[t, s] = sum over r <= s of q[t-1, r] softmax(scores[t] from r on)[s]`, with
+    `q[t-1, r]` proportional to `pi[t-1, r] e[t-1, r, y[t-1]]`. The first step starts at the first token.
+
+    The recurrence does not read the attention, unless the decoder's options say so. The head finds B x T x
+    S x V probabilities, so it suits vocabularies of letters and phones.
+
+    Args:
+        vocabulary_size: V, number of target ids.
+        monotonic: whether it is of order 1.
+        units: depth of the tanh; None follows h.
+        kernel_initializer: of W.
+
+    The weights of the `DecoderStep` become pi.
+
+    Reference: Wu et al. (2018), section 3 (order 0); Wu and Cotterell (2019), section 3 (monotonic).
+    """
+
+    reads_vector = False
+
+    def __init__(
+        self, vocabulary_size, monotonic=False, units=None, kernel_initializer="lecun_uniform", **kwargs
+    ):
+        super().__init__(vocabulary_size, **kwargs)
+        self.monotonic = check_flag("monotonic", monotonic)
+        self.units = None if units is None else check_size("units", units)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, found_shape, encoded_shape=None):
+        h_depth, memory_depth = found_shape[1][-1], encoded_shape[0][-1]
+        units = self.units or h_depth
+
+        def dense(depth, units, name, **options):
+            options |= {"dtype": self.dtype_policy, "trainable": self.trainable}
+            layer = keras.layers.Dense(units, name=name, **options)
+            layer.build((None, None, depth))
+            return layer
+
+        self.of_h = dense(h_depth, units, "of_h")
+        self.of_memory = dense(memory_depth, units, "of_memory", use_bias=False)
+        initializer = self.kernel_initializer
+        self.emission = dense(units, self.vocabulary_size, "emission", kernel_initializer=initializer)
+
+    def call(self, found, encoded):
+        """The logits where pi are the weights that the attention found."""
+        return _logits(DecoderStep(*found).weights, self.emissions(found, encoded))
+
+    def emissions(self, found, encoded):
+        """-> e, float32 (B, S, V) for one step, (B, T, S, V) for all."""
+        h = ops.expand_dims(self.of_h(DecoderStep(*found).h), -2)
+        memory = self.of_memory(Encoded(*encoded).memory)
+        if len(h.shape) == 4:
+            memory = ops.expand_dims(memory, 1)
+        logits = self.emission(ops.tanh(h + memory))
+        return ops.softmax(ops.cast(logits, "float32"), axis=-1)
+
+    def first_state(self, encoded):
+        """pi and e of the step before: of the first, all at the first token and nothing written."""
+        if not self.monotonic:
+            return ()
+        mask = encoded.memory_mask
+        is_first = ops.equal(ops.cumsum(ops.ones_like(mask, dtype="int32"), axis=-1), 1)
+        nothing = ops.ones((1, 1, self.vocabulary_size), dtype="float32")
+        return ops.cast(is_first, "float32"), ops.ones_like(mask, dtype="float32")[..., None] * nothing
+
+    def step(self, found, encoded, tokens, state):
+        emissions = self.emissions(found, encoded)
+        pi = ops.cast(found.weights, "float32")
+        if self.monotonic:
+            before, emissions_before = state
+            written = ops.one_hot(tokens, self.vocabulary_size, dtype="float32")
+            written = ops.sum(emissions_before * ops.expand_dims(written, -2), axis=-1)  # (B, S)
+            mask = encoded.memory_mask
+            mask = ops.expand_dims(mask, 1) if len(found.scores.shape) == 3 else mask
+            pi = _moved(_filtered(before, written), found.scores, mask)
+            state = pi, emissions
+        return _logits(pi, emissions), found._replace(weights=ops.cast(pi, found.weights.dtype)), state
+
+    def unroll(self, found, encoded, tokens):
+        emissions = self.emissions(found, encoded)
+        pi = ops.cast(found.weights, "float32")
+        if self.monotonic:
+            written = ops.one_hot(tokens[:, 1:], self.vocabulary_size, dtype="float32")
+            written = ops.einsum("btsv,btv->bts", emissions[:, :-1], written)
+            written = ops.pad(written, ((0, 0), (1, 0), (0, 0)), constant_values=1.0)
+
+            def step(given, before):
+                written, scores = given
+                pi = _moved(_filtered(before, written), scores, encoded.memory_mask)
+                return pi, pi
+
+            first, _ = self.first_state(encoded)
+            length = ops.shape(first)[1]
+            scores = ops.cast(found.scores, "float32")
+            pi, _ = over_time(step, (written, scores), first, length)
+        return _logits(pi, emissions), found._replace(weights=ops.cast(pi, found.weights.dtype))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "monotonic": self.monotonic,
+            "units": self.units,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+def _filtered(pi, written):
+    """(..., S) pi, the probability of the token that was written -> where it was written from."""
+    both = pi * written
+    return both / ops.maximum(ops.sum(both, axis=-1, keepdims=True), 1e-30)
+
+
+def _moved(before, scores, mask):
+    """(..., S) where the step before was, its scores and mask -> (..., S), where this step is."""
+    scores, mask = ops.expand_dims(ops.cast(scores, "float32"), -2), ops.expand_dims(mask, -2)
+    places = ops.cumsum(ops.ones_like(scores), axis=-1)
+    onward = ops.greater_equal(places, ops.swapaxes(places, -1, -2))  # (..., S, S): from each to each
+    moves = masked_softmax(scores, ops.logical_and(mask, onward))
+    return ops.sum(ops.expand_dims(before, -1) * moves, axis=-2)
+
+
+def _logits(pi, emissions):
+    """(..., S) pi, (..., S, V) emissions -> (..., V), the logarithm of the mixture."""
+    mixture = ops.sum(ops.expand_dims(ops.cast(pi, "float32"), -1) * emissions, axis=-2)
+    return ops.log(ops.maximum(mixture, 1e-30))

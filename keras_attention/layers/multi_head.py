@@ -1,0 +1,81 @@
+"""Several attention heads: each attends on its own to its own projection of query and memory."""
+
+import keras
+from keras import ops
+
+from keras_attention.checks import check_size
+
+
+class HeadProjections(keras.layers.Layer):
+    """`C = W [head[1]; ...; head[H]]`, with each head an attention over projections of its own.
+
+    `head[i] = attention(W_query[i] query, W_keys[i] memory, W_values[i] memory)`.
+
+    The heads are a part of the batch, (B * H), while the scores and weights are computed, so that every
+    score and normalizer works with them as it is.
+
+    Args:
+        num_heads: H.
+        units: depth of all projected queries together; None follows the query. A multiple of H.
+
+    Reference: Vaswani et al. (2017), section 3.2.2.
+    """
+
+    def __init__(self, num_heads, units=None, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = check_size("num_heads", num_heads)
+        self.units = None if units is None else check_size("units", units)
+
+    def build(self, query_shape, memory_shape):
+        self.depth = self.units or query_shape[-1]
+        memory_depth = memory_shape[-1]
+        for name, depth in (("units", self.depth), ("the memory's depth", memory_depth)):
+            if depth % self.num_heads:
+                raise ValueError(
+                    f"Each of the heads has an equal part of {name}. "
+                    f"Received: {name} {depth}, num_heads={self.num_heads}."
+                )
+
+        def projection(units, name, shape):
+            dense = keras.layers.Dense(
+                units, use_bias=False, dtype=self.dtype_policy, trainable=self.trainable, name=name
+            )
+            dense.build(shape)
+            return dense
+
+        self.of_query = projection(self.depth, "query", query_shape)
+        self.of_keys = projection(self.depth, "keys", memory_shape)
+        self.of_values = projection(memory_depth, "values", memory_shape)
+        self.output_layer = projection(memory_depth, "output", memory_shape)
+
+    def queries(self, query):
+        """(B, T, U) -> (B * H, T, units / H)"""
+        return fold(self._split(self.of_query(query)))
+
+    def keys_and_values(self, memory):
+        """(B, S, D) -> (B, H, S, units / H) and (B, H, S, D / H)"""
+        return self._split(self.of_keys(memory)), self._split(self.of_values(memory))
+
+    def context(self, weights, values):
+        """(B * H, T, S) weights, (B, H, S, D / H) values -> (B, T, D)"""
+        found = ops.transpose(ops.matmul(self.unfold(weights), values), (0, 2, 1, 3))
+        _, steps, heads, depth = ops.shape(found)
+        return self.output_layer(ops.reshape(found, (-1, steps, heads * depth)))
+
+    def repeat(self, x):
+        """(B, ...) -> (B * H, ...): the same for every head."""
+        return ops.repeat(x, self.num_heads, axis=0)
+
+    def unfold(self, x):
+        """(B * H, ...) -> (B, H, ...)"""
+        return ops.reshape(x, (-1, self.num_heads, *ops.shape(x)[1:]))
+
+    def _split(self, x):
+        """(B, N, depth) -> (B, H, N, depth / H)"""
+        length, depth = ops.shape(x)[1], x.shape[-1] // self.num_heads
+        return ops.transpose(ops.reshape(x, (-1, length, self.num_heads, depth)), (0, 2, 1, 3))
+
+
+def fold(x):
+    """(B, H, ...) -> (B * H, ...)"""
+    return ops.reshape(x, (-1, *ops.shape(x)[2:]))

@@ -1,0 +1,32 @@
+"""Layers that a user gives by name, as a layer, or as a saved configuration."""
+
+import keras
+
+
+def get_layer(argument: str, value, base: type, classes: dict, *args, **options):
+    """The layer that is meant.
+
+    Args:
+        argument: the argument's name, for the errors.
+        value: a name in `classes`, a layer, or a saved configuration.
+        base: the class that the layer must have.
+        classes: name -> class; `args` and `options` are passed on to the one that is named.
+
+    Raises:
+        ValueError: an unknown name.
+        TypeError: not a name or a `base` layer.
+    """
+    if isinstance(value, dict):
+        value = keras.saving.deserialize_keras_object(value)
+    if isinstance(value, base):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(
+            f"`{argument}` must be a name or a `keras_attention.{base.__name__}` layer. "
+            f"Received: {argument}={value!r}."
+        )
+    if value not in classes:
+        raise ValueError(
+            f"`{argument}` must be one of {', '.join(classes)}. Received: {argument}={value!r}."
+        )
+    return classes[value](*args, **options)
