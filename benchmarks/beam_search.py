@@ -46,7 +46,7 @@ def cost(options):
     model.decoder.head.dense.bias.assign(bias)
     print("| batch | greedy, min (median) ms | beam 5, min (median) ms | ratio |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        path = model.export(f"{folder}/1", max_length=options.steps, warmup=False, beam_width=5)
+        path = model.export(f"{folder}/1", max_length=options.steps, warmup=False, beam=5)
         signatures = tf.saved_model.load(str(path)).signatures
         for batch in (1, 32):
             source = tf.constant(random_sources(batch, 10, options.vocabulary_size))

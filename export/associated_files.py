@@ -16,7 +16,7 @@ from .signatures import seq2seq_of
 
 FORMAT = 1  # of the description
 DESCRIPTION = "keras_attention.json"
-READ = {"max_length", "beam_width", "length_penalty", "coverage_penalty"}
+READ = {"max_length", "beam"}
 READ_OF_TRANSLATORS = {"max_source_length", "too_long", "source_tokenizer", "target_tokenizer"}
 
 
@@ -29,12 +29,10 @@ def add_associated_files(path, model, decoding, source_length, quantize, names) 
         "signatures": sorted(names),
         "source_length": source_length,
         "max_length": decoding.max_length,
-        "beam_width": decoding.beam.width,
-        "length_penalty": decoding.beam.length_penalty,
-        "coverage_penalty": decoding.beam.coverage_penalty,
+        "beam": decoding.beam.get_config(),
         "quantize": quantize,
-        "source_vocabulary_size": seq2seq.encoder.vocabulary_size,
-        "target_vocabulary_size": seq2seq.decoder.vocabulary_size,
+        "source_vocabulary_size": seq2seq.source_vocabulary_size,
+        "target_vocabulary_size": seq2seq.target_vocabulary_size,
         "padding_id": PADDING_ID,
         "unknown_id": UNKNOWN_ID,
         "start_id": seq2seq.start_id,
@@ -94,6 +92,6 @@ def _check(description) -> None:
     for name in ("max_length", "max_source_length"):
         if name in description:
             check_size(name, description[name])
-    Beam(*(description[name] for name in ("beam_width", "length_penalty", "coverage_penalty")))
+    Beam.from_config(description["beam"])
     if description.get("too_long", TOO_LONG[0]) not in TOO_LONG:
         raise ValueError(f"`too_long` must be one of {TOO_LONG}. Received: {description['too_long']!r}.")

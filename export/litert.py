@@ -9,8 +9,9 @@ import keras
 import tensorflow as tf
 
 from keras_attention.checks import check_size
+from keras_attention.choices import BEAM_WIDTH
 from keras_attention.decoding.beam import Beam
-from keras_attention.models.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
+from keras_attention.models.generation import DEFAULT_MAX_LENGTH, Generates
 from keras_attention.models.translator import Translator
 from keras_attention.text.tokenizers import FAST_KINDS
 
@@ -28,14 +29,12 @@ DTYPE_POLICIES = {name for name in vars(keras.dtype_policies) if name.endswith("
 
 
 def litert(
-    model: Seq2Seq | Translator,
+    model: Generates | Translator,
     path: str | os.PathLike,
     signatures: Sequence[str] | None = None,
     source_length: int | str = LIMIT,
     max_length: int | None = None,
-    beam_width: int = 5,
-    length_penalty: float | str = 0.0,
-    coverage_penalty: float = 0.0,
+    beam: Beam | int = BEAM_WIDTH,
     quantize: str | None = None,
     text: bool | None = None,
     overwrite: bool = False,
@@ -65,7 +64,7 @@ def litert(
         source_length: S, how many ids a source has, the end and the padding included; `"limit"` takes the
             translator's, or 128.
         max_length: T, the most tokens that are written; None takes the translator's, or 128.
-        beam_width, length_penalty, coverage_penalty: of `beam_decode` and `translate_beam`, see `Beam`.
+        beam: the `Beam` of `beam_decode` and `translate_beam`, with its limits; or its width alone.
         quantize: None, `"float16"` (weights), or `"int8"` (weights; activations as they come).
         text: whether there are signatures of text, which need TensorFlow Text's operators where the file
             runs, and a source tokenizer of the kind char or unigram; None: where these allow it.
@@ -92,7 +91,7 @@ def litert(
     if quantize not in QUANTIZATIONS:
         raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}. Received: quantize={quantize!r}.")
     source_length = _source_length(model, source_length)
-    decoding = decoding_of(model, max_length, Beam(beam_width, length_penalty, coverage_penalty))
+    decoding = decoding_of(model, max_length, beam)
     names = _signature_names(model, signatures, text)
     with without_cudnn(seq2seq_of(model)):
         functions = {name: frozen_signature(name, model, decoding, source_length) for name in sorted(names)}
@@ -165,7 +164,7 @@ def _in_float32(model):
     computes_in_float32 = _with_float32(config)
     if computes_in_float32 == config:
         return model
-    copy = Seq2Seq.from_config(computes_in_float32)
+    copy = type(seq2seq).from_config(computes_in_float32)
     copy.set_weights(seq2seq.get_weights())
     return model.with_seq2seq(copy) if isinstance(model, Translator) else copy
 

@@ -84,9 +84,9 @@ def _requests(model, decoding, source_length, names):
     random = np.random.default_rng(0)
     sources = np.zeros((SOURCES, source_length), "int32")
     for row, length in enumerate(np.linspace(1, source_length, SOURCES).astype(int)):
-        least = min(3, seq2seq.encoder.vocabulary_size - 1)
-        sources[row, :length] = random.integers(least, seq2seq.encoder.vocabulary_size, length)
-        sources[row, length - 1] = min(END_ID, seq2seq.encoder.vocabulary_size - 1)
+        least = min(3, seq2seq.source_vocabulary_size - 1)
+        sources[row, :length] = random.integers(least, seq2seq.source_vocabulary_size, length)
+        sources[row, length - 1] = min(END_ID, seq2seq.source_vocabulary_size - 1)
     strategies = {"greedy_decode": Greedy(), "beam_decode": decoding.beam, "decode_step": Greedy()}
     expected, requests = {}, {"source": sources}
     requests |= {"start_id": seq2seq.start_id, "end_id": seq2seq.end_id, "max_length": decoding.max_length}

@@ -5,14 +5,14 @@ import functools
 import tensorflow as tf
 
 from keras_attention.decoding.sampling import Greedy
-from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.generation import Generates
 from keras_attention.models.translator import Translator
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
 from .signatures import SIGNATURES, Decoding, seq2seq_of
 
 
-def frozen_signature(name: str, model: Seq2Seq | Translator, decoding: Decoding, source_length: int):
+def frozen_signature(name: str, model: Generates | Translator, decoding: Decoding, source_length: int):
     """A signature as a concrete function with the weights as constants, and its outputs by name.
 
     With variables the converter leaves some that nothing initialises, from the second signature on
@@ -36,7 +36,7 @@ def _of_table(name, model, decoding, source_length):
     """A signature of the table, over ids that may be out of range."""
 
     def compute(source):
-        source = _known(source, seq2seq_of(model).encoder.vocabulary_size)
+        source = _known(source, seq2seq_of(model).source_vocabulary_size)
         return SIGNATURES[name].compute(model, decoding, source=source)
 
     return compute, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
@@ -50,7 +50,7 @@ def _encode(model, decoding, source_length):
     model = seq2seq_of(model)
 
     def encode(source):
-        encoded, state = model.encode(_known(source, model.encoder.vocabulary_size))
+        encoded, state = model.encode(_known(source, model.source_vocabulary_size))
         return _named(encoded._replace(memory_mask=tf.cast(encoded.memory_mask, tf.int32)), state)
 
     return encode, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
@@ -70,7 +70,7 @@ def _decode_step(model, decoding, source_length):
     def decode_step(token, **fields):
         encoded, state = tf.nest.pack_sequence_as(structure, [fields[name] for name in names])
         encoded = encoded._replace(memory_mask=tf.cast(encoded.memory_mask, tf.bool))
-        token = _known(token, model.decoder.vocabulary_size)
+        token = _known(token, model.target_vocabulary_size)
         log_probs, state, weights = model.decode_step(token, state, encoded)
         return {"log_probs": log_probs, "attention": weights, **_numbered("state", state)}
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.limits import possible
+from keras_attention.decoding.named import get_strategy
 from keras_attention.decoding.sampling import Greedy
 from keras_attention.decoding.strategy import Decoded
 from keras_attention.quiet import quiet
@@ -64,12 +65,12 @@ class LiteRTTranslator(TranslatesTexts):
 
     @property
     def default_beam(self):
-        penalties = (self.description[key] for key in ("length_penalty", "coverage_penalty"))
-        return Beam(self.description["beam_width"], *penalties)
+        return Beam.from_config(self.description["beam"])
 
     def check_strategy(self, strategy):
-        strategy, beam = Greedy() if strategy is None else strategy, self.default_beam
-        is_beam = type(strategy) is Beam and Beam(**{**vars(strategy), "n_best": None}) == beam
+        strategy, beam = get_strategy(strategy), self.default_beam
+        is_beam = type(strategy) is Beam and strategy.n_best <= beam.n_best
+        is_beam = is_beam and Beam(**{**strategy.get_config(), "n_best": beam.n_best}) == beam
         if not (is_beam or strategy == Greedy()):
             raise ValueError(
                 f"The file decodes by Greedy() and {beam!r}; for another beam export another file. "

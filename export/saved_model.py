@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_attention.choices import BEAM_WIDTH
 from keras_attention.decoding.beam import Beam
-from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.generation import Generates
 from keras_attention.models.translator import Translator
 from keras_attention.tokens import END_ID
 
@@ -29,15 +30,13 @@ from .signatures import (
 
 
 def saved_model(
-    model: Seq2Seq | Translator,
+    model: Generates | Translator,
     path: str | os.PathLike,
     max_length: int | None = None,
     overwrite: bool = False,
     warmup: bool = True,
     verbose: bool = False,
-    beam_width: int = 5,
-    length_penalty: float | str = 0.0,
-    coverage_penalty: float = 0.0,
+    beam: Beam | int = BEAM_WIDTH,
     jit_compile: bool | Sequence[tuple[int, int]] = False,
 ) -> Path:
     """Writes a model as a SavedModel that decodes by itself.
@@ -57,7 +56,7 @@ def saved_model(
         warmup: whether to write `assets.extra/tf_serving_warmup_requests`, which TensorFlow Serving
             plays when it loads the model; needs `tensorflow-serving-api`, and warns where that is missing.
         verbose: whether to print where it lies.
-        beam_width, length_penalty, coverage_penalty: of `beam_decode` and `translate_beam`, see `Beam`.
+        beam: the `Beam` of `beam_decode` and `translate_beam`, with its limits; or its width alone.
         jit_compile: whether XLA compiles the decoding for a few shapes (batch, source length), to which
             sources are padded; True for a batch of one and sources of 16, 32 and 64 ids within the limit,
             where it pays most. Each is compiled at its first request, a second or two, which the warm-up
@@ -76,7 +75,6 @@ def saved_model(
         TypeError, ValueError: another model, or an argument out of its range.
     """
     check_model(model)
-    beam = Beam(beam_width, length_penalty, coverage_penalty)
     longest = getattr(model, "max_source_length", None)
     shapes = shapes_of(jit_compile, longest)
     decoding = decoding_of(model, max_length, beam, shapes)
@@ -97,7 +95,7 @@ def saved_model(
 
 def check_model(model) -> None:
     """Raises unless it is one that can be exported, on the backend that exports."""
-    if not isinstance(model, Seq2Seq | Translator):
+    if not isinstance(model, Generates | Translator):
         raise TypeError(f"`model` must be a Seq2Seq or a Translator. Received: model={model!r}.")
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
@@ -123,7 +121,7 @@ def _move_into_place(new: Path, path: Path, aside: Path) -> None:
         raise
 
 
-def _write(model: Seq2Seq | Translator, path: Path, decoding: Decoding) -> None:
+def _write(model: Generates | Translator, path: Path, decoding: Decoding) -> None:
     module = tf.Module()
     # TensorFlow's variables, not Keras' round them: those leave a session (the C API, TensorFlow Serving)
     # with variables that nothing initialises (Keras 3.15).
@@ -140,9 +138,9 @@ def _write(model: Seq2Seq | Translator, path: Path, decoding: Decoding) -> None:
 
 
 @contextlib.contextmanager
-def without_cudnn(model: Seq2Seq):
+def without_cudnn(model: Generates):
     """Traces the recurrent layers as plain operators: a graph with cuDNN's runs on GPU servers only."""
-    layers = [*model.encoder.recurrent_layers, *model.decoder.recurrent_layers]
+    layers = model.recurrent_layers
     before = [layer.use_cudnn for layer in layers]
     try:
         for layer in layers:
@@ -153,7 +151,7 @@ def without_cudnn(model: Seq2Seq):
             layer.use_cudnn = use_cudnn
 
 
-def _write_warmup_requests(model: Seq2Seq | Translator, path: Path, shapes) -> None:
+def _write_warmup_requests(model: Generates | Translator, path: Path, shapes) -> None:
     """Requests that TensorFlow Serving plays while it loads, so that no user waits for the first run.
 
     The signatures of ids get one of each shape that XLA compiles; those of text run the same functions.
@@ -168,7 +166,7 @@ def _write_warmup_requests(model: Seq2Seq | Translator, path: Path, shapes) -> N
         )
         return
     seq2seq = seq2seq_of(model)
-    end_id = min(END_ID, seq2seq.encoder.vocabulary_size - 1, seq2seq.decoder.vocabulary_size - 1)
+    end_id = min(END_ID, seq2seq.source_vocabulary_size - 1, seq2seq.target_vocabulary_size - 1)
     file = path / "assets.extra" / "tf_serving_warmup_requests"
     file.parent.mkdir()
     with tf.io.TFRecordWriter(str(file)) as writer:

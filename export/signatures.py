@@ -13,7 +13,7 @@ from keras_attention.checks import check_size
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.sampling import Greedy
 from keras_attention.decoding.strategy import Decoded, Strategy
-from keras_attention.models.seq2seq import DEFAULT_MAX_LENGTH, Seq2Seq
+from keras_attention.models.generation import DEFAULT_MAX_LENGTH, Generates
 from keras_attention.models.translator import Translator
 
 from .compiled_shapes import in_shapes
@@ -27,7 +27,7 @@ class Signature:
     outputs: dict[str, str]  # name -> dtype, shape and meaning
     compute: Callable  # (model, decoding, **inputs) -> {name: tensor}
 
-    def function(self, model: Seq2Seq | Translator, decoding: "Decoding") -> Callable:
+    def function(self, model: Generates | Translator, decoding: "Decoding") -> Callable:
         """The signature of a model as a `tf.function` that takes its inputs by name."""
 
         def checked(**inputs):
@@ -46,7 +46,7 @@ class Decoding:
         shapes: (B, S) each, smallest first, for which XLA compiles the decoding.
     """
 
-    def __init__(self, model: Seq2Seq, max_length: int, beam: Beam, shapes=()):
+    def __init__(self, model: Generates, max_length: int, beam: Beam, shapes=()):
         self.model, self.max_length, self.beam, self.shapes = model, max_length, beam, shapes
         self._compiled = {}  # one function a strategy, for all signatures: one warms up the others
 
@@ -61,8 +61,11 @@ class Decoding:
         return in_shapes(source, self.shapes, self._compiled[strategy], plain)
 
 
-def decoding_of(model: Seq2Seq | Translator, max_length: int | None, beam: Beam, shapes=()) -> Decoding:
+def decoding_of(
+    model: Generates | Translator, max_length: int | None, beam: Beam | int, shapes=()
+) -> Decoding:
     """What an export fixes; a `max_length` of None is the translator's `max_target_length`, or 128."""
+    beam = beam if isinstance(beam, Beam) else Beam(beam)
     if max_length is None:
         max_length = getattr(model, "max_target_length", DEFAULT_MAX_LENGTH)
     return Decoding(seq2seq_of(model), check_size("max_length", max_length), beam, shapes)
@@ -104,6 +107,7 @@ SIGNATURES = {
             "tokens": "int32 (B, T), the end id included, 0 after it",
             "lengths": "int32 (B,), tokens of each row with the end id",
             "scores": "float32 (B,), summed log-probability (nats)",
+            "token_scores": "float32 (B, T), log-probability of each token, 0 after the end",
             "attention": "float32 (B, T, S), weights of each step",
         },
         compute=_greedy_decode,
@@ -114,6 +118,7 @@ SIGNATURES = {
             "tokens": "int32 (B, K, T), best first, the end id included, 0 after it",
             "lengths": "int32 (B, K), tokens with the end id, 0 where there is no hypothesis",
             "scores": "float32 (B, K), summed log-probability (nats), -inf where there is no hypothesis",
+            "token_scores": "float32 (B, K, T), log-probability of each token, 0 after the end",
             "attention": "float32 (B, K, T, S), weights of each step",
         },
         compute=_beam_decode,
@@ -147,25 +152,25 @@ TEXT_SIGNATURES = ("translate", "translate_beam")
 COMPILED_SIGNATURES = ("greedy_decode", "beam_decode")  # where XLA is asked for
 
 
-def signatures_of(model: Seq2Seq | Translator) -> dict[str, Signature]:
+def signatures_of(model: Generates | Translator) -> dict[str, Signature]:
     """The signatures that a model has: those of text where there are tokenizers."""
     has_text = isinstance(model, Translator)
     return {name: s for name, s in SIGNATURES.items() if has_text or name not in TEXT_SIGNATURES}
 
 
-def default_signature(model: Seq2Seq | Translator) -> str:
+def default_signature(model: Generates | Translator) -> str:
     """The name of the signature that is `serving_default` too."""
     return "translate" if isinstance(model, Translator) else "greedy_decode"
 
 
-def seq2seq_of(model: Seq2Seq | Translator) -> Seq2Seq:
+def seq2seq_of(model: Generates | Translator) -> Generates:
     """The model between the tokenizers, or the model itself."""
     return model.seq2seq if isinstance(model, Translator) else model
 
 
 def _checked_inputs(model, inputs):
     """The inputs of a request behind assertions, so that a bad request fails by itself, with the reason."""
-    sizes = {"source": model.encoder.vocabulary_size, "target": model.decoder.vocabulary_size}
+    sizes = {"source": model.source_vocabulary_size, "target": model.target_vocabulary_size}
     rows = tf.shape(next(iter(inputs.values())))[0]
     checks = []
     for name, tensor in inputs.items():

@@ -22,6 +22,7 @@ __all__ = [
     "UNKNOWN_ID",
     "Adam",
     "AdditiveScore",
+    "AlignmentLoss",
     "Attended",
     "AttentionContext",
     "AttentionDecoder",
@@ -29,6 +30,7 @@ __all__ = [
     "Beam",
     "Chunkwise",
     "ConcatScore",
+    "CoverageLoss",
     "CoverageScore",
     "Decoded",
     "DecoderState",
@@ -96,6 +98,7 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
     from keras_attention.layers.states import Attended, DecoderState, DecoderStep, Encoded, History
     from keras_attention.models.seq2seq import Seq2Seq
     from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, shift_right
+    from keras_attention.training.attention_losses import AlignmentLoss, CoverageLoss
     from keras_attention.training.muon import Muon
     from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
     from keras_attention.training.optimizers import Adam

@@ -5,7 +5,16 @@ import os
 import sys
 import warnings
 
-from keras_attention.choices import AVERAGE, BEAM_WIDTH, CELLS, KINDS, NORMALIZERS, SCORES, STRATEGIES
+from keras_attention.choices import (
+    AVERAGE,
+    BEAM_WIDTH,
+    CELLS,
+    HEADS,
+    KINDS,
+    NORMALIZERS,
+    SCORES,
+    STRATEGIES,
+)
 from keras_attention.quiet import quick_start
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
 from keras_attention.training.options import PRECISIONS, Options
@@ -137,9 +146,16 @@ def _add_train(train):
     choice("cell", CELLS)
     choice("score", SCORES)
     choice("normalizer", NORMALIZERS)
+    choice("head", HEADS)
+    train.add_argument("--heads", type=int, default=defaults.num_heads, metavar="N", dest="num_heads",
+                       help="attention heads (1)")  # fmt: skip
     train.add_argument("--input-feeding", action="store_true", help="feed the attention back")
     train.add_argument("--attend-first", action="store_true", help="attend before the recurrence")
+    train.add_argument("--attend-between", action="store_true", help="attend between two transitions")
     train.add_argument("--copy", action="store_true", help="copy from the source what both sides have")
+    option("coverage", "RATE", "weight of the coverage loss")
+    option("scheduled_sampling", "RATE", "of target ids replaced by predicted ones")
+    option("word_dropout", "RATE", "of dropped embeddings")
     option("dropout", "RATE")
     option("label_smoothing", "RATE")
     option("batch_size", help="pairs in a batch (by default 16 to 64, by the number of pairs)")

@@ -112,9 +112,7 @@ def export(options):
         "litert" if options.format == "litert" else "tf_saved_model",
         verbose=True,
         overwrite=options.overwrite,
-        beam_width=options.beam,
-        length_penalty=options.length_penalty,
-        coverage_penalty=options.coverage_penalty,
+        beam=Beam(options.beam, options.length_penalty, options.coverage_penalty),
         **given,
     )
 

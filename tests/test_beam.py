@@ -79,7 +79,7 @@ def test_a_beam_as_wide_as_the_tree_equals_brute_force(length_penalty, coverage_
     models, max_length = RandomModels(rows=30), 4
     width = 2**max_length + sum(2**n for n in range(max_length))  # all that can be said
     beam = Beam(width, length_penalty, coverage_penalty)
-    tokens, lengths, scores, _ = models.decode(beam, max_length)
+    tokens, lengths, scores, _, _ = models.decode(beam, max_length)
     for row in range(30):
         expected = [
             (
@@ -98,7 +98,7 @@ def test_a_beam_as_wide_as_the_tree_equals_brute_force(length_penalty, coverage_
 
 def test_attention_follows_its_hypothesis():
     models = RandomModels(rows=20)
-    tokens, lengths, _, attention = models.decode(Beam(4), 6)
+    tokens, lengths, _, _, attention = models.decode(Beam(4), 6)
     for k, row in itertools.product(range(4), range(20)):
         states, previous, mask = models.states[row : row + 1], END, models.mask
         models.mask = mask[row : row + 1]
@@ -131,7 +131,7 @@ def test_no_finished_hypothesis_is_lost(length_penalty, coverage_penalty, monkey
 
     monkeypatch.setattr(_Search, "_remember", watched)
     models, beam = RandomModels(rows=1000, vocabulary_size=11), Beam(3, length_penalty, coverage_penalty)
-    _, lengths, scores, attention = models.decode(beam, 9)
+    _, lengths, scores, _, attention = models.decode(beam, 9)
     best = beam.value(scores[:, 0], lengths[:, 0], attention[:, 0].sum(axis=1), models.mask)
     np.testing.assert_allclose(best, np.max(seen, axis=0), rtol=1e-5)
     if not (length_penalty or coverage_penalty):

@@ -31,7 +31,7 @@ def compiled(tmp_path_factory):
     keras.utils.set_random_seed(0)
     model = make_model()
     path = tmp_path_factory.mktemp("compiled") / "1"
-    model.export(path, max_length=MAX_LENGTH, jit_compile=SHAPES, beam_width=3)
+    model.export(path, max_length=MAX_LENGTH, jit_compile=SHAPES, beam=3)
     return model, path, tf.saved_model.load(str(path))
 
 
@@ -49,7 +49,7 @@ def test_any_shape_equals_live(compiled, rows, steps):
 
 def test_translations_equal_live(tmp_path):
     translator = make_translator()
-    translator.export(tmp_path / "1", jit_compile=[(2, 9)], beam_width=3, warmup=False)
+    translator.export(tmp_path / "1", jit_compile=[(2, 9)], beam=3, warmup=False)
     loaded = tf.saved_model.load(str(tmp_path / "1"))
     for texts in (["two dogs"], ["", "a dog", "a tale of two dogs"]):
         found = loaded.signatures["translate"](text=tf.constant(texts))
@@ -83,7 +83,9 @@ def test_the_smallest_shape_that_holds_the_source_is_compiled():
 
 def fake_decoded(source):
     rows, steps = source.shape
-    return Decoded(tf.zeros((rows, 4)), tf.zeros(rows), tf.zeros(rows), tf.zeros((rows, 4, steps)))
+    return Decoded(
+        tf.zeros((rows, 4)), tf.zeros(rows), tf.zeros(rows), tf.zeros((rows, 4)), tf.zeros((rows, 4, steps))
+    )
 
 
 def test_rows_are_filled_up_with_one_that_ends_and_not_with_padding():

@@ -54,18 +54,18 @@ def said(tokens):
 
 
 def test_greedy_says_the_likeliest_words_up_to_the_end():
-    tokens, lengths, _, _ = decode("the red cat sat <end> the the", "cat <end> the red cat sat sat")
+    tokens, lengths, _, _, _ = decode("the red cat sat <end> the the", "cat <end> the red cat sat sat")
     assert said(tokens) == ["the red cat sat <end>", "cat <end>"]
     assert lengths.tolist() == [5, 2]
 
 
 def test_score_is_the_summed_log_probability_with_the_end():
-    _, lengths, scores, _ = decode("the red cat sat <end>", "cat <end>")
+    _, lengths, scores, _, _ = decode("the red cat sat <end>", "cat <end>")
     np.testing.assert_allclose(scores, SURE * lengths, rtol=1e-6)
 
 
 def test_attention_is_that_of_each_step_and_zero_after_the_end():
-    _, _, _, attention = decode("the red cat <end>", "cat <end>")
+    _, _, _, _, attention = decode("the red cat <end>", "cat <end>")
     np.testing.assert_array_equal(attention[0, :4], np.eye(4))
     np.testing.assert_array_equal(attention[1, :2], np.eye(4)[:2])
     assert not attention[0, 4:].any()
@@ -73,7 +73,7 @@ def test_attention_is_that_of_each_step_and_zero_after_the_end():
 
 
 def test_it_stops_at_the_limit_without_an_end():
-    tokens, lengths, scores, _ = decode("the the the the the the the the", max_length=3)
+    tokens, lengths, scores, _, _ = decode("the the the the the the the the", max_length=3)
     assert said(tokens) == ["the the the"]
     assert lengths.tolist() == [3]
     np.testing.assert_allclose(scores, 3 * SURE, rtol=1e-6)
@@ -132,7 +132,7 @@ def ids_of(text):
 
 @pytest.mark.parametrize("strategy", [Greedy(min_length=4), Sample(top_k=1, min_length=4)])
 def test_no_end_before_the_least_length(strategy):
-    tokens, lengths, scores, _ = decode("the <end> <end> <end> <end>", strategy=strategy)
+    tokens, lengths, scores, _, _ = decode("the <end> <end> <end> <end>", strategy=strategy)
     assert said(tokens)[0].startswith("the") and said(tokens)[0].endswith("<end>")
     assert lengths.tolist() == [4]
     np.testing.assert_allclose(scores, 2 * SURE + 2 * UNSURE, rtol=1e-6)
@@ -157,7 +157,7 @@ def test_an_id_out_of_the_vocabulary_cannot_be_forbidden():
 def test_where_the_limits_leave_nothing_the_end_is_said():
     others = [i for i in range(len(WORDS)) if i != END]
     limits = {"forbidden_ids": others, "min_length": 3}
-    tokens, _, scores, _ = decode("the red", strategy=Greedy(**limits))
+    tokens, _, scores, _, _ = decode("the red", strategy=Greedy(**limits))
     assert said(tokens) == ["<end>"]
     np.testing.assert_allclose(scores, UNSURE, rtol=1e-6)
 
@@ -189,7 +189,7 @@ def test_what_is_typed_is_completed_and_scored():
     script_of = "the red cat <end>"
     prefix = np.zeros((2, 6), "int32")
     prefix[0, :2] = ids_of("the cat")
-    tokens, _, scores, _ = decode(script_of, script_of, prefix=ops.convert_to_tensor(prefix))
+    tokens, _, scores, _, _ = decode(script_of, script_of, prefix=ops.convert_to_tensor(prefix))
     assert said(tokens) == ["the cat cat <end>", "the red cat <end>"]
     np.testing.assert_allclose(scores, [3 * SURE + UNSURE, 4 * SURE], rtol=1e-6)
 

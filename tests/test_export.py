@@ -129,6 +129,7 @@ def test_decoding_signature_has_the_promised_types_and_shapes(exported, name):
         "tokens": (tf.int32, [None, MAX_LENGTH]),
         "lengths": (tf.int32, [None]),
         "scores": (tf.float32, [None]),
+        "token_scores": (tf.float32, [None, MAX_LENGTH]),
         "attention": (tf.float32, [None, MAX_LENGTH, None]),
     }
 

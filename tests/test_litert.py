@@ -75,7 +75,7 @@ def model():
 @pytest.fixture(scope="module")
 def file(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("litert") / "m.tflite"
-    return export.litert(model, path, source_length=S, max_length=T, beam_width=K, length_penalty=0.6)
+    return export.litert(model, path, source_length=S, max_length=T, beam=Beam(K, length_penalty=0.6))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_it_says_what_the_model_says(model, file, signature, strategy):
 def test_every_model_goes(options, tmp_path, capsys):
     model = make_model(**options)
     path = model.export(
-        tmp_path / "m.tflite", format="litert", source_length=S, max_length=T, beam_width=K, verbose=True
+        tmp_path / "m.tflite", format="litert", source_length=S, max_length=T, beam=K, verbose=True
     )
     assert "checked: 25 of 25 answers are the model's" in capsys.readouterr().out
     assert path == tmp_path / "m.tflite"
@@ -145,7 +145,7 @@ def test_the_weights_are_in_it_once_and_smaller_when_quantized(tmp_path):
 def test_text_in_text_out(tmp_path):
     translator = make_translator("unigram", "word")
     names = ["translate", "translate_beam"]
-    path = translator.export(tmp_path / "t.tflite", format="litert", signatures=names, beam_width=2)
+    path = translator.export(tmp_path / "t.tflite", format="litert", signatures=names, beam=2)
     one, some = (runner(path, name, text=True) for name in ("translate", "translate_beam"))
     for text in TEXTS:
         live, n_best = translator.translate([text]), translator.translate_n_best([text], Beam(2))[0]
@@ -202,9 +202,7 @@ def test_what_a_client_needs_is_in_the_file(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("source_length", ["limit", 8])
 def test_the_reader_says_what_the_translator_says(source_length, tmp_path):
     translator = make_translator("unigram", "word")
-    path = translator.export(
-        tmp_path / "t.tflite", format="litert", source_length=source_length, beam_width=2
-    )
+    path = translator.export(tmp_path / "t.tflite", format="litert", source_length=source_length, beam=2)
     reader = export.LiteRTTranslator(path)
     texts = [text for text in TEXTS if source_length != 8 or len(text) < 7]
     for strategy in (None, Beam(2, n_best=1)):
@@ -271,7 +269,7 @@ def test_the_check_finds_another_models_answers(model, file):
         ({"quantize": "int4"}, "`quantize` must be one of"),
         ({"source_length": 0}, "`source_length` must be an integer >= 1"),
         ({"max_length": 0}, "`max_length` must be an integer >= 1"),
-        ({"beam_width": 0}, "`width` must be an integer >= 1"),
+        ({"beam": 0}, "`width` must be an integer >= 1"),
         ({"signatures": ["translate"]}, "`signatures` must be some of"),
         ({"signatures": ["encode", "greedy_decode"]}, "both or neither"),
         ({"signatures": ["greedy_decode", "greedy_decode"]}, "each once"),
@@ -324,8 +322,7 @@ def test_hypotheses_that_are_not_there_are_told_in_float16_too(tmp_path):
         ["beam_decode"],
         3,
         1,
-        beam_width=6,
-        length_penalty=1.0,
+        beam=Beam(6, length_penalty=1.0),
         quantize="float16",
     )
     found = runner(path, "beam_decode")(source=np.array([[3, 2, 0]], "int32"))
@@ -347,8 +344,7 @@ def test_threads_may_share_a_reader(tmp_path):
 
 def described(**changes):
     """A description of a file without tokenizers."""
-    right = {"format": 1, "max_length": 9, "beam_width": 5}
-    return json.dumps({**right, "length_penalty": 0.0, "coverage_penalty": 0.0, **changes})
+    return json.dumps({"format": 1, "max_length": 9, "beam": {"width": 5}, **changes})
 
 
 def test_a_file_of_another_is_refused(tmp_path, model, file):
@@ -360,10 +356,10 @@ def test_a_file_of_another_is_refused(tmp_path, model, file):
     for description, message in (
         ("[]", "was not written by"),
         ('{"format": 2}', "has the format 2"),
-        ('{"format": 1, "beam_width": 5}', "lacks coverage_penalty, length_penalty, max_length"),
+        ('{"format": 1, "beam": {}}', "lacks max_length"),
         ("[" * 100_000, "was not written by"),
         (described(max_length="x"), "`max_length` must be an integer"),
-        (described(beam_width=None), "`width` must be an integer"),
+        (described(beam={"width": None}), "`width` must be an integer"),
         (described(too_long="refused"), "`too_long` must be one of"),
     ):
         with zipfile.ZipFile(tmp_path / "y.tflite", "w") as archive:

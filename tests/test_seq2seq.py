@@ -1,4 +1,5 @@
 import inspect
+import json
 
 import keras
 import numpy as np
@@ -75,7 +76,7 @@ def test_generate_is_what_its_own_steps_say(model):
 
 
 def test_generated_tokens_end_with_the_end_and_then_are_padding(model):
-    tokens, lengths, _, attention = model.generate(SOURCE, max_length=40)
+    tokens, lengths, _, _, attention = model.generate(SOURCE, max_length=40)
     for row, length, weights in zip(tokens, lengths, attention, strict=True):
         assert (row[: length - 1] != 2).all()
         assert (row[:length] != 0).all()
@@ -85,7 +86,7 @@ def test_generated_tokens_end_with_the_end_and_then_are_padding(model):
 
 
 def test_generated_attention_sums_to_one_over_the_real_source(model):
-    _, lengths, _, attention = model.generate(SOURCE, max_length=9)
+    _, lengths, _, _, attention = model.generate(SOURCE, max_length=9)
     for row, length, source in zip(attention, lengths, SOURCE, strict=True):
         np.testing.assert_allclose(row[:length].sum(-1), 1, rtol=1e-5)
         assert not row[:, source == 0].any()
@@ -129,7 +130,7 @@ def test_generate_sees_weights_that_changed(model):
 
 def test_start_and_end_may_be_other_ids():
     model = make_model(start_id=1, end_id=5)
-    tokens, lengths, _, _ = model.generate(SOURCE, max_length=30)
+    tokens, lengths, _, _, _ = model.generate(SOURCE, max_length=30)
     assert all(row[length - 1] == 5 or length == 30 for row, length in zip(tokens, lengths, strict=True))
     first = np.array(model({"source": SOURCE, "target": np.ones((3, 1), int)}))[:, 0, 1:].argmax(-1) + 1
     np.testing.assert_array_equal(tokens[:, 0], first)
@@ -171,10 +172,33 @@ def test_strategies_that_differ_have_graphs_that_differ():
     assert Without(3) == Without(3) != Without(4) != Greedy() == Greedy()
 
 
-@pytest.mark.parametrize("strategy", [Greedy, "greedy", 3])
+@pytest.mark.parametrize("strategy", [Greedy, 3])
 def test_something_else_than_a_strategy_is_refused(strategy):
-    with pytest.raises(TypeError, match=r"must be a strategy such as `Greedy\(\)`"):
+    with pytest.raises(TypeError, match=r"must be a name or a strategy such as `Greedy\(\)`"):
         make_model().generate(SOURCE, strategy)
+
+
+@pytest.mark.parametrize(("name", "strategy"), [("greedy", Greedy()), ("beam", Beam(5))])
+def test_a_strategy_may_be_named(model, name, strategy):
+    named, given = (model.generate(SOURCE, s, 5) for s in (name, strategy))
+    np.testing.assert_array_equal(named.tokens, given.tokens)
+    with pytest.raises(ValueError, match="must be one of greedy, beam, sample"):
+        model.generate(SOURCE, "viterbi")
+
+
+def test_the_scores_of_tokens_are_those_of_teacher_forcing(model):
+    found = model.generate(SOURCE, Beam(3), 6)
+    np.testing.assert_allclose(found.token_scores.sum(-1), found.scores, rtol=1e-5)
+    best = model.score(SOURCE, found.tokens[:, 0]).token_log_probs
+    np.testing.assert_allclose(best, found.token_scores[:, 0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "strategy", [Greedy(2, 9), Beam(3, 0.6, 0.2, 2, forbidden_ids=[4]), Sample(0.5, 3, 0.9, seed=1)]
+)
+def test_strategies_are_saved_and_compared(strategy):
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(strategy)))
+    assert keras.saving.deserialize_keras_object(config) == strategy != Greedy()
 
 
 def test_another_number_of_rows_is_refused(model):
@@ -283,7 +307,9 @@ def test_configuration_holds_every_argument_of_the_constructor(layer):
 )
 def test_the_beam_of_a_model_is_that_of_its_rows_and_scores(options):
     model = Seq2Seq(Encoder(SOURCE_SIZE, 5, 6), AttentionDecoder(TARGET_SIZE, 7, 4, **options))
-    tokens, lengths, scores, attention = model.generate(SOURCE, Beam(4, length_penalty=0.6), max_length=8)
+    found = model.generate(SOURCE, Beam(4, length_penalty=0.6), max_length=8)
+    tokens, lengths, scores, token_scores, attention = found
+    np.testing.assert_allclose(token_scores.sum(-1), scores, rtol=1e-5)
     assert tokens.shape == (3, 4, 8)
     assert attention.shape == (3, 4, 8, SOURCE.shape[1])
     for k in range(4):  # each as teacher forcing has it

@@ -51,14 +51,17 @@ ORDER = [
     "decoding.strategy",
     "decoding.sampling",
     "decoding.beam",
+    "decoding.named",
     "text.tokenizers",
     "text.translations",
     "text.datasets",
     "models.unfinished",
+    "models.generation",
     "models.seq2seq",
     "models.translator",
     "training.token_statistics",
     "training.objectives",
+    "training.attention_losses",
     "training.optimizers",
     "training.muon",
     "training.options",
@@ -83,7 +86,7 @@ ORDER = [
     "cli",
 ]
 LATE_IMPORTS = {
-    ("models.seq2seq", "export"),
+    ("models.generation", "export"),
     ("models.translator", "export"),
 }  # as Keras' own Model.export has
 NEED_TENSORFLOW = {
@@ -261,6 +264,8 @@ def test_the_example_of_each_docstring_runs(name):
     )
     names = {
         "model": model,
+        "decoder": keras_attention.AttentionDecoder(50, 16, 32),
+        "encoder": encoder,
         "translator": keras_attention.Translator(model, tokenizer, tokenizer, 20, 20),
         "tf": tf,
         "keras": keras,

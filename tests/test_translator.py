@@ -157,8 +157,8 @@ def test_something_else_than_texts_is_refused(translator, texts):
 
 
 def test_something_else_than_a_strategy_is_refused(translator):
-    with pytest.raises(TypeError, match="must be a strategy such as"):
-        translator.translate(WORDS, "beam")
+    with pytest.raises(TypeError, match="must be a name or a strategy such as"):
+        translator.translate(WORDS, 5)
 
 
 def test_loaded_equals_saved(translator, tmp_path):

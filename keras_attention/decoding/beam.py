@@ -17,6 +17,7 @@ MOST_PENALTY = 10.0  # alpha and beta of papers are below 2
 LEAST_COVERAGE = 1e-10  # of a source token, so that one without any attention loses much and not all
 
 
+@keras.saving.register_keras_serializable("keras_attention")
 class Beam(Strategy):
     """Keeps the `width` best hypotheses at each step, and gives the `n_best` best in the end.
 
@@ -85,6 +86,15 @@ class Beam(Strategy):
             ops.while_loop(search.goes_on, search.advance, search.start(states, start_tokens))
         )
 
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "width": self.width,
+            "length_penalty": self.length_penalty,
+            "coverage_penalty": self.coverage_penalty,
+            "n_best": self.n_best,
+        }
+
     def single_best(self):
         # With one, the search ends as soon as no other hypothesis can become the best.
         best = copy.copy(self)
@@ -129,6 +139,7 @@ class _Log(NamedTuple):
     """What was written at each step and place; a hypothesis finds its own by its path."""
 
     tokens: object  # (B, T, K) int32
+    token_scores: object  # (B, T, K) float32
     attention: object  # (B, T, K, S) float32
 
 
@@ -161,7 +172,11 @@ class _Search:
             log_probs=ops.full((batch, self.beam.n_best), NEVER, "float32"),
             lengths=places.lengths[:, : self.beam.n_best],
         )
-        log = _Log(ops.zeros((batch, self.max_length, width), "int32"), attention)
+        log = _Log(
+            tokens=ops.zeros((batch, self.max_length, width), "int32"),
+            token_scores=ops.zeros((batch, self.max_length, width), "float32"),
+            attention=attention,
+        )
         previous, states = keras.tree.map_structure(self._repeat, (start_tokens, states))
         return ops.convert_to_tensor(0, "int32"), previous, states, places, found, log
 
@@ -192,11 +207,12 @@ class _Search:
         log_probs = self.beam.limit(
             log_probs, index, lambda: self._follow(log.tokens, places.paths), self.end_id, self.prefix
         )
-        token, parent, places = self._choose(log_probs, weights, places)
+        token, gain, parent, places = self._choose(log_probs, weights, places)
         ended = ops.logical_and(ops.equal(token, self.end_id), ops.logical_not(places.finished))
         states = keras.tree.map_structure(lambda x: take_places(x, parent), states)
         log = _Log(
             write(log.tokens, index, token, axis=1),
+            write(log.token_scores, index, gain, axis=1),
             write(log.attention, index, take_places(weights, parent), axis=1),
         )
         here = ops.arange(self.width, dtype="int32") + ops.zeros_like(token)
@@ -210,13 +226,14 @@ class _Search:
         return index + 1, ops.where(finished, PADDING_ID, token), states, places, found, log
 
     def _choose(self, log_probs, weights, places):
-        """The K best of all continuations: their tokens, parents, and themselves. A finished one stays."""
+        """The K best of all continuations: tokens, scores, parents, places. A finished one stays."""
         # Of each parent no more than its K likeliest can be among them: the rest is left early.
         most = min(self.width, log_probs.shape[-1])
         log_probs, tokens = blockwise_top_k(log_probs, most)
         finished = ops.expand_dims(places.finished, -1)
         stay = ops.where(ops.arange(most) < 1, 0.0, NEVER)  # the token 0 at no cost
-        total = ops.expand_dims(places.log_probs, -1) + ops.where(finished, stay, log_probs)
+        log_probs = ops.where(finished, stay, log_probs)
+        total = ops.expand_dims(places.log_probs, -1) + log_probs
         tokens = ops.where(finished, 0, tokens)
         lengths = places.lengths + ops.cast(ops.logical_not(places.finished), "int32")
         coverage = places.coverage
@@ -227,7 +244,7 @@ class _Search:
         values, best = ops.top_k(ops.reshape(values, flat), self.width)
         best = ops.cast(best, "int32")
         parent = ops.floor_divide(best, most)
-        token = take_places(ops.reshape(tokens, flat), best)
+        token, gain = (take_places(ops.reshape(x, flat), best) for x in (tokens, log_probs))
         if self.beam.length_penalty or self.beam.coverage_penalty:
             values = take_places(ops.reshape(total, flat), best)
         chosen = _Places(
@@ -237,7 +254,7 @@ class _Search:
             finished=take_places(places.finished, parent),
             coverage=take_places(coverage, parent) if self.beam.coverage_penalty else (),
         )
-        return token, parent, chosen
+        return token, gain, parent, chosen
 
     def _values(self, log_probs, lengths, coverage):
         """(B, K) or (B, K, V) log-probabilities -> their values."""
@@ -280,5 +297,6 @@ class _Search:
             tokens=ops.where(written, self._follow(log.tokens, found.paths), 0),
             lengths=lengths,
             scores=ops.where(exists, found.log_probs, NEVER),
+            token_scores=ops.where(written, self._follow(log.token_scores, found.paths), 0.0),
             attention=ops.where(ops.expand_dims(written, -1), attention, 0.0),
         )

@@ -2,6 +2,7 @@
 
 import copy
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -10,6 +11,7 @@ from keras_attention.decoding.strategy import Strategy
 from keras_attention.layers.masking import masked_softmax
 
 
+@keras.saving.register_keras_serializable("keras_attention")
 class Greedy(Strategy):
     """Takes the most probable token at each step; between equals the smaller id.
 
@@ -26,6 +28,7 @@ class Greedy(Strategy):
         return ops.squeeze(ops.top_k(log_probs, 1)[1], axis=1)  # argmax has no LiteRT form
 
 
+@keras.saving.register_keras_serializable("keras_attention")
 class Sample(Strategy):
     """Draws each token from the model's distribution, or from its likelier part.
 
@@ -84,3 +87,9 @@ class Sample(Strategy):
             return index
         here = ops.equal(ops.arange(ids.shape[-1], dtype="int32"), ops.expand_dims(index, 1))
         return ops.sum(ops.where(here, ops.cast(ids, "int32"), 0), axis=-1)
+
+    def get_config(self):
+        if isinstance(self.seed, np.random.Generator):
+            raise TypeError("A strategy that draws from a `numpy.random.Generator` has no configuration.")
+        config = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        return {**super().get_config(), **config, "seed": self.seed}

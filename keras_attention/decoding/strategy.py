@@ -19,6 +19,7 @@ class Decoded(NamedTuple):
     tokens: object  # (B, T) int32, the end id included, 0 after it
     lengths: object  # (B,) int32, tokens with the end id
     scores: object  # (B,) float32, summed log-probability (nats) of those tokens
+    token_scores: object  # (B, T) float32, log-probability of each, 0 after the end
     attention: object  # (B, T, S) float32, weights of each step, 0 after the end
 
 
@@ -139,11 +140,13 @@ class Strategy:
             token = ops.where(finished, 0, ops.cast(self.choose(allowed, drawn), "int32"))
             # One number of each row: a comparison of all V tokens is a tenth of the loop at V = 8,000.
             gain = ops.take(ops.reshape(log_probs, (-1,)), rows * log_probs.shape[-1] + token)
+            gain = ops.where(finished, 0.0, gain)
             weights = ops.where(ops.expand_dims(finished, 1), 0.0, ops.cast(weights, "float32"))
             decoded = Decoded(
                 tokens=write(decoded.tokens, index, token, axis=1),
                 lengths=decoded.lengths + ops.cast(ops.logical_not(finished), "int32"),
-                scores=decoded.scores + ops.where(finished, 0.0, gain),
+                scores=decoded.scores + gain,
+                token_scores=write(decoded.token_scores, index, gain, axis=1),
                 attention=write(decoded.attention, index, weights, axis=1),
             )
             finished = ops.logical_or(finished, ops.equal(token, end_id))
@@ -154,6 +157,7 @@ class Strategy:
             tokens=ops.zeros((batch, max_length), dtype="int32"),
             lengths=ops.zeros((batch,), dtype="int32"),
             scores=ops.zeros((batch,), dtype="float32"),
+            token_scores=ops.zeros((batch, max_length), dtype="float32"),
             attention=ops.zeros((batch, max_length, ops.shape(source_mask)[1]), dtype="float32"),
         )
         finished = ops.zeros((batch,), dtype="bool")
@@ -178,6 +182,19 @@ class Strategy:
         if prefix is not None:
             limited = force(limited, log_probs, ops.take(prefix, index, axis=1))
         return limited
+
+    def get_config(self):
+        """The arguments of the constructor, of which `from_config` makes an equal strategy."""
+        return {
+            "min_length": self.min_length,
+            "max_length": self.max_length,
+            "no_repeat_ngram_size": self.no_repeat_ngram_size,
+            "forbidden_ids": list(self.forbidden_ids),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
 
     def __eq__(self, other):
         return type(self) is type(other) and vars(self) == vars(other)

@@ -20,7 +20,7 @@ class AttentionDecoderCell(keras.layers.Layer):
 
     Args:
         units: depth of the states and of the attentional vector.
-        cell: `"lstm"` or `"gru"`.
+        cell: `"lstm"`, `"gru"`, or a Keras RNN layer as a template, see `RecurrentStack`.
         num_layers: how many recurrent layers, residual from the second on.
         score: name of the attention's score, or a `Score` layer.
         attention_units: depth of the projected memory; None follows `units`.
@@ -222,7 +222,8 @@ class AttentionDecoderCell(keras.layers.Layer):
             weights=ops.shape(encoded.memory)[1],
             scores=ops.shape(encoded.memory)[1],
         )
-        found, state = over_time(step, (inputs, noise), state, depths)
+        with self.stack.masks_for_all_steps(ops.shape(inputs)[0]):
+            found, state = over_time(step, (inputs, noise), state, depths)
         return keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), found), state
 
     def _attend(self, h, encoded, history=()):
@@ -260,7 +261,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         return {
             **super().get_config(),
             "units": self.units,
-            "cell": self.cell,
+            "cell": self.stack.get_config()["cell"],
             "num_layers": self.num_layers,
             "score": keras.saving.serialize_keras_object(self.score),
             "normalizer": keras.saving.serialize_keras_object(self.normalizer),

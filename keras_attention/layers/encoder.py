@@ -19,10 +19,11 @@ class Encoder(keras.layers.Layer):
         vocabulary_size: V, number of source ids; 0 is padding.
         embedding_dim: E, depth of the embedding.
         units: depth of the memory; a bidirectional encoder gives each direction half of it.
-        cell: `"lstm"` or `"gru"`.
+        cell: `"lstm"`, `"gru"`, or a Keras RNN layer as a template, see `RecurrentStack`.
         num_layers: how many recurrent layers.
-        bidirectional: whether each layer reads in both directions.
+        bidirectional: whether each layer reads in both directions, or `"first"` for the first layer alone.
         dropout: rate of dropout on what each recurrent layer reads, while training.
+        word_dropout: rate of whole embeddings that are dropped, while training.
         embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
         kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
 
@@ -44,7 +45,8 @@ class Encoder(keras.layers.Layer):
         encoder = keras_attention.Encoder(vocabulary_size=50, embedding_dim=16, units=32)
         memory, final_state = encoder(np.array([[7, 5, 2], [9, 2, 0]]))
 
-    Reference: Bahdanau et al. (2014), section 3.2; Wu et al. (2016), section 3.1 (residual).
+    Reference: Bahdanau et al. (2014), section 3.2; Wu et al. (2016), section 3 (residual connections, and
+    the first layer alone in both directions); Gal and Ghahramani (2016), section 4.2 (word dropout).
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Encoder(keras.layers.Layer):
         num_layers=1,
         bidirectional=True,
         dropout=0.0,
+        word_dropout=0.0,
         embeddings_initializer=None,
         kernel_initializer="glorot_uniform",
         recurrent_initializer="orthogonal",
@@ -69,6 +72,8 @@ class Encoder(keras.layers.Layer):
         self.dropout = check_rate("dropout", dropout)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer, **shared)
+        self.word_dropout = check_rate("word_dropout", word_dropout)
+        self.word_dropout_layer = keras.layers.Dropout(word_dropout, noise_shape=(None, None, 1), **shared)
         self.dropout_layer = keras.layers.Dropout(dropout, **shared)
         self.stack = RecurrentStack(
             units,
@@ -92,7 +97,8 @@ class Encoder(keras.layers.Layer):
         check_tokens(tokens, "tokens", self.vocabulary_size)
         if tokens_mask is None:
             tokens_mask = padding_mask(tokens)
-        embedded = self.dropout_layer(self.embedding(tokens))  # (B, S, E)
+        embedded = self.word_dropout_layer(self.embedding(tokens))
+        embedded = self.dropout_layer(embedded)  # (B, S, E)
         memory, final_state = self.stack.read(embedded, sequence_lengths(tokens_mask))
         # Idea 1: all hidden states are handed over, not only the last.
         mask = ops.expand_dims(tokens_mask, 2)
@@ -109,7 +115,8 @@ class Encoder(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "cell": self.cell,
+            "cell": self.stack.get_config()["cell"],
+            "word_dropout": self.word_dropout,
             "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),

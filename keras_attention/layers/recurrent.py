@@ -73,21 +73,45 @@ class GRU(_OwnGradient, keras.layers.GRU):
 RECURRENT_LAYERS = {"lstm": LSTM, "gru": GRU}
 
 
-def check_cell(cell: str) -> str:
-    """Returns the name of a recurrent cell, or raises `ValueError` with the names that there are."""
-    if not isinstance(cell, str) or cell not in RECURRENT_LAYERS:
+def check_cell(cell):
+    """Returns the name of a cell or the template, or raises.
+
+    Raises:
+        TypeError: not a name or a Keras RNN layer.
+        ValueError: an unknown name.
+    """
+    if isinstance(cell, keras.layers.RNN):
+        return cell
+    if not isinstance(cell, str):
+        raise TypeError(f"`cell` must be a name or a Keras RNN layer. Received: cell={cell!r}.")
+    if cell not in RECURRENT_LAYERS:
         raise ValueError(f"`cell` must be one of {', '.join(RECURRENT_LAYERS)}. Received: cell={cell!r}.")
     return cell
 
 
-def recurrent_layer(
-    cell: str, units: int, kernel_initializer, recurrent_initializer, **kwargs
-) -> keras.layers.RNN:
-    """An LSTM or GRU that returns its output at every step."""
-    return RECURRENT_LAYERS[cell](
-        units,
-        return_sequences=True,
-        kernel_initializer=own(kernel_initializer),
-        recurrent_initializer=own(recurrent_initializer),
-        **kwargs,
-    )
+def recurrent_layer(cell, units: int, kernel_initializer, recurrent_initializer, **kwargs):
+    """A recurrent layer that returns its output at every step, of a cell's name or a template."""
+    kwargs["return_sequences"] = True
+    if isinstance(cell, str):
+        initializers = own(kernel_initializer), own(recurrent_initializer)
+        return RECURRENT_LAYERS[cell](
+            units, kernel_initializer=initializers[0], recurrent_initializer=initializers[1], **kwargs
+        )
+    config = {**_unshared(cell.get_config()), **kwargs}
+    del config["name"]
+    of_cell = config["cell"]["config"] if "cell" in config else config
+    if "units" not in of_cell:
+        raise ValueError(
+            "A template's cell must have `units` in its configuration, which each layer replaces by its "
+            f"own. Received: {type(cell).__name__} with {sorted(of_cell)}."
+        )
+    of_cell["units"] = units
+    faster = {keras.layers.LSTM: LSTM, keras.layers.GRU: GRU}
+    return faster.get(type(cell), type(cell)).from_config(config)
+
+
+def _unshared(config):
+    """A configuration without the marks by which Keras makes one object of several when it loads a file."""
+    if isinstance(config, dict):
+        return {key: _unshared(value) for key, value in config.items() if key != "shared_object_id"}
+    return config

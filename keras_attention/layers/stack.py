@@ -1,11 +1,15 @@
 """RecurrentStack: the recurrent layers of the encoder and of the decoder."""
 
+import contextlib
+
 import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size
 from keras_attention.layers.masking import reverse_prefix, step_at
 from keras_attention.layers.recurrent import check_cell, recurrent_layer
+
+FIRST = "first"
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -16,16 +20,22 @@ class RecurrentStack(keras.layers.Layer):
 
     Args:
         units: U, depth of the outputs; two directions have half of it each.
-        cell: `"lstm"` or `"gru"`.
+        cell: `"lstm"`, `"gru"`, or a Keras RNN layer as a template: each layer is made from its
+            configuration, with `units` and `dtype` replaced. So `keras.layers.LSTM(1,
+            recurrent_dropout=0.2)` gives all layers recurrent dropout, and `keras.layers.RNN(MyCell(1))`
+            a cell of your own, whose states must be as deep as its output.
         num_layers: how many recurrent layers.
-        bidirectional: whether each layer reads in both directions; such a stack can only `read`.
+        bidirectional: whether each layer reads in both directions, or `"first"` for the first layer alone.
+            Such a stack can only `read`.
         dropout: rate of dropout on what each layer but the first reads, while training.
-        kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
+        kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults. A
+            template has its own.
 
     Raises:
         TypeError, ValueError: an argument out of its range, or odd `units` for two directions.
 
-    Reference: Wu et al. (2016), section 3.1 (residual connections).
+    Reference: Wu et al. (2016), sections 3.1 (residual connections) and 3.2 (the first layer in both
+    directions).
     """
 
     def __init__(
@@ -40,10 +50,14 @@ class RecurrentStack(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if isinstance(cell, dict):
+            cell = keras.saving.deserialize_keras_object(cell)
         self.units = check_size("units", units)
         self.cell = check_cell(cell)
         self.num_layers = check_size("num_layers", num_layers)
-        self.bidirectional = check_flag("bidirectional", bidirectional)
+        self.bidirectional = (
+            bidirectional if bidirectional == FIRST else check_flag("bidirectional", bidirectional)
+        )
         self.dropout = check_rate("dropout", dropout)
         if bidirectional and units % 2:
             raise ValueError(
@@ -55,21 +69,13 @@ class RecurrentStack(keras.layers.Layer):
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.dropout_layer = keras.layers.Dropout(dropout, **shared)
 
-        def layers(count):
-            return [
-                recurrent_layer(
-                    cell,
-                    units // 2 if bidirectional else units,
-                    self.kernel_initializer,
-                    self.recurrent_initializer,
-                    return_state=True,
-                    **shared,
-                )
-                for _ in range(count)
-            ]
+        def layer(units):
+            initializers = self.kernel_initializer, self.recurrent_initializer
+            return recurrent_layer(cell, units, *initializers, return_state=True, **shared)
 
-        self.forward_layers = layers(num_layers)
-        self.backward_layers = layers(num_layers if bidirectional else 0)
+        both = {True: num_layers, False: 0, FIRST: 1}[self.bidirectional]
+        self.forward_layers = [layer(units // 2 if i < both else units) for i in range(num_layers)]
+        self.backward_layers = [layer(units // 2) for _ in range(both)]
 
     def build(self, inputs_shape):
         for layers in (self.forward_layers, self.backward_layers):
@@ -86,7 +92,7 @@ class RecurrentStack(keras.layers.Layer):
 
         def read_layer(i, below):
             outputs = self.forward_layers[i](below)[0]
-            if self.bidirectional:
+            if i < len(self.backward_layers):
                 backward = self.backward_layers[i](reverse_prefix(below, lengths))[0]
                 outputs = ops.concatenate([outputs, reverse_prefix(backward, lengths)], axis=-1)
             last[:] = [outputs]
@@ -96,7 +102,7 @@ class RecurrentStack(keras.layers.Layer):
 
     def _final(self, outputs, lengths):
         final = step_at(outputs, ops.maximum(lengths - 1, 0))
-        if self.bidirectional:
+        if len(self.backward_layers) == self.num_layers:
             half = self.units // 2
             final = ops.concatenate([final[:, :half], outputs[:, 0, half:]], axis=-1)
         return ops.where(ops.expand_dims(lengths > 0, 1), final, ops.zeros_like(final))
@@ -111,6 +117,18 @@ class RecurrentStack(keras.layers.Layer):
         `drop(i, below)` is what layer i > 0 reads of the one below; by default its dropout.
         """
         return self._carry(inputs, state, _step, drop or self.drop)
+
+    @contextlib.contextmanager
+    def masks_for_all_steps(self, batch):
+        """Draws the masks of cells with dropout before a loop of `step`, which may draw nothing itself."""
+        cells = [layer.cell for layer in self.forward_layers if hasattr(layer.cell, "get_dropout_mask")]
+        for cell in cells:
+            cell.get_dropout_mask(ops.ones((batch, cell.kernel.shape[0]), self.compute_dtype))
+            cell.get_recurrent_dropout_mask(ops.ones((batch, self.units), self.compute_dtype))
+        yield
+        for cell in cells:
+            cell.reset_dropout_mask()
+            cell.reset_recurrent_dropout_mask()
 
     def drop(self, i, below):
         return self.dropout_layer(below)
@@ -139,13 +157,13 @@ class RecurrentStack(keras.layers.Layer):
     @property
     def states_per_layer(self):
         """How many tensors each layer's state has: h and c, or h alone."""
-        return 2 if self.cell == "lstm" else 1
+        return len(keras.tree.flatten(self.forward_layers[0].cell.state_size))
 
     def get_config(self):
         return {
             **super().get_config(),
             "units": self.units,
-            "cell": self.cell,
+            "cell": keras.saving.serialize_keras_object(self.cell),  # a name is its own configuration
             "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,
             "dropout": self.dropout,
@@ -163,9 +181,11 @@ def _unroll(layer, inputs, state):
 def _step(layer, inputs, state):
     """One step of a recurrent layer; Keras' cells know no axis of hypotheses."""
     if len(inputs.shape) == 2:
-        return layer.cell(inputs, state)
+        output, state = layer.cell(inputs, state)
+        return output, state if isinstance(state, list | tuple) else [state]
     output, state = layer.cell(_fold(inputs), [_fold(x) for x in state])
-    unfolded = (-1, inputs.shape[1], layer.units)
+    state = state if isinstance(state, list | tuple) else [state]
+    unfolded = (-1, inputs.shape[1], layer.cell.units)
     return ops.reshape(output, unfolded), [ops.reshape(x, unfolded) for x in state]
 
 

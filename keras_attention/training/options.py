@@ -4,11 +4,21 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from keras_attention.checks import check_between, check_rate, check_size
+from keras_attention.checks import check_between, check_flag, check_rate, check_size
+from keras_attention.choices import CELLS, HEADS, KINDS, NORMALIZERS, SCORES
 
 MAX_LAYERS = 100
 AUTO = "auto"
 PRECISIONS = ("float32", "mixed_bfloat16", AUTO)
+CHOICES = {
+    "source_tokenizer": (None, *KINDS),
+    "target_tokenizer": (None, *KINDS),
+    "cell": CELLS,
+    "score": SCORES,
+    "normalizer": NORMALIZERS,
+    "head": HEADS,
+    "precision": PRECISIONS,
+}
 BATCH_SIZES = (64, 32, 16)
 RATE = 0.004  # the highest learning rate
 UPDATES_PER_EPOCH, EPOCHS, UPDATES, PATIENCE = 200, 12, 2400, 1000  # the fewest, see `Options.for_pairs`
@@ -31,9 +41,15 @@ class Options:
     cell: str = "lstm"
     score: str = "general"
     normalizer: str = "softmax"
+    num_heads: int = 1
+    head: str = "dense"
     input_feeding: bool = False
     attend_first: bool = False
+    attend_between: bool = False
     copy: bool = False
+    coverage: float = 0.0
+    scheduled_sampling: float = 0.0
+    word_dropout: float = 0.0
     dropout: float = 0.3
     label_smoothing: float = 0.1
     batch_size: int | None = None
@@ -46,11 +62,21 @@ class Options:
     validation_split: float = 0.02
 
     def __post_init__(self):
-        for name in ("units", "embedding_dim", "layers", "batch_size", "epochs", "patience"):
+        for name in ("units", "embedding_dim", "layers", "num_heads", "batch_size", "epochs", "patience"):
             if getattr(self, name) is not None:
                 check_size(name, getattr(self, name))
-        for name in ("dropout", "label_smoothing", "validation_split"):
+        rates = "dropout", "label_smoothing", "validation_split", "scheduled_sampling", "word_dropout"
+        for name in rates:
             check_rate(name, getattr(self, name))
+        for name in ("input_feeding", "attend_first", "attend_between", "copy"):
+            check_flag(name, getattr(self, name))
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(map(str, choices))}. "
+                    f"Received: {name}={getattr(self, name)!r}."
+                )
+        check_between("coverage", self.coverage, 0, 100)
         for side in ("source", "target"):
             for name, least in ((f"{side}_vocabulary_size", 4), (f"max_{side}_length", 1)):
                 if getattr(self, name) is not None:
@@ -61,11 +87,6 @@ class Options:
             check_between("learning_rate", self.learning_rate, 1e-9, 10)
         if self.max_minutes is not None:
             check_between("max_minutes", self.max_minutes, 1e-3, 1e7)
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"`precision` must be one of {', '.join(PRECISIONS)}. "
-                f"Received: precision={self.precision!r}."
-            )
         if self.units % 2:
             raise ValueError(
                 "`units` must be even: each direction of the encoder has half of them. "

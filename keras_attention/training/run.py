@@ -73,7 +73,9 @@ class Run(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        state, logs = self.state, {name: float(value) for name, value in (logs or {}).items()}
+        state = self.state
+        # A model with two outputs has metrics like `val_logits_perplexity`.
+        logs = {name.replace("logits_", ""): float(value) for name, value in (logs or {}).items()}
         if not math.isfinite(logs["loss"]):
             done = state["part"] * self.num_batches
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import inspect
 import itertools
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import keras
 
+from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.decoder import AttentionDecoder
 from keras_attention.layers.encoder import Encoder
 from keras_attention.layers.heads import PointerHead
@@ -25,6 +27,7 @@ from keras_attention.text.datasets import (
     tokenize_pairs,
 )
 from keras_attention.text.tokenizers import TRAINING_TEXTS, SentencePieceTokenizer, sample
+from keras_attention.training.attention_losses import CoverageLoss
 from keras_attention.training.muon import Muon
 from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
 from keras_attention.training.options import AUTO, PART, Options
@@ -149,34 +152,22 @@ def _new_translator(train_file, is_training, options, say) -> Translator:
         say(f"{side}: {kind} tokenizer, {tokenizer.vocabulary_size} ids, at most {limit} of them a text")
         tokenizers.append(tokenizer)
         limits.append(limit)
-    encoder = Encoder(
-        tokenizers[0].vocabulary_size,
-        options.embedding_dim,
-        options.units,
-        options.cell,
-        options.layers,
-        dropout=options.dropout,
-    )
-    head = "dense"
+    source, target = tokenizers
+    encoder = Encoder(source.vocabulary_size, num_layers=options.layers, **_arguments(options, Encoder))
+    arguments = _arguments(options, AttentionDecoder, AttentionDecoderCell)
     if options.copy:
-        source, target = tokenizers
-        head = PointerHead(target.vocabulary_size, copy_ids=source.ids_in(target), name="head")
-    decoder = AttentionDecoder(
-        tokenizers[1].vocabulary_size,
-        options.embedding_dim,
-        options.units,
-        options.cell,
-        options.layers,
-        options.score,
-        head=head,
-        normalizer=options.normalizer,
-        attend_first=options.attend_first,
-        input_feeding=options.input_feeding,
-        dropout=options.dropout,
-    )
-    translator = Translator(Seq2Seq(encoder, decoder), *tokenizers, *limits)
+        arguments["head"] = PointerHead(target.vocabulary_size, copy_ids=source.ids_in(target), name="head")
+    decoder = AttentionDecoder(target.vocabulary_size, num_layers=options.layers, **arguments)
+    outputs = ("logits", "attention") if options.coverage else "logits"
+    translator = Translator(Seq2Seq(encoder, decoder, outputs=outputs), source, target, *limits)
     say(f"model: {translator.count_params():,} parameters")
     return translator
+
+
+def _arguments(options, *classes) -> dict:
+    """The options that are arguments of the classes."""
+    names = set().union(*(inspect.signature(class_).parameters for class_ in classes))
+    return {name: value for name, value in vars(options).items() if name in names}
 
 
 def suitable_tokenizer(texts) -> str:
@@ -218,10 +209,17 @@ def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> Tokenize
 
 def compile_model(model: keras.Model, options: Options, num_batches: int) -> None:
     """Compiles a model for a training of `num_batches` batches an epoch; builds its optimizer."""
+    loss = TokenCrossentropy(options.label_smoothing)
+    metrics = [TokenAccuracy(), ExactMatch(), Perplexity()]
+    weights = None
+    if options.coverage:
+        loss, metrics = {"logits": loss, "attention": CoverageLoss()}, {"logits": metrics}
+        weights = {"logits": 1.0, "attention": options.coverage}
     model.compile(
         Muon(options.learning_rate, global_clipnorm=1.0),
-        TokenCrossentropy(options.label_smoothing),
-        metrics=[TokenAccuracy(), ExactMatch(), Perplexity()],
+        loss,
+        weights,
+        metrics,
         # Keras leaves the graph once in so many batches: 20 times an epoch, twice in the warm-up, at least.
         steps_per_execution=max(
             1, min(STEPS_PER_EXECUTION, num_batches // 20, num_batches * options.epochs // 100)
@@ -256,10 +254,13 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
         callbacks.append(LogsOfEpochs(output / "logs", write_graph=False))
     else:
         say("No TensorBoard logs: `pip install tensorboard` for them.")
+    datasets = batches.dataset, validation.dataset
+    if options.coverage:
+        datasets = [data.map(lambda x, y: (x, {"logits": y, "attention": y})) for data in datasets]
     if not run.finished():
         model.fit(
-            batches.dataset,
-            validation_data=validation.dataset,
+            datasets[0],
+            validation_data=datasets[1],
             shuffle=False,  # the data set does
             initial_epoch=state["part"],
             epochs=run.parts,

@@ -1,0 +1,203 @@
+"""The kinds of attention on the same short trainings: quality of three tasks, and speed.
+
+    python benchmarks/attention_family.py CMUDICT [--only NAME ...] [--seeds 0 1 2] [--workers 2]
+    python benchmarks/attention_family.py CMUDICT --speed
+
+CMUDICT holds `train.tsv.gz` and `test.tsv.gz`, words and their pronunciations. The tasks:
+
+* `phones`: every third pair of CMUDICT, one epoch;
+* `dates`: 12,000 dates of `examples/dates.py`, two epochs;
+* `copying`: 12,000 sentences with invented names and numbers that are written in lower case and come out
+  with capitals and separators, two epochs.
+
+Each training runs in a process of its own, with 128 units and otherwise the command's defaults. Prints a
+line for each (exact match of greedy decoding on 1,000 pairs that were not trained on, %), then a table of
+means and standard deviations over the seeds. What is in `build/attention_family`
+(`--output`) is not run again.
+`--speed` prints the seconds of a training step of 64 pairs of `phones`, of each kind in turn.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import gzip
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+KINDS = {
+    "plain": {},
+    "additive": {"score": "additive"},
+    "input feeding": {"input_feeding": True},
+    "attend first": {"attend_first": True},
+    "attend between": {"attend_between": True},
+    "4 heads": {"num_heads": 4, "score": "scaled_dot"},
+    "location": {"score": "location"},
+    "coverage": {"score": "coverage", "coverage": 0.1},
+    "sparsemax": {"normalizer": "sparsemax"},
+    "entmax15": {"normalizer": "entmax15"},
+    "local_m": {"normalizer": "local_m"},
+    "local_p": {"normalizer": "local_p"},
+    "monotonic": {"normalizer": "monotonic"},
+    "chunkwise": {"normalizer": "chunkwise"},
+    "hard": {"head": "hard"},
+    "hard_monotonic": {"head": "hard_monotonic"},
+    "copy": {"copy": True},
+    "tied": {"head": "tied", "embedding_dim": 128},
+    "scheduled sampling": {"scheduled_sampling": 0.2},
+}
+TESTED = 1000  # pairs
+STEPS, BATCH = 20, 64
+
+
+def phones(cmudict):
+    def read(name):
+        with gzip.open(Path(cmudict) / f"{name}.tsv.gz", "rt", encoding="utf-8") as file:
+            return [tuple(line.rstrip("\n").split("\t")) for line in file]
+
+    tested = read("test")
+    words = list(dict.fromkeys(word for word, _ in tested))
+    chosen = set(words[:: len(words) // TESTED][:TESTED])
+    return read("train")[::3], [pair for pair in tested if pair[0] in chosen], 1
+
+
+def dates(cmudict):
+    sys.path.insert(0, str(ROOT / "examples"))
+    from itertools import islice
+
+    from dates import pairs
+
+    found = list(dict.fromkeys(islice(pairs(0), 14_000)))
+    return found[TESTED:][:12_000], found[:TESTED], 2
+
+
+def copying(cmudict):
+    draw = random.Random(0)
+
+    def name():
+        return "".join(
+            draw.choice("bdfgklmnprstvz") + draw.choice("aeiou") for _ in range(draw.randint(2, 4))
+        )
+
+    def pair():
+        first, last, number = name(), name(), draw.randint(2, 99_999)
+        verb, day = draw.choice(["pay", "send", "give", "owe"]), draw.choice(["monday", "friday", "sunday"])
+        source = f"{verb} {number} to {first} {last} by {day}"
+        return source, f"{verb.title()} {number:,} to {first.title()} {last.title()} by {day.title()}."
+
+    found = list(dict.fromkeys(pair() for _ in range(12_000 + TESTED)))
+    return found[TESTED:], found[:TESTED], 2
+
+
+TASKS = {"phones": phones, "dates": dates, "copying": copying}
+
+
+def run_kind(cmudict, task, kind, seed) -> None:
+    """Trains and evaluates in this process, and prints the figures as JSON."""
+    from keras_attention.training.evaluate import evaluate
+    from keras_attention.training.train import Options, train
+
+    training, tested, epochs = TASKS[task](cmudict)
+    options = Options(**{"units": 128, "embedding_dim": 64, "seed": seed, "epochs": epochs, **KINDS[kind]})
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        file = Path(folder) / "train.tsv"
+        file.write_text("".join(f"{source}\t{target}\n" for source, target in training), encoding="utf-8")
+        started = time.process_time()
+        translator = train(file, Path(folder) / "run", options, verbose=0)
+        cpu_seconds = time.process_time() - started
+        references = {}
+        for source, target in tested:
+            references.setdefault(source, []).append(target)
+        found = evaluate(translator.translate(list(references)).texts, list(references.values()))
+    figures = {"task": task, "kind": kind, "seed": seed, "cpu_seconds": round(cpu_seconds, 1)}
+    print(json.dumps(figures | {"exact_match": round(100 * found["exact_match"], 2)}))
+
+
+def quality(options) -> None:
+    log = Path(options.output) / "attention_family.jsonl"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    done = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    known = {(run["task"], run["kind"], run["seed"]) for run in done}
+    jobs = [(task, kind, seed) for seed in options.seeds for kind in options.only for task in options.tasks]
+
+    def job(arguments):
+        child = [sys.executable, __file__, options.cmudict, "--child", *map(str, arguments)]
+        run = subprocess.run(child, capture_output=True, text=True)
+        if run.returncode:
+            raise RuntimeError(f"{arguments} failed: {run.stderr[-1500:]}")
+        return json.loads(run.stdout.splitlines()[-1])
+
+    with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
+        futures = [pool.submit(job, arguments) for arguments in jobs if arguments not in known]
+        for future in concurrent.futures.as_completed(futures):
+            done.append(future.result())
+            print(json.dumps(done[-1]), flush=True)
+            with log.open("a") as file:
+                file.write(json.dumps(done[-1]) + "\n")
+    print(f"\n| attention | {' | '.join(options.tasks)} |\n|---|{'---|' * len(options.tasks)}")
+    for kind in options.only:
+        cells = []
+        for task in options.tasks:
+            rates = [run["exact_match"] for run in done if (run["task"], run["kind"]) == (task, kind)]
+            spread = f" ± {statistics.stdev(rates):.1f}" if len(rates) > 1 else ""
+            cells.append(f"{statistics.mean(rates):.1f}{spread} ({len(rates)})" if rates else "")
+        print(f"| {kind} | {' | '.join(cells)} |")
+
+
+def speed(options) -> None:
+    import numpy as np
+
+    import keras_attention as ka
+    from keras_attention.training.train import _arguments, compile_model
+
+    random = np.random.default_rng(0)
+    source, target = (random.integers(3, size, (BATCH, 8)) for size in (30, 42))
+    steps = {}
+    for kind in options.only:
+        chosen = ka.Options(**{"units": 128, "embedding_dim": 64, **KINDS[kind]}).for_pairs(30_000)
+        head = {"head": ka.PointerHead(42, [0] * 30)} if chosen.copy else {}
+        arguments = _arguments(chosen, ka.AttentionDecoder, ka.AttentionDecoderCell) | head
+        outputs = ("logits", "attention") if chosen.coverage else "logits"
+        encoder = ka.Encoder(30, **_arguments(chosen, ka.Encoder))
+        model = ka.Seq2Seq(encoder, ka.AttentionDecoder(42, **arguments), outputs=outputs)
+        compile_model(model, chosen, 500)
+        expected = {"logits": target, "attention": target} if chosen.coverage else target
+        batch = {"source": source, "target": ka.shift_right(target)}, expected
+        steps[kind] = lambda model=model, batch=batch: model.train_on_batch(*batch)
+        steps[kind]()
+    times = {kind: [] for kind in steps}
+    for _ in range(STEPS):  # in turn, so that all meet the same load
+        for kind, step in steps.items():
+            started = time.perf_counter()
+            step()
+            times[kind].append(time.perf_counter() - started)
+    plain = statistics.median(times["plain"])
+    print("| attention | ms a step | of plain |\n|---|---|---|")
+    for kind, found in times.items():
+        median = statistics.median(found)
+        print(f"| {kind} | {1000 * median:.1f} | {median / plain:.2f} |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cmudict")
+    parser.add_argument("--only", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--output", default="build/attention_family")
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--child", nargs=3, metavar=("TASK", "KIND", "SEED"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        run_kind(given.cmudict, *given.child[:2], int(given.child[2]))
+    else:
+        (speed if given.speed else quality)(given)

@@ -1,0 +1,38 @@
+"""The strategies by name."""
+
+from keras_attention.choices import BEAM_WIDTH
+from keras_attention.decoding.beam import Beam
+from keras_attention.decoding.sampling import Greedy, Sample
+from keras_attention.decoding.strategy import Strategy
+
+STRATEGIES = {"greedy": Greedy, "beam": lambda: Beam(BEAM_WIDTH), "sample": Sample}
+
+
+def get_strategy(strategy: "str | Strategy | None") -> Strategy:
+    """The strategy that is meant: a name (`"beam"` has a width of 5), a strategy, or None for `Greedy()`.
+
+    Raises:
+        TypeError: not a name or a strategy, or a strategy that cannot be hashed.
+        ValueError: an unknown name.
+    """
+    if strategy is None:
+        return Greedy()
+    if isinstance(strategy, str):
+        if strategy not in STRATEGIES:
+            raise ValueError(
+                f"`strategy` must be one of {', '.join(STRATEGIES)}. Received: strategy={strategy!r}."
+            )
+        return STRATEGIES[strategy]()
+    if not isinstance(strategy, Strategy):
+        raise TypeError(
+            "`strategy` must be a name or a strategy such as `Greedy()`. "
+            f"Received: strategy={strategy!r} of type {type(strategy).__name__}."
+        )
+    try:
+        hash(strategy)
+    except TypeError as error:
+        raise TypeError(
+            f"A strategy's attributes must be hashable: tuples, not lists or arrays. "
+            f"Received: {type(strategy).__name__} with {vars(strategy)} ({error})."
+        ) from None
+    return strategy

@@ -1,0 +1,188 @@
+"""What models that decode have in common: `generate`, `score`, `export`, and the graphs behind them."""
+
+import functools
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attention.checks import check_size, check_tokens
+from keras_attention.decoding.named import get_strategy
+from keras_attention.decoding.strategy import Decoded, Strategy
+from keras_attention.models.unfinished import step_of_unfinished
+from keras_attention.tokens import PADDING_ID
+
+DEFAULT_MAX_LENGTH = 128
+
+
+class Scored(NamedTuple):
+    """Log-probabilities (nats) of given targets."""
+
+    log_probs: object  # (B,) float32, summed
+    token_log_probs: object  # (B, T) float32, 0 on padding
+
+
+class Generates:
+    """`generate`, `score` and `export` for a Keras model that can encode and step.
+
+    The model has
+
+    * `encode(source)` -> `(Encoded, states)`: what is computed once per source, and the states before the
+      first step, any nest, batch first;
+    * `decode_step(tokens, states, encoded)` -> `(log_probs, states, weights)`, as a `Strategy` wants it;
+    * `log_probs(source, target)` -> `Scored`, and `check_pairs(source, target)`, which raises for
+      wrong ids;
+    * `source_vocabulary_size`, `target_vocabulary_size`, `start_id`, `end_id`, `recurrent_layers`.
+    """
+
+    @functools.cached_property
+    def _compiled(self):
+        # A cached function rather than a dict: Keras would save models found in a dict with this one.
+        return functools.lru_cache(maxsize=8)(functools.partial(_Compiled, self))
+
+    def generate(self, source, strategy=None, max_length=None, prefix=None):
+        """Decodes a batch of sources.
+
+        Args:
+            source: (B, S) integer ids, each row `tokens + [end]`, padded on the right with 0.
+            strategy: how the next token is chosen, by default `Greedy()`: a `Strategy`, or `"greedy"`,
+                `"beam"` (of width 5) or `"sample"`. The graphs of the last few strategies and limits are
+                kept.
+            max_length: T, the most tokens to write for a source; None takes the strategy's, or 128. Where
+                both say one, the smaller holds.
+            prefix: (B, P) integer ids that each answer begins with, padded on the right with 0; they count
+                as written tokens, in the scores too. None for no such beginning.
+
+        Returns:
+            `Decoded(tokens, lengths, scores, token_scores, attention)`, NumPy arrays: int32 (B, T) with 0
+            after the end id, int32 (B,) with the end id counted, float32 (B,) summed log-probability
+            (nats), float32 (B, T) that of each token, float32 (B, T, S). A row without the end id met
+            `max_length`. `Beam` gives N hypotheses of each source, best first: (B, N, T), (B, N), ....
+
+        Raises:
+            TypeError, ValueError: as the model does, where `max_length` is no integer >= 1, and for a
+                prefix that is longer.
+        """
+        source = as_array(source)
+        check_tokens(source, "source", self.source_vocabulary_size)
+        strategy, max_length = self.check_strategy(strategy, max_length)
+        return self.run(source, strategy, max_length, prefix, strategy.noise(len(source), max_length))
+
+    def check_strategy(self, strategy, max_length) -> tuple[Strategy, int]:
+        """The strategy, by default `Greedy()`, and the most tokens it may write, by default 128."""
+        strategy = get_strategy(strategy)
+        strategy.check_vocabulary(self.target_vocabulary_size)
+        if max_length is not None:
+            max_length = check_size("max_length", max_length)
+        return strategy, strategy.longest(max_length) or strategy.longest(DEFAULT_MAX_LENGTH)
+
+    def run(self, source, strategy, max_length, prefix=None, noise=None) -> Decoded:
+        """`generate` with every choice made: compiled, and arrays out."""
+        inputs = {"source": source}
+        if prefix is not None:
+            inputs["prefix"] = self._check_prefix(as_array(prefix), len(source), max_length)
+        if noise is not None:
+            inputs["noise"] = noise
+        decode = self._compiled(
+            "decode",
+            strategy=strategy.for_graph(),
+            max_length=max_length,
+            skip_finished=keras.backend.backend() == "tensorflow",
+        )
+        return Decoded(**decode.predict_on_batch(inputs))
+
+    def score(self, source, target):
+        """Log-probability of given targets.
+
+        Args:
+            source: (B, S) integer ids, as for `generate`.
+            target: (B, T) integer ids, each row `tokens + [end]`, padded on the right with 0.
+
+        Returns:
+            `Scored(log_probs, token_log_probs)`, NumPy float32 (B,) and (B, T) in nats, padding 0. For
+            the tokens that `generate` found, `log_probs` are the scores that it gave them.
+        """
+        source, target = as_array(source), as_array(target)
+        self.check_pairs(source, target)
+        log_probs = self._compiled("log_probs")
+        return Scored(**log_probs.predict_on_batch({"source": source, "target": target}))
+
+    def _check_prefix(self, prefix, rows, max_length):
+        """The prefix, as long as the answers may be, so that its length makes no new graph."""
+        check_tokens(prefix, "prefix", self.target_vocabulary_size)
+        if len(prefix) != rows or prefix.shape[1] > max_length:
+            raise ValueError(
+                f"`prefix` must have one row for each of the {rows} sources and at most {max_length} "
+                f"columns, the most tokens that are written. Received: prefix.shape={prefix.shape}."
+            )
+        return np.pad(prefix, ((0, 0), (0, max_length - prefix.shape[1]))).astype("int32")
+
+    def decode(self, source, strategy, max_length, prefix=None, noise=None, skip_finished=False):
+        """`generate` as a part of a graph: tensors in, `Decoded` tensors out, no ids checked.
+
+        Args:
+            source: (B, S) int32.
+            strategy, max_length: a `Strategy`, and T, an `int`.
+            prefix: (B, T) int32, or None; T here is `strategy.longest(max_length)`.
+            noise: what `strategy.noise(B, T)` drew.
+            skip_finished: whether rows that have finished are left out of the steps, which needs
+                TensorFlow without XLA; nothing changes for a batch of one.
+        """
+        encoded, states = self.encode(source)
+        if skip_finished and source.shape[0] != 1:
+            step = step_of_unfinished(self.decode_step, encoded)
+        else:
+            step = functools.partial(self.decode_step, encoded=encoded)
+        return strategy(
+            step,
+            states,
+            ops.full_like(source[:, 0], self.start_id, dtype="int32"),  # idea 2's first input
+            end_id=self.end_id,
+            max_length=strategy.longest(max_length),
+            source_mask=encoded.memory_mask,
+            prefix=prefix,
+            noise=noise,
+        )
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, **options):
+        """Writes the model as an artifact that decodes by itself.
+
+        Args:
+            filepath: the directory to write, `DIR/VERSION` for TensorFlow Serving; or the `.tflite` file.
+            format: `"tf_saved_model"` or `"litert"`; other formats of `keras.Model.export` hold the call
+                alone, under teacher forcing.
+            verbose: whether to print where it lies.
+            **options: of `keras_attention.export.saved_model` or `litert`, or of `keras.Model.export`.
+        """
+        from keras_attention.export import FORMATS  # late: only an export needs TensorFlow
+
+        if format not in FORMATS:
+            return super().export(filepath, format=format, verbose=verbose, **options)
+        return FORMATS[format](self, filepath, verbose=bool(verbose), **options)
+
+
+class _Compiled(keras.Model):
+    """A graph method of a model as a model of its own, so that Keras compiles it on any backend."""
+
+    def __init__(self, model, method, **options):
+        # Casts nothing, whatever Keras' global policy is at the moment.
+        super().__init__(name=method, dtype="float32", autocast=False)
+        self.model = model
+        self.function = functools.partial(getattr(model, method), **options)
+        # XLA would compile again for each shape of a source, and it cannot leave rows out.
+        self.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
+
+    def call(self, inputs):
+        return self.function(**inputs)._asdict()
+
+
+def as_array(tokens) -> np.ndarray:
+    """Token ids as one array, or a `ValueError` that says what is wrong."""
+    try:
+        return np.asarray(tokens)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(
+            f"Token ids must be one array (batch, length), padded with {PADDING_ID}. "
+            f"Received: a {type(tokens).__name__} that cannot be read as ids ({error})."
+        ) from None
