@@ -1,0 +1,122 @@
+"""Recurrent layers made from a template, and what is drawn while training."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attention import AttentionDecoder, Encoder, Seq2Seq, TokenCrossentropy, shift_right
+from keras_attention.layers.recurrent import LSTM
+
+SOURCE = np.array([[3, 7, 4, 9, 2], [5, 2, 0, 0, 0]])
+TARGET = np.array([[3, 7, 5, 2], [4, 2, 0, 0]])
+INPUTS = {"source": SOURCE, "target": shift_right(TARGET)}
+
+
+@keras.saving.register_keras_serializable("tests")
+class NormalizedLSTMCell(keras.layers.LSTMCell):
+    """An LSTM cell with a layer normalization of its output (Ba et al. 2016)."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.norm = keras.layers.LayerNormalization(dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.norm.build((None, self.units))
+
+    def call(self, inputs, states, training=False):
+        output, states = super().call(inputs, states, training=training)
+        output = self.norm(output)
+        return output, [output, states[1]]
+
+
+TEMPLATES = {
+    "recurrent dropout": keras.layers.LSTM(1, recurrent_dropout=0.2, dropout=0.1),
+    "no bias": keras.layers.GRU(1, use_bias=False, kernel_regularizer="l2"),
+    "normalized": keras.layers.RNN(NormalizedLSTMCell(1)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "fed"), [("recurrent dropout", True), ("no bias", False), ("normalized", True)]
+)
+def test_a_template_makes_all_layers_trains_and_is_saved(name, fed, tmp_path):
+    template = TEMPLATES[name]
+    encoder = Encoder(11, 5, 6, template, num_layers=2, bidirectional="first")
+    model = Seq2Seq(encoder, AttentionDecoder(13, 7, 4, template, 2, input_feeding=fed))
+    model.compile(keras.optimizers.Adam(0.02), TokenCrossentropy())
+    losses = model.fit(INPUTS, TARGET, epochs=10, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    found, expected = (m.generate(SOURCE, "beam", 5) for m in (loaded, model))
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
+    layers = model.recurrent_layers
+    assert len({id(layer.cell) for layer in layers}) == len(layers) == 5
+
+
+def test_a_plain_template_is_as_fast_as_the_name():
+    assert type(Encoder(11, 5, 6, keras.layers.LSTM(1)).recurrent_layers[0]) is LSTM
+
+
+@pytest.mark.parametrize(
+    ("cell", "error"), [(3, TypeError), ("rnn", ValueError), (keras.layers.Dense(1), TypeError)]
+)
+def test_something_else_than_a_cell_is_refused(cell, error):
+    with pytest.raises(error, match="`cell` must be"):
+        Encoder(11, 5, 6, cell)
+
+
+def test_the_first_layer_alone_reads_backward():
+    encoder = Encoder(11, 5, 6, num_layers=3, bidirectional="first")
+    memory, final_state = encoder(SOURCE)
+    assert len(encoder.stack.forward_layers) == 3
+    assert len(encoder.stack.backward_layers) == 1
+    padded, padded_state = encoder(np.pad(SOURCE, ((0, 0), (0, 4))))
+    np.testing.assert_allclose(padded[:, :5], memory, atol=1e-6)
+    np.testing.assert_allclose(padded_state, final_state, atol=1e-6)
+    alone, state_alone = encoder(SOURCE[1:, :2])
+    np.testing.assert_allclose(alone, memory[1:, :2], atol=1e-6)
+    np.testing.assert_allclose(state_alone, final_state[1:], atol=1e-6)
+    # Another last token changes the first state, through the backward layer alone.
+    changed, _ = encoder(np.array([[3, 7, 4, 9, 5]]))
+    assert np.abs(changed[0, 0] - memory[0, 0]).max() > 1e-4
+
+
+def test_whole_words_are_dropped_while_training_and_none_otherwise():
+    decoder = AttentionDecoder(13, 7, 4, word_dropout=0.5)
+    embedded = np.ones((5, 9, 7), "float32")
+    dropped = np.array(decoder.word_dropout_layer(embedded, training=True))
+    assert set(np.unique(dropped)) == {0.0, 2.0}
+    assert (dropped == dropped[..., :1]).all()
+    np.testing.assert_array_equal(decoder.word_dropout_layer(embedded), embedded)
+
+
+def test_scheduled_sampling_feeds_predictions_but_no_padding_and_only_while_training():
+    memory, final_state = ops.ones((2, 5, 6)), ops.ones((2, 6))
+    decoder = AttentionDecoder(13, 7, 4, scheduled_sampling=0.99)
+    target = ops.convert_to_tensor(INPUTS["target"])
+    logits, _ = decoder(target, memory, final_state)
+    predicted = np.argmax(logits, axis=-1)[:, :-1]
+    mixed = np.array(decoder._with_predictions(target, logits))
+    np.testing.assert_array_equal(mixed[:, 0], target[:, 0])
+    kept = mixed == np.array(target)
+    assert (kept[:, 1:] | (mixed[:, 1:] == predicted)).all()
+    assert not mixed[np.array(target) == 0].any()
+    again, _ = decoder(target, memory, final_state)
+    np.testing.assert_array_equal(again, logits)
+    trained, _ = decoder(target, memory, final_state, training=True)
+    assert np.abs(np.array(trained) - logits).max() > 1e-4
+
+
+def test_a_tied_head_has_no_matrix_of_its_own_and_needs_one_depth():
+    decoder = AttentionDecoder(13, 4, 4, head="tied")
+    decoder(INPUTS["target"], np.ones((2, 5, 6), "float32"), np.ones((2, 6), "float32"))
+    assert [weight.shape for weight in decoder.head.trainable_weights if weight.name == "bias"] == [(13,)]
+    assert sum(weight.shape == (13, 4) for weight in decoder.trainable_weights) == 1
+    with pytest.raises(ValueError, match="as deep as the embedding"):
+        AttentionDecoder(13, 7, 4, head="tied")(
+            INPUTS["target"], np.ones((2, 5, 6), "float32"), np.ones((2, 6), "float32")
+        )
