@@ -53,7 +53,7 @@ class Decoding:
     def decode(self, source, strategy: Strategy) -> Decoded:
         """(B, S) int32 -> `Decoded`; compiled where the source fits into one of the shapes."""
         decode = functools.partial(self.model.decode, strategy=strategy, max_length=self.max_length)
-        plain = functools.partial(decode, skip_finished=True)
+        plain = functools.partial(decode, in_place=True)
         if not self.shapes:
             return plain(source)
         if strategy not in self._compiled:

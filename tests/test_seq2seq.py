@@ -396,7 +396,7 @@ def test_rows_that_have_finished_are_left_out_of_the_steps(strategy):
     found = {}
     for skip in (False, True):
         rows.clear()
-        found[skip] = model.decode(source, strategy, 12, skip_finished=skip)
+        found[skip] = model.decode(source, strategy, 12, in_place=skip)
         assert rows[0] == len(source)
         assert (rows[-1] < rows[0]) == skip
     for all_rows, unfinished in zip(found[False], found[True], strict=True):

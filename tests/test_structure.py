@@ -48,6 +48,7 @@ ORDER = [
     "layers.decoder",
     "decoding.limits",
     "decoding.top_k",
+    "decoding.buffers",
     "decoding.strategy",
     "decoding.sampling",
     "decoding.beam",
@@ -99,6 +100,7 @@ NEED_TENSORFLOW = {
 }
 # These run on every backend, and import TensorFlow only where it is the backend.
 PREFER_TENSORFLOW = {
+    "decoding.buffers",
     "layers.embedding",
     "models.unfinished",
     "training.muon",
@@ -166,7 +168,10 @@ def test_decoding_knows_no_model():
     known = {
         "copy",
         "collections.abc",
+        "contextlib",
+        "contextvars",
         "math",
+        "tensorflow",  # its lists of tensors, on TensorFlow alone
         "typing",
         "keras",
         "numpy",

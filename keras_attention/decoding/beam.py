@@ -8,8 +8,9 @@ from keras import ops
 
 from keras_attention.checks import check_between, check_size
 from keras_attention.choices import AVERAGE
+from keras_attention.decoding.buffers import new_buffer, steps_of, write, write_step
 from keras_attention.decoding.limits import NEVER, possible
-from keras_attention.decoding.strategy import Decoded, Strategy, write
+from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.decoding.top_k import blockwise_top_k, take_places
 from keras_attention.tokens import PADDING_ID
 
@@ -140,7 +141,7 @@ class _Log(NamedTuple):
 
     tokens: object  # (B, T, K) int32
     token_scores: object  # (B, T, K) float32
-    attention: object  # (B, T, K, S) float32
+    attention: object  # buffer of (B, K, S) float32
 
 
 class _Search:
@@ -158,13 +159,13 @@ class _Search:
     def start(self, states, start_tokens):
         batch, width = self.batch, self.width
         one_alone = ops.where(ops.arange(width) < 1, 0.0, NEVER)  # the K places would start as equals
-        attention = ops.zeros((batch, self.max_length, width, self.source_length), "float32")
+        weights = ops.zeros((batch, width, self.source_length), "float32")
         places = _Places(
             paths=ops.zeros((batch, width, self.max_length), "int32"),
             log_probs=ops.zeros((batch, width), "float32") + one_alone,
             lengths=ops.zeros((batch, width), "int32"),
             finished=ops.zeros((batch, width), "bool"),
-            coverage=attention[:, 0] if self.beam.coverage_penalty else (),
+            coverage=weights if self.beam.coverage_penalty else (),
         )
         found = _Found(
             values=ops.full((batch, self.beam.n_best), NEVER, "float32"),
@@ -175,7 +176,7 @@ class _Search:
         log = _Log(
             tokens=ops.zeros((batch, self.max_length, width), "int32"),
             token_scores=ops.zeros((batch, self.max_length, width), "float32"),
-            attention=attention,
+            attention=new_buffer(self.max_length, weights),
         )
         previous, states = keras.tree.map_structure(self._repeat, (start_tokens, states))
         return ops.convert_to_tensor(0, "int32"), previous, states, places, found, log
@@ -213,7 +214,7 @@ class _Search:
         log = _Log(
             write(log.tokens, index, token, axis=1),
             write(log.token_scores, index, gain, axis=1),
-            write(log.attention, index, take_places(weights, parent), axis=1),
+            write_step(log.attention, index, take_places(weights, parent)),
         )
         here = ops.arange(self.width, dtype="int32") + ops.zeros_like(token)
         places = places._replace(
@@ -292,7 +293,7 @@ class _Search:
         lengths = ops.where(exists, found.lengths, 0)
         steps = ops.arange(self.max_length, dtype="int32")
         written = steps < ops.expand_dims(lengths, -1)
-        attention = self._follow(log.attention, found.paths)
+        attention = self._follow(steps_of(log.attention), found.paths)
         return Decoded(
             tokens=ops.where(written, self._follow(log.tokens, found.paths), 0),
             lengths=lengths,

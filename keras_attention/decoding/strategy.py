@@ -6,6 +6,7 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_attention.checks import check_size
+from keras_attention.decoding.buffers import new_buffer, steps_of, write, write_step
 from keras_attention.decoding.limits import forbid, forbid_repeats, force, or_else
 from keras_attention.tokens import PADDING_ID
 
@@ -147,7 +148,7 @@ class Strategy:
                 lengths=decoded.lengths + ops.cast(ops.logical_not(finished), "int32"),
                 scores=decoded.scores + gain,
                 token_scores=write(decoded.token_scores, index, gain, axis=1),
-                attention=write(decoded.attention, index, weights, axis=1),
+                attention=write_step(decoded.attention, index, weights),
             )
             finished = ops.logical_or(finished, ops.equal(token, end_id))
             # Idea 5: repeat, feeding the token back, until all rows have ended.
@@ -158,11 +159,12 @@ class Strategy:
             lengths=ops.zeros((batch,), dtype="int32"),
             scores=ops.zeros((batch,), dtype="float32"),
             token_scores=ops.zeros((batch, max_length), dtype="float32"),
-            attention=ops.zeros((batch, max_length, ops.shape(source_mask)[1]), dtype="float32"),
+            attention=new_buffer(max_length, ops.zeros_like(source_mask, dtype="float32")),
         )
         finished = ops.zeros((batch,), dtype="bool")
         start = (ops.convert_to_tensor(0, "int32"), finished, start_tokens, states, nothing)
-        return ops.while_loop(unfinished, advance, start)[-1]
+        decoded = ops.while_loop(unfinished, advance, start)[-1]
+        return decoded._replace(attention=steps_of(decoded.attention))
 
     def limit(self, log_probs, index, written, end_id, prefix):
         """(B, ..., V) log-probabilities of the token at `index`, -inf where the limits forbid it.
@@ -205,10 +207,3 @@ class Strategy:
     def __repr__(self):
         options = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({options})"
-
-
-def write(buffer, index, value, axis):
-    """Writes `value` at step `index` of the `buffer`, whose axis of steps, `axis`, it lacks."""
-    steps = ops.arange(buffer.shape[axis], dtype="int32")
-    here = ops.reshape(ops.equal(steps, index), (-1,) + (1,) * (len(buffer.shape) - axis - 1))
-    return ops.where(here, ops.expand_dims(value, axis), buffer)

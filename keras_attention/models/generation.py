@@ -1,5 +1,6 @@
 """What models that decode have in common: `generate`, `score`, `export`, and the graphs behind them."""
 
+import contextlib
 import functools
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_attention.checks import check_size, check_tokens
+from keras_attention.decoding.buffers import lists_of_steps
 from keras_attention.decoding.named import get_strategy
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.models.unfinished import step_of_unfinished
@@ -88,7 +90,7 @@ class Generates:
             "decode",
             strategy=strategy.for_graph(),
             max_length=max_length,
-            skip_finished=keras.backend.backend() == "tensorflow",
+            in_place=keras.backend.backend() == "tensorflow",
         )
         return Decoded(**decode.predict_on_batch(inputs))
 
@@ -118,7 +120,7 @@ class Generates:
             )
         return np.pad(prefix, ((0, 0), (0, max_length - prefix.shape[1]))).astype("int32")
 
-    def decode(self, source, strategy, max_length, prefix=None, noise=None, skip_finished=False):
+    def decode(self, source, strategy, max_length, prefix=None, noise=None, in_place=False):
         """`generate` as a part of a graph: tensors in, `Decoded` tensors out, no ids checked.
 
         Args:
@@ -126,24 +128,27 @@ class Generates:
             strategy, max_length: a `Strategy`, and T, an `int`.
             prefix: (B, T) int32, or None; T here is `strategy.longest(max_length)`.
             noise: what `strategy.noise(B, T)` drew.
-            skip_finished: whether rows that have finished are left out of the steps, which needs
-                TensorFlow without XLA; nothing changes for a batch of one.
+            in_place: whether rows that have finished are left out of the steps, and the attention is
+                written in place. Needs TensorFlow without XLA; nothing
+                changes for a batch of one, as LiteRT has it.
         """
         encoded, states = self.encode(source)
-        if skip_finished and source.shape[0] != 1:
+        in_place = in_place and source.shape[0] != 1
+        if in_place:
             step = step_of_unfinished(self.decode_step, encoded)
         else:
             step = functools.partial(self.decode_step, encoded=encoded)
-        return strategy(
-            step,
-            states,
-            ops.full_like(source[:, 0], self.start_id, dtype="int32"),  # idea 2's first input
-            end_id=self.end_id,
-            max_length=strategy.longest(max_length),
-            source_mask=encoded.memory_mask,
-            prefix=prefix,
-            noise=noise,
-        )
+        with lists_of_steps() if in_place else contextlib.nullcontext():
+            return strategy(
+                step,
+                states,
+                ops.full_like(source[:, 0], self.start_id, dtype="int32"),  # idea 2's first input
+                end_id=self.end_id,
+                max_length=strategy.longest(max_length),
+                source_mask=encoded.memory_mask,
+                prefix=prefix,
+                noise=noise,
+            )
 
     def export(self, filepath, format="tf_saved_model", verbose=None, **options):
         """Writes the model as an artifact that decodes by itself.

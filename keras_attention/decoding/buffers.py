@@ -1,0 +1,51 @@
+"""Buffers that a decoding loop writes one step at a time."""
+
+import contextlib
+import contextvars
+
+from keras import ops
+
+_AS_LISTS = contextvars.ContextVar("as_lists", default=False)
+
+
+@contextlib.contextmanager
+def lists_of_steps():
+    """In here large buffers are TensorFlow's lists of tensors, into which a step is written in place.
+
+    Otherwise each step rewrites the whole buffer, whose cost grows with its length. XLA turns that into a
+    write in place. LiteRT and XLA take no lists, so this is for TensorFlow's own graphs.
+    """
+    token = _AS_LISTS.set(True)
+    try:
+        yield
+    finally:
+        _AS_LISTS.reset(token)
+
+
+def new_buffer(length: int, step):
+    """A buffer for `length` steps that are like the tensor `step`, filled with zeros."""
+    if _AS_LISTS.get():
+        import tensorflow as tf
+
+        return tf.TensorArray(step.dtype, length, element_shape=step.shape, clear_after_read=False)
+    return ops.zeros((length, *ops.shape(step)), dtype=step.dtype)
+
+
+def write_step(buffer, index, step):
+    """The buffer with `step` at `index`."""
+    if hasattr(buffer, "stack"):
+        return buffer.write(index, step)
+    return write(buffer, index, step, axis=0)
+
+
+def steps_of(buffer):
+    """(T, B, ...) buffer -> (B, T, ...)"""
+    steps = buffer.stack() if hasattr(buffer, "stack") else buffer
+    return ops.transpose(steps, (1, 0, *range(2, len(steps.shape))))
+
+
+def write(buffer, index, value, axis):
+    """Writes `value` at step `index` of the tensor `buffer`, whose axis of steps, `axis`, it lacks."""
+    steps = ops.arange(buffer.shape[axis], dtype="int32")
+    here = ops.reshape(ops.equal(steps, index), (-1,) + (1,) * (len(buffer.shape) - axis - 1))
+    return ops.where(here, ops.expand_dims(value, axis), buffer)
