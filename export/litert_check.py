@@ -1,4 +1,4 @@
-"""Whether a LiteRT file says what the model says: checked before the file gets its name."""
+"""Whether a LiteRT file answers as the model does: checked before the file gets its name."""
 
 import importlib.util
 import inspect
@@ -47,22 +47,22 @@ def check_file(path, model, decoding, source_length, names, exact) -> str:
         if output != "scores" or name not in expected:
             continue
         answers, scores, attention = expected[name]
-        said = found[f"{interface}/{name}/{'text' if name in TEXT_SIGNATURES else 'tokens'}"]
-        said = np.char.strip(said) if name in TEXT_SIGNATURES else said
+        written = found[f"{interface}/{name}/{'text' if name in TEXT_SIGNATURES else 'tokens'}"]
+        written = np.char.strip(written) if name in TEXT_SIGNATURES else written
         rows = len(answers)
-        equal = (said.reshape(answers.shape) == answers).reshape(rows, -1).all(axis=1)
-        heard = np.where(possible(found[key]), found[key], -np.inf).reshape(rows, -1)[:, 0]
+        equal = (written.reshape(answers.shape) == answers).reshape(rows, -1).all(axis=1)
+        log_probs = np.where(possible(found[key]), found[key], -np.inf).reshape(rows, -1)[:, 0]
         # Of a beam the best: the last of many may part from the model's at a tie.
-        difference = np.abs(heard - scores.reshape(rows, -1)[:, 0])
-        looks = found.get(f"{interface}/{name}/attention")
-        elsewhere = 0.0
-        if looks is not None and equal.any():
-            elsewhere = np.abs(looks.reshape(attention.shape) - attention)[equal].max()
-        if not np.isfinite(difference).all() or (exact and max(*difference, elsewhere) > CLOSE):
+        difference = np.abs(log_probs - scores.reshape(rows, -1)[:, 0])
+        found_attention = found.get(f"{interface}/{name}/attention")
+        attention_difference = 0.0
+        if found_attention is not None and equal.any():
+            attention_difference = np.abs(found_attention.reshape(attention.shape) - attention)[equal].max()
+        if not np.isfinite(difference).all() or (exact and max(*difference, attention_difference) > CLOSE):
             raise RuntimeError(
-                f"The LiteRT file does not say what the model says: {name} by the {interface} has other "
+                f"The LiteRT file does not answer as the model does: {name} by the {interface} has other "
                 f"answers to {np.sum(~equal)} of {rows} sources; log-probabilities differ by "
-                f"{difference.max():.2g}, attention by {elsewhere:.2g}."
+                f"{difference.max():.2g}, attention by {attention_difference:.2g}."
             )
         same, total, largest = same + equal.sum(), total + rows, max(largest, difference.max())
     return f"checked: {same} of {total} answers are the model's, log-probabilities within {largest:.1e}"
@@ -79,7 +79,7 @@ def _check_operators(content: bytes) -> None:
 
 
 def _requests(model, decoding, source_length, names):
-    """Sources of several lengths, and what the model says to them."""
+    """Sources of several lengths, and the model's answers."""
     seq2seq = seq2seq_of(model)
     random = np.random.default_rng(0)
     sources = np.zeros((SOURCES, source_length), "int32")
@@ -108,10 +108,10 @@ def _requests(model, decoding, source_length, names):
         texts = texts[model.source_tokenizer.ragged_ids(texts).row_lengths() <= limit]
         requests["text"] = np.array(texts.numpy().tolist())
         for name, strategy in (("translate", Greedy()), ("translate_beam", decoding.beam)):
-            said, scores = model.translate_tensors(
+            written, scores = model.translate_tensors(
                 texts, lambda source, s=strategy: decoding.decode(source, s)
             )
-            expected[name] = np.array(said.numpy().tolist()), scores.numpy(), None
+            expected[name] = np.array(written.numpy().tolist()), scores.numpy(), None
     return requests, expected
 
 

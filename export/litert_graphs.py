@@ -111,11 +111,13 @@ def _translate(strategy_of, model, decoding, source_length):
         if model.too_long == "refuse":
             tokens = tf.where(refused, PADDING_ID, tokens)
             scores = tf.where(refused, -float("inf"), scores)
-        said = (tokens != PADDING_ID) & (tokens != END_ID)
-        ends = tf.cumsum(tf.reduce_sum(tf.cast(tf.reshape(said, (-1, tokens.shape[-1])), tf.int32), axis=1))
+        written = (tokens != PADDING_ID) & (tokens != END_ID)
+        ends = tf.cumsum(
+            tf.reduce_sum(tf.cast(tf.reshape(written, (-1, tokens.shape[-1])), tf.int32), axis=1)
+        )
         # Of int32: LiteRT's kernel reads int64 as pairs of them (tensorflow-text 2.21).
         splits = tf.concat([[0], ends], axis=0)
-        rows = tf.RaggedTensor.from_row_splits(tf.boolean_mask(tokens, said), splits, validate=False)
+        rows = tf.RaggedTensor.from_row_splits(tf.boolean_mask(tokens, written), splits, validate=False)
         return {"text": tf.reshape(target_tokenizer.detokenize(rows), scores.shape), "scores": scores}
 
     return translate, {"text": tf.TensorSpec((1,), tf.string, name="text")}

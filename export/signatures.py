@@ -182,10 +182,10 @@ def _checked_inputs(model, inputs):
             tf.debugging.Assert(tf.equal(shape[0], rows), [*one_each, shape[0], rows]),
         ]
         if name in sizes:
-            least, most = tf.reduce_min(tensor), tf.reduce_max(tensor)
+            minimum, maximum = tf.reduce_min(tensor), tf.reduce_max(tensor)
             in_range = [f"`{name}` must hold ids from 0 to {sizes[name] - 1}. Received, from and to:"]
             checks.append(
-                tf.debugging.Assert((least >= 0) & (most < sizes[name]), [*in_range, least, most])
+                tf.debugging.Assert((minimum >= 0) & (maximum < sizes[name]), [*in_range, minimum, maximum])
             )
     with tf.control_dependencies(checks):
         return {name: tf.identity(tensor) for name, tensor in inputs.items()}

@@ -27,10 +27,10 @@ def check_rate(name: str, value: float) -> float:
     return float(value)
 
 
-def check_between(name: str, value: float, least: float, most: float) -> float:
+def check_between(name: str, value: float, minimum: float, maximum: float) -> float:
     """An argument as a `float` from `least` to `most`; raises `TypeError` or `ValueError` otherwise."""
-    if not least <= _number(name, value) <= most:
-        raise ValueError(f"`{name}` must be from {least:g} to {most:g}. Received: {name}={value!r}.")
+    if not minimum <= _number(name, value) <= maximum:
+        raise ValueError(f"`{name}` must be from {minimum:g} to {maximum:g}. Received: {name}={value!r}.")
     return float(value)
 
 

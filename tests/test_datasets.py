@@ -38,7 +38,7 @@ def test_pairs_are_read_and_bad_lines_named(tmp_path, write):
 def test_strict_stops_at_the_first_bad_line(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_bytes(b"\n".join(LINES))
-    with pytest.raises(ValueError, match="Line 2 is no pair: not one tab"):
+    with pytest.raises(ValueError, match="Line 2 is not a pair: not one tab"):
         list(read_pairs(path, BadLines(strict=True)))
 
 
@@ -111,10 +111,10 @@ def test_the_parts_of_epochs_are_the_epochs(tokenized, most):
     def targets(batches, passes):
         return [target.tolist() for _ in range(passes) for _, target in batches.dataset.as_numpy_iterator()]
 
-    epoch, part = (pairs.batches(16, seed=3, most=most) for most in (None, most))
+    epoch, part = (pairs.batches(16, seed=3, max_batches=most) for most in (None, most))
     assert part.num_batches <= most
     passes = 2 * -(-epoch.num_batches // part.num_batches)
     stream = targets(epoch, 3)
     assert targets(part, passes) == stream[: passes * part.num_batches]
-    resumed = pairs.batches(16, seed=3, most=most, first_pass=passes - 1)
+    resumed = pairs.batches(16, seed=3, max_batches=most, first_pass=passes - 1)
     assert targets(resumed, 1) == stream[(passes - 1) * part.num_batches : passes * part.num_batches]

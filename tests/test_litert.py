@@ -259,7 +259,7 @@ def test_the_check_finds_another_models_answers(model, file):
     other, decoding = make_model(seed=5), Decoding(model, T, Beam(K, length_penalty=0.6))
     names = ("greedy_decode", "beam_decode")
     assert "checked: 20 of 20" in check_file(file, model, decoding, S, names, exact=True)
-    with pytest.raises(RuntimeError, match="does not say what the model says"):
+    with pytest.raises(RuntimeError, match="does not answer as the model does"):
         check_file(file, other, decoding, S, names, exact=True)
 
 

@@ -197,8 +197,8 @@ class _Search:
         """
         full = ops.full_like(places.log_probs, self.max_length)
         covered = ops.ones_like(self.source_mask_of_places, dtype="float32")
-        most = self.beam.value(places.log_probs, full, covered, self.source_mask_of_places)
-        may_win = ops.logical_and(possible(places.log_probs), most > found.values[:, -1:])
+        highest = self.beam.value(places.log_probs, full, covered, self.source_mask_of_places)
+        may_win = ops.logical_and(possible(places.log_probs), highest > found.values[:, -1:])
         may_win = ops.logical_and(may_win, ops.logical_not(places.finished))
         return ops.logical_not(ops.any(may_win, axis=1, keepdims=True))
 
@@ -229,10 +229,10 @@ class _Search:
     def _choose(self, log_probs, weights, places):
         """The K best of all continuations: tokens, scores, parents, places. A finished one stays."""
         # Of each parent no more than its K likeliest can be among them: the rest is left early.
-        most = min(self.width, log_probs.shape[-1])
-        log_probs, tokens = blockwise_top_k(log_probs, most)
+        candidates = min(self.width, log_probs.shape[-1])
+        log_probs, tokens = blockwise_top_k(log_probs, candidates)
         finished = ops.expand_dims(places.finished, -1)
-        stay = ops.where(ops.arange(most) < 1, 0.0, NEVER)  # the token 0 at no cost
+        stay = ops.where(ops.arange(candidates) < 1, 0.0, NEVER)  # the token 0 at no cost
         log_probs = ops.where(finished, stay, log_probs)
         total = ops.expand_dims(places.log_probs, -1) + log_probs
         tokens = ops.where(finished, 0, tokens)
@@ -241,10 +241,10 @@ class _Search:
         if self.beam.coverage_penalty:
             coverage = coverage + ops.where(finished, 0.0, weights)
         values = self._values(total, ops.expand_dims(lengths, -1), coverage)
-        flat = (-1, self.width * most)
+        flat = (-1, self.width * candidates)
         values, best = ops.top_k(ops.reshape(values, flat), self.width)
         best = ops.cast(best, "int32")
-        parent = ops.floor_divide(best, most)
+        parent = ops.floor_divide(best, candidates)
         token, gain = (take_places(ops.reshape(x, flat), best) for x in (tokens, log_probs))
         if self.beam.length_penalty or self.beam.coverage_penalty:
             values = take_places(ops.reshape(total, flat), best)

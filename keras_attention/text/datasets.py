@@ -37,7 +37,7 @@ class BadLines:
 
     def add(self, line: int, reason: str) -> None:
         if self.strict:
-            raise ValueError(f"Line {line} is no pair: {reason}. Mend it, or read on without `strict`.")
+            raise ValueError(f"Line {line} is not a pair: {reason}. Mend it, or read on without `strict`.")
         self.counts[reason] = self.counts.get(reason, 0) + 1
         numbers = self.first.setdefault(reason, [])
         if len(numbers) < 10:
@@ -143,7 +143,7 @@ class TokenizedPairs:
         batch_size: int,
         start_id: int = END_ID,
         seed: int | None = None,
-        most: int | None = None,
+        max_batches: int | None = None,
         first_pass: int = 0,
     ) -> Batches:
         """Rows sorted by length within windows, so that little of a batch is padding.
@@ -156,14 +156,14 @@ class TokenizedPairs:
             start_id: the token that the decoder is fed first.
             seed: of the order of the rows and of the batches, another at each epoch; None sorts all rows,
                 shortest first.
-            most: the most batches of a pass. A longer epoch is divided into passes of one length; None
-                makes every epoch one pass.
+            max_batches: at most so many batches in a pass. A longer epoch is divided into passes of
+                one length; None makes every epoch one pass.
             first_pass: the number of the first pass, for those who resume.
         """
         batch_size = check_size("batch_size", batch_size)
         groups = self._groups(batch_size, seed, 0)
         size = len(groups)
-        parts = -(-size // (most or max(size, 1)))
+        parts = -(-size // (max_batches or max(size, 1)))
         num_batches = -(-size // max(parts, 1))
         passes = itertools.count(first_pass)
         lengths = self.lengths()

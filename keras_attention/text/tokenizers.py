@@ -163,8 +163,8 @@ class SentencePieceTokenizer:
 
     def detokenize(self, tokens) -> tf.Tensor:
         """(B, T) int32 ids, the end id and padding among them -> (B,) string."""
-        said = tf.ragged.boolean_mask(tokens, (tokens != PADDING_ID) & (tokens != END_ID))
-        return tf.strings.strip(self._run("detokenize", said))
+        written = tf.ragged.boolean_mask(tokens, (tokens != PADDING_ID) & (tokens != END_ID))
+        return tf.strings.strip(self._run("detokenize", written))
 
     def _run(self, method, argument):
         try:

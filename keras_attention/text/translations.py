@@ -113,13 +113,13 @@ class TranslatesTexts:
             )
             one_each = found.tokens.ndim == 2  # else the K of a beam
             columns = Decoded(*(field[:, None] for field in found)) if one_each else found
-            said = self.detokenize(columns.tokens).numpy()
+            texts_of_rows = self.detokenize(columns.tokens).numpy()
             for row, index in enumerate(batch):
                 surfaces = self._surfaces(texts[index]) if replace_unknown else None
                 hypotheses = [Decoded(*fields) for fields in zip(*(f[row] for f in columns), strict=True)]
                 answers[index] = [
                     self._hypothesis(rows[index], text, hypothesis, surfaces)
-                    for text, hypothesis in zip(said[row], hypotheses, strict=True)
+                    for text, hypothesis in zip(texts_of_rows[row], hypotheses, strict=True)
                     if possible(hypothesis.scores)  # else there were no more
                 ]
                 if not answers[index]:
@@ -136,8 +136,8 @@ class TranslatesTexts:
         if surfaces and UNKNOWN_ID in ids:
             for t in np.flatnonzero(ids == UNKNOWN_ID):
                 pieces[t] = surfaces[int(attention[t, : len(surfaces)].argmax())]
-            said = (piece for piece, i in zip(pieces, ids, strict=True) if i != END_ID)
-            text = "".join(said).replace(SPACE, " ").strip()
+            written = (piece for piece, i in zip(pieces, ids, strict=True) if i != END_ID)
+            text = "".join(written).replace(SPACE, " ").strip()
         return text, found.scores, attention, self.source_tokenizer.pieces(row), pieces
 
     def _surfaces(self, text: bytes) -> list[str]:

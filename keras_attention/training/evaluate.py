@@ -27,7 +27,7 @@ def evaluate(hypotheses: Sequence[str], references: Sequence[Sequence[str]], ble
             "There must be texts, and references for each. "
             f"Received: {len(hypotheses)} texts, {len(references)} lists of references."
         )
-    matches = [text in right for text, right in zip(hypotheses, references, strict=True)]
+    matches = [text in alternatives for text, alternatives in zip(hypotheses, references, strict=True)]
     return {
         "sentences": len(hypotheses),
         "exact_match": sum(matches) / len(matches),
@@ -49,9 +49,11 @@ def edit_distance(one: Sequence, other: Sequence) -> int:
 
 def _error_rate(hypotheses, references, split) -> float:
     errors = length = 0
-    for text, right in zip(hypotheses, references, strict=True):
-        said = split(text)
-        distances = [(edit_distance(said, split(reference)), len(split(reference))) for reference in right]
+    for text, alternatives in zip(hypotheses, references, strict=True):
+        tokens = split(text)
+        distances = [
+            (edit_distance(tokens, split(reference)), len(split(reference))) for reference in alternatives
+        ]
         nearest = min(distances, key=lambda pair: pair[0] / max(pair[1], 1))
         errors += nearest[0]
         length += nearest[1]
@@ -63,8 +65,8 @@ def _sacrebleu(hypotheses, references, bleu_tokenizer) -> dict:
         from sacrebleu.metrics import BLEU, CHRF
     except ImportError:
         return dict.fromkeys(("bleu", "bleu_signature", "chrf", "chrf_signature"))
-    most = max(map(len, references))
-    streams = [[right[i] if i < len(right) else None for right in references] for i in range(most)]
+    maximum = max(map(len, references))
+    streams = [[row[i] if i < len(row) else None for row in references] for i in range(maximum)]
     scores = {}
     for name, metric in (("bleu", BLEU(tokenize=bleu_tokenizer, force=True)), ("chrf", CHRF())):
         scores[name] = metric.corpus_score(list(hypotheses), streams).score

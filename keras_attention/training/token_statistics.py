@@ -72,8 +72,8 @@ def named_right(tokens, logits):
     padding_ahead = ops.equal(best, PADDING_ID)
     second = ops.in_top_k(ops.where(padding_ahead, ids, PADDING_ID), rows, 2)
     named = ops.where(padding_ahead, second, ops.equal(best, ids))
-    right = ops.logical_and(named, ops.not_equal(ids, PADDING_ID))
-    return ops.reshape(right, ops.shape(tokens))
+    correct = ops.logical_and(named, ops.not_equal(ids, PADDING_ID))
+    return ops.reshape(correct, ops.shape(tokens))
 
 
 def _rows(tokens, logits):

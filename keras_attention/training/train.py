@@ -232,7 +232,7 @@ def compile_model(model: keras.Model, options: Options, num_batches: int) -> Non
 def _fit(translator, pairs, options, output, state, started, verbose, say):
     model = translator.seq2seq
     batches = pairs["train"].batches(
-        options.batch_size, model.start_id, options.seed, most=PART, first_pass=state["part"]
+        options.batch_size, model.start_id, options.seed, max_batches=PART, first_pass=state["part"]
     )
     of_epoch = -(-len(pairs["train"]) // options.batch_size)
     validation = pairs["validation"].batches(min(4 * options.batch_size, 2**31 - 1), model.start_id)
