@@ -38,6 +38,15 @@ np.testing.assert_allclose(model.score(source, found.tokens)[0], found.scores, r
 beam = model.generate(source, ka.Beam(3, 0.6, 0.2, no_repeat_ngram_size=2), max_length=4)
 assert (beam.tokens[:, 0, :2] == target).all(), beam.tokens
 assert (model.generate(source, ka.Sample(top_p=0.01, seed=1), 4).tokens == found.tokens).all()
+cell = keras.layers.GRU(1, recurrent_dropout=0.2)
+parts = {"score": "location", "normalizer": "chunkwise", "head": "hard_monotonic", "attend_between": True}
+other = ka.Seq2Seq(ka.Encoder(7, 5, 6, bidirectional="first"), ka.AttentionDecoder(7, 5, 4, cell, **parts))
+other.compile(ka.Muon(0.05), ka.TokenCrossentropy())
+losses = other.fit(inputs, target, epochs=20, verbose=0).history["loss"]
+assert losses[-1] < losses[0], losses
+best = other.generate(source, "beam", 4)
+again = other.score(source, best.tokens[:, 0]).token_log_probs
+np.testing.assert_allclose(again, best.token_scores[:, 0], atol=1e-4)
 try:
     model({**inputs, "source": np.array([[3, 9], [2, 2]])})
 except ValueError as error:

@@ -256,3 +256,12 @@ def test_initializers_are_the_users():
     assert 0.4 < np.abs(again.embedding.get_weights()[0]).max() < 0.5
     assert all((layer.get_weights()[1] == 0).all() for layer in again.recurrent_layers)
     assert (again.head.get_weights()[0] == 1).all()
+
+
+def test_a_state_of_another_cell_is_refused(encoded):
+    cells = [AttentionDecoderCell(4, num_layers=n, input_feeding=fed) for n, fed in ((1, True), (2, False))]
+    memory, _, mask = encoded
+    source, embedded = Encoded(memory, mask), np.ones((B, 3), "float32")
+    for cell, other, what in ((*cells, "fed, recurrent"), (*reversed(cells), "fed, recurrent")):
+        with pytest.raises(ValueError, match=f"not one of this cell: {what} does not fit"):
+            cell(embedded, other.zero_state(source), source)

@@ -231,12 +231,19 @@ def hypotheses(tokens, lengths):
     ]
 
 
-def test_beam_search_without_penalties(decoder_file):
+def test_beam_search_without_penalties_is_never_worse(decoder_file):
+    """Other files may hold searches in which TFA lost a hypothesis, docs/decisions.md."""
     oracle = np.load(decoder_file)
     decoded = decode(beam_of(oracle, "beam"), oracle, decoder_file)
+    scores, expected_scores = np.array(decoded.scores), oracle["beam_log_probs"]
+    assert (scores >= expected_scores - 1e-5 * np.abs(expected_scores)).all()
+    found = hypotheses(decoded.tokens, decoded.lengths)
     expected = hypotheses(oracle["beam_ids"], oracle["beam_lengths"])
-    assert hypotheses(decoded.tokens, decoded.lengths) == expected
-    np.testing.assert_allclose(decoded.scores, oracle["beam_log_probs"], rtol=1e-5)
+    for row, k in np.ndindex(scores.shape):
+        if found[row][k] == expected[row][k]:
+            np.testing.assert_allclose(scores[row, k], expected_scores[row, k], rtol=1e-5)
+        else:
+            assert scores[row, k] > expected_scores[row, k]
 
 
 def test_beam_search_with_a_length_penalty_is_never_worse(decoder_file):

@@ -128,10 +128,8 @@ def test_several_steps_in_one_execution_train_alike():
     ("policy", "jit_compile", "options"),
     [
         ("float32", True, {"dropout": 0.1}),
-        ("float32", True, {"input_feeding": True}),
-        ("mixed_bfloat16", False, {"input_feeding": True, "num_layers": 2, "dropout": 0.1}),
         ("mixed_bfloat16", True, {}),
-        ("mixed_float16", False, {}),
+        ("mixed_float16", False, {"input_feeding": True, "num_layers": 2, "dropout": 0.1}),
     ],
 )
 def test_precisions_and_compilers(policy, jit_compile, options):

@@ -50,7 +50,7 @@ class AttentionDecoderCell(keras.layers.Layer):
 
     Raises:
         TypeError: a size that is not an integer.
-        ValueError: an unknown cell or score, or a size below 1.
+        ValueError: an unknown cell or score, a size below 1, or a state of another cell.
 
     Example:
         cell = keras_attention.AttentionDecoderCell(units=32)
@@ -153,10 +153,25 @@ class AttentionDecoderCell(keras.layers.Layer):
     def call(self, inputs, state, encoded):
         # A functional model that was saved comes back with plain lists.
         state, encoded = DecoderState(*state), Encoded(*encoded)
+        self._check(state)
         if state.attention:
             state = state._replace(attention=History(*state.attention))
         found, state = self._step(self.dropout_layer(inputs), state, encoded, self.stack.drop)
         return self._drop_vector(found), state
+
+    def _check(self, state):
+        needed = {"fed": self.input_feeding, "attention": self.attention.looks_back}
+        there = {name: bool(keras.tree.flatten(getattr(state, name))) for name in needed}
+        wrong = [name for name in needed if there[name] != needed[name]]
+        if len(state.recurrent) != self.num_layers or any(
+            len(layer) != self.stack.states_per_layer for layer in state.recurrent
+        ):
+            wrong.append("recurrent")
+        if wrong:
+            raise ValueError(
+                f"The state is not one of this cell: {', '.join(wrong)} does not fit. Take the first from "
+                "`zero_state(encoded)`, and then what the cell returned."
+            )
 
     def unroll(self, inputs, state, encoded):
         """All steps under teacher forcing; the same numbers as `call` step by step.
