@@ -48,7 +48,7 @@ KINDS = {
     "chunkwise": {"normalizer": "chunkwise"},
     "hard": {"head": "hard"},
     "hard_monotonic": {"head": "hard_monotonic"},
-    "copy": {"copy": True},
+    "copy": {"head": "pointer"},
     "tied": {"head": "tied", "embedding_dim": 128},
     "scheduled sampling": {"scheduled_sampling": 0.2},
 }
@@ -161,7 +161,7 @@ def speed(options) -> None:
     steps = {}
     for kind in options.only:
         chosen = ka.Options(**{"units": 128, "embedding_dim": 64, **KINDS[kind]}).for_pairs(30_000)
-        head = {"head": ka.PointerHead(42, [0] * 30)} if chosen.copy else {}
+        head = {"head": ka.PointerHead(42, [0] * 30)} if chosen.head == "pointer" else {}
         arguments = _arguments(chosen, ka.AttentionDecoder, ka.AttentionDecoderCell) | head
         outputs = ("logits", "attention") if chosen.coverage else "logits"
         encoder = ka.Encoder(30, **_arguments(chosen, ka.Encoder))

@@ -123,7 +123,7 @@ def _add_train(train):
     def option(name, metavar="N", help=None):
         default = getattr(defaults, name)
         says = " ".join(filter(None, [help, f"({default})" if default is not None else ""]))
-        kind = float if metavar in ("RATE", "SHARE", "M") else int
+        kind = float if metavar in ("RATE", "SHARE", "M", "W") else int
         flag = "--" + name.replace("_", "-")
         train.add_argument(flag, type=kind, default=default, metavar=metavar, help=says)
 
@@ -152,8 +152,9 @@ def _add_train(train):
     train.add_argument("--input-feeding", action="store_true", help="feed the attention back")
     train.add_argument("--attend-first", action="store_true", help="attend before the recurrence")
     train.add_argument("--attend-between", action="store_true", help="attend between two transitions")
-    train.add_argument("--copy", action="store_true", help="copy from the source what both sides have")
-    option("coverage", "RATE", "weight of the coverage loss")
+    train.add_argument("--copy", action="store_const", dest="head", const="pointer",
+                       help="copy from the source what both sides have: --head pointer")  # fmt: skip
+    option("coverage", "W", "weight of the coverage loss")
     option("scheduled_sampling", "RATE", "of target ids replaced by predicted ones")
     option("word_dropout", "RATE", "of dropped embeddings")
     option("dropout", "RATE")

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_attention import AttentionDecoder, Beam, Encoder, Greedy, Sample, Seq2Seq
 from keras_attention.cli import main
-from keras_attention.models.translator import Translator
+from keras_attention.models.translator import Translator, load_translator
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.training.train import Options, suitable_tokenizer, train
 
@@ -375,6 +375,25 @@ def kill(self, batch, logs=None):
 Run.on_train_batch_end = kill
 train(sys.argv[1], sys.argv[2], Options(**eval(sys.argv[3])), verbose=0)
 """
+
+
+def test_the_options_of_the_family_reach_the_model(tmp_path):
+    pairs = write_pairs(tmp_path / "pairs.tsv")
+    options = ["--units", "8", "--embedding-dim", "8", "--epochs", "2", "--validation-split", "0.1"]
+    options += ["--score", "coverage", "--coverage", "0.5", "--copy", "--heads", "2", "--attend-between"]
+    options += ["--scheduled-sampling", "0.2", "--word-dropout", "0.1"]
+    assert main(["train", str(pairs), "--output", str(tmp_path / "run"), *options]) == 0
+    translator = load_translator(tmp_path / "run" / "translator.keras")
+    decoder = translator.seq2seq.decoder
+    assert type(decoder.score).__name__ == "CoverageScore"
+    assert type(decoder.head).__name__ == "PointerHead"
+    assert decoder.num_heads == 2
+    assert decoder.attend_between
+    assert decoder.scheduled_sampling == 0.2
+    assert translator.seq2seq.encoder.word_dropout == decoder.word_dropout == 0.1
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert {"loss", "attention_loss", "perplexity", "val_token_accuracy"} <= set(history[-1])
+    assert len(translator.translate(["one", "two"], "beam").texts) == 2
 
 
 def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):

@@ -46,7 +46,6 @@ class Options:
     input_feeding: bool = False
     attend_first: bool = False
     attend_between: bool = False
-    copy: bool = False
     coverage: float = 0.0
     scheduled_sampling: float = 0.0
     word_dropout: float = 0.0
@@ -68,7 +67,7 @@ class Options:
         rates = "dropout", "label_smoothing", "validation_split", "scheduled_sampling", "word_dropout"
         for name in rates:
             check_rate(name, getattr(self, name))
-        for name in ("input_feeding", "attend_first", "attend_between", "copy"):
+        for name in ("input_feeding", "attend_first", "attend_between"):
             check_flag(name, getattr(self, name))
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:

@@ -155,7 +155,7 @@ def _new_translator(train_file, is_training, options, say) -> Translator:
     source, target = tokenizers
     encoder = Encoder(source.vocabulary_size, num_layers=options.layers, **_arguments(options, Encoder))
     arguments = _arguments(options, AttentionDecoder, AttentionDecoderCell)
-    if options.copy:
+    if options.head == "pointer":
         arguments["head"] = PointerHead(target.vocabulary_size, copy_ids=source.ids_in(target), name="head")
     decoder = AttentionDecoder(target.vocabulary_size, num_layers=options.layers, **arguments)
     outputs = ("logits", "attention") if options.coverage else "logits"
