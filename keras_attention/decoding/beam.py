@@ -120,7 +120,7 @@ class Beam(Strategy):
 class _Places(NamedTuple):
     """The K hypotheses that go on, each at a place; a finished one only holds its place."""
 
-    paths: object  # (B, K, T) int32, at which place each was at each step
+    paths: object  # (B, K, T) int32, at which place each was at each step, or () where no limit asks
     log_probs: object  # (B, K) float32, -inf where there is none
     lengths: object  # (B, K) int32
     finished: object  # (B, K) boolean: it has ended, or its source is decided
@@ -131,7 +131,7 @@ class _Found(NamedTuple):
     """The N best finished hypotheses so far, best first."""
 
     values: object  # (B, N) float32, -inf where there is none
-    paths: object  # (B, N, T) int32
+    place: object  # (B, N) int32, at which place each was at its last step
     log_probs: object  # (B, N) float32
     lengths: object  # (B, N) int32
 
@@ -142,6 +142,7 @@ class _Log(NamedTuple):
     tokens: object  # (B, T, K) int32
     token_scores: object  # (B, T, K) float32
     attention: object  # buffer of (B, K, S) float32
+    parents: object  # buffer of (B, K) int32: the place at the step before
 
 
 class _Search:
@@ -153,6 +154,7 @@ class _Search:
     def __init__(self, beam, step, end_id, max_length, source_mask, prefix):
         self.beam, self.step, self.end_id, self.prefix = beam, step, end_id, prefix
         self.max_length, self.width = max_length, beam.width
+        self.keeps_paths = beam.no_repeat_ngram_size > 0  # which reads what was written, at every step
         self.batch, self.source_length = ops.shape(source_mask)
         self.source_mask_of_places = ops.expand_dims(source_mask, 1)
 
@@ -161,7 +163,7 @@ class _Search:
         one_alone = ops.where(ops.arange(width) < 1, 0.0, NEVER)  # the K places would start as equals
         weights = ops.zeros((batch, width, self.source_length), "float32")
         places = _Places(
-            paths=ops.zeros((batch, width, self.max_length), "int32"),
+            paths=ops.zeros((batch, width, self.max_length), "int32") if self.keeps_paths else (),
             log_probs=ops.zeros((batch, width), "float32") + one_alone,
             lengths=ops.zeros((batch, width), "int32"),
             finished=ops.zeros((batch, width), "bool"),
@@ -169,7 +171,7 @@ class _Search:
         )
         found = _Found(
             values=ops.full((batch, self.beam.n_best), NEVER, "float32"),
-            paths=places.paths[:, : self.beam.n_best],
+            place=places.lengths[:, : self.beam.n_best],
             log_probs=ops.full((batch, self.beam.n_best), NEVER, "float32"),
             lengths=places.lengths[:, : self.beam.n_best],
         )
@@ -177,6 +179,7 @@ class _Search:
             tokens=ops.zeros((batch, self.max_length, width), "int32"),
             token_scores=ops.zeros((batch, self.max_length, width), "float32"),
             attention=new_buffer(self.max_length, weights),
+            parents=new_buffer(self.max_length, places.lengths),
         )
         previous, states = keras.tree.map_structure(self._repeat, (start_tokens, states))
         return ops.convert_to_tensor(0, "int32"), previous, states, places, found, log
@@ -215,12 +218,11 @@ class _Search:
             write(log.tokens, index, token, axis=1),
             write(log.token_scores, index, gain, axis=1),
             write_step(log.attention, index, take_places(weights, parent)),
+            write_step(log.parents, index, parent),
         )
-        here = ops.arange(self.width, dtype="int32") + ops.zeros_like(token)
-        places = places._replace(
-            paths=write(places.paths, index, here, axis=2),
-            finished=ops.logical_or(places.finished, ended),
-        )
+        places = places._replace(finished=ops.logical_or(places.finished, ended))
+        if self.keeps_paths:
+            places = places._replace(paths=write(places.paths, index, self._here(token), axis=2))
         found = self._remember(found, places, ended)
         finished = ops.logical_or(places.finished, self._is_decided(places, found))
         places = places._replace(finished=finished)
@@ -249,7 +251,7 @@ class _Search:
         if self.beam.length_penalty or self.beam.coverage_penalty:
             values = take_places(ops.reshape(total, flat), best)
         chosen = _Places(
-            paths=take_places(places.paths, parent),
+            paths=take_places(places.paths, parent) if self.keeps_paths else (),
             log_probs=values,
             lengths=take_places(lengths, parent),
             finished=take_places(places.finished, parent),
@@ -271,13 +273,32 @@ class _Search:
         values = self._values(places.log_probs, places.lengths, places.coverage)
         new = _Found(
             values=ops.where(which, values, NEVER),
-            paths=places.paths,
+            place=self._here(places.lengths),
             log_probs=ops.where(which, places.log_probs, NEVER),
             lengths=places.lengths,
         )
         both = [ops.concatenate(pair, axis=1) for pair in zip(found, new, strict=True)]
         values, best = ops.top_k(both[0], self.beam.n_best)
         return _Found(values, *(take_places(field, ops.cast(best, "int32")) for field in both[1:]))
+
+    def _here(self, x):
+        """(B, K) -> (B, K) int32, each place's own number."""
+        return ops.arange(self.width, dtype="int32") + ops.zeros_like(x, dtype="int32")
+
+    def _trace(self, found, parents):
+        """The paths (B, N, T) of the hypotheses: from the place of each at its last step to its first."""
+
+        def goes_on(step, place, paths):
+            return step >= 0
+
+        def back(step, place, paths):
+            paths = write_step(paths, step, place)
+            parent = take_places(ops.take(parents, step, axis=1), place)
+            return step - 1, ops.where(step < found.lengths, parent, place), paths
+
+        paths = new_buffer(self.max_length, found.place)
+        start = ops.max(found.lengths) - 1, found.place, paths
+        return ops.transpose(steps_of(ops.while_loop(goes_on, back, start)[-1]), (0, 2, 1))
 
     def _follow(self, log, paths):
         """(B, T, K, ...) log, (B, N, T) paths -> (B, N, T, ...): what the hypotheses wrote."""
@@ -293,11 +314,12 @@ class _Search:
         lengths = ops.where(exists, found.lengths, 0)
         steps = ops.arange(self.max_length, dtype="int32")
         written = steps < ops.expand_dims(lengths, -1)
-        attention = self._follow(steps_of(log.attention), found.paths)
+        paths = self._trace(found, steps_of(log.parents))
+        attention = self._follow(steps_of(log.attention), paths)
         return Decoded(
-            tokens=ops.where(written, self._follow(log.tokens, found.paths), 0),
+            tokens=ops.where(written, self._follow(log.tokens, paths), 0),
             lengths=lengths,
             scores=ops.where(exists, found.log_probs, NEVER),
-            token_scores=ops.where(written, self._follow(log.token_scores, found.paths), 0.0),
+            token_scores=ops.where(written, self._follow(log.token_scores, paths), 0.0),
             attention=ops.where(ops.expand_dims(written, -1), attention, 0.0),
         )
