@@ -70,7 +70,7 @@ class LiteRTTranslator(TranslatesTexts):
     def check_strategy(self, strategy):
         strategy, beam = get_strategy(strategy), self.default_beam
         is_beam = type(strategy) is Beam and strategy.n_best <= beam.n_best
-        is_beam = is_beam and Beam(**{**strategy.get_config(), "n_best": beam.n_best}) == beam
+        is_beam = is_beam and {**strategy.get_config(), "n_best": beam.n_best} == beam.get_config()
         if not (is_beam or strategy == Greedy()):
             raise ValueError(
                 f"The file decodes by Greedy() and {beam!r}; for another beam export another file. "

@@ -140,7 +140,7 @@ def _write(model: Generates | Translator, path: Path, decoding: Decoding) -> Non
 @contextlib.contextmanager
 def without_cudnn(model: Generates):
     """Traces the recurrent layers as plain operators: a graph with cuDNN's runs on GPU servers only."""
-    layers = model.recurrent_layers
+    layers = [layer for layer in model.recurrent_layers if hasattr(layer, "use_cudnn")]
     before = [layer.use_cudnn for layer in layers]
     try:
         for layer in layers:

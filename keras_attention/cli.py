@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--overwrite", action="store_true")
     export.set_defaults(command="export")
 
-    plot = subparsers.add_parser("plot", help="draw where the model looks")
+    plot = subparsers.add_parser("plot", help="draw the attention")
     plot.add_argument("run", metavar="RUN")
     plot.add_argument("text")
     plot.add_argument("--output", required=True, metavar="FILE.png")

@@ -44,3 +44,19 @@ def test_an_unknown_precision_is_refused():
     assert Options(precision=AUTO).precision == "auto"
     with pytest.raises(ValueError, match=r"float32, mixed_bfloat16, auto\. Received: precision='half'"):
         Options(precision="half")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"head": "tied"}, "`embedding_dim` = `units`"),
+        ({"attend_first": True, "attend_between": True}, "exclude each other"),
+        ({"num_heads": 3}, "multiple of `num_heads`"),
+        ({"score": "luong"}, "`score` must be one of dot"),
+        ({"input_feeding": "yes"}, "`input_feeding`"),
+        ({"coverage": -1}, "`coverage` must be from 0"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_trained(options, reason):
+    with pytest.raises((ValueError, TypeError), match=reason):
+        Options(**options)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from keras_attention import AttentionDecoder, Encoder, Seq2Seq, TokenCrossentropy, shift_right
@@ -55,6 +56,39 @@ def test_a_template_makes_all_layers_trains_and_is_saved(name, fed, tmp_path):
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
     layers = model.recurrent_layers
     assert len({id(layer.cell) for layer in layers}) == len(layers) == 5
+
+
+def test_the_masks_of_a_template_are_drawn_anew_for_each_batch():
+    template = keras.layers.LSTM(1, recurrent_dropout=0.2, dropout=0.1)
+    model = Seq2Seq(Encoder(11, 5, 6), AttentionDecoder(13, 7, 4, template, attend_between=True))
+    model.compile("adam", TokenCrossentropy(), run_eagerly=True)
+    for rows in (2, 1):
+        batch = {name: value[:rows] for name, value in INPUTS.items()}
+        assert np.isfinite(model.train_on_batch(batch, TARGET[:rows]))
+
+
+def test_a_model_of_a_template_is_exported(tmp_path):
+    template = TEMPLATES["normalized"]
+    model = Seq2Seq(Encoder(11, 5, 6, template), AttentionDecoder(13, 7, 4, template))
+    model.export(tmp_path / "1", max_length=5, warmup=False)
+    found = tf.saved_model.load(tmp_path / "1").signatures["greedy_decode"](
+        source=tf.constant(SOURCE, "int32")
+    )
+    np.testing.assert_array_equal(found["tokens"], model.generate(SOURCE, max_length=5).tokens)
+
+
+@pytest.mark.parametrize("option", ["go_backwards", "stateful"])
+def test_a_template_that_breaks_the_steps_is_refused(option):
+    with pytest.raises(ValueError, match="neither `go_backwards` nor `stateful`"):
+        Encoder(11, 5, 6, keras.layers.LSTM(1, **{option: True}))
+
+
+@pytest.mark.parametrize(
+    ("head", "normalizer"), [("hard", "local_p"), ("hard", "monotonic"), ("hard_monotonic", "sparsemax")]
+)
+def test_hard_attention_refuses_weights_that_it_cannot_use(head, normalizer):
+    with pytest.raises(ValueError, match="Take the normalizer 'softmax'"):
+        AttentionDecoder(13, 7, 4, head=head, normalizer=normalizer)
 
 
 def test_a_plain_template_is_as_fast_as_the_name():

@@ -392,7 +392,7 @@ def test_the_options_of_the_family_reach_the_model(tmp_path):
     assert decoder.scheduled_sampling == 0.2
     assert translator.seq2seq.encoder.word_dropout == decoder.word_dropout == 0.1
     history = json.loads((tmp_path / "run" / "history.json").read_text())
-    assert {"loss", "attention_loss", "perplexity", "val_token_accuracy"} <= set(history[-1])
+    assert {"loss", "logits_loss", "attention_loss", "perplexity", "val_token_accuracy"} <= set(history[-1])
     assert len(translator.translate(["one", "two"], "beam").texts) == 2
 
 

@@ -1,5 +1,7 @@
 """AttentionDecoderCell: one step of the decoder, and the same for all steps at once."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -31,7 +33,8 @@ class AttentionDecoderCell(keras.layers.Layer):
             last layer.
         attentional_layer: whether `[h; C]` goes through the tanh layer; without it the vector is
             `[h; C]` itself, for a Dense head straight to the vocabulary.
-        dropout: rate of dropout on what each recurrent layer reads and on the attentional vector.
+        dropout: rate of dropout on the input, between recurrent layers, and on the attentional vector that
+            is returned.
         normalizer, num_heads: see `AttentionContext`.
         kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
 
@@ -237,7 +240,9 @@ class AttentionDecoderCell(keras.layers.Layer):
             weights=ops.shape(encoded.memory)[1],
             scores=ops.shape(encoded.memory)[1],
         )
-        with self.stack.masks_for_all_steps(ops.shape(inputs)[0]):
+        with contextlib.ExitStack() as masks:
+            for stack in filter(None, (self.stack, self.second)):
+                masks.enter_context(stack.masks_for_all_steps(ops.shape(inputs)[0]))
             found, state = over_time(step, (inputs, noise), state, depths)
         return keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), found), state
 

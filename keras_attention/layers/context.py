@@ -94,7 +94,7 @@ class AttentionContext(keras.layers.Layer):
                 f"`units` contradicts the score layer's own. Received: units={units}, "
                 f"score.units={self.score.units}. Give it to one of them."
             )
-        if self.heads and (self.normalizer.remembers or isinstance(self.normalizer, Monotonic)):
+        if self.heads and self.normalizer.looks_back:
             raise ValueError(
                 f"{type(self.normalizer).__name__} goes on from the weights of one head. "
                 f"Received: num_heads={num_heads}. Take one head, or another normalizer."

@@ -38,15 +38,15 @@ class AttentionDecoder(keras.layers.Layer):
         bridge: whether the first states are learned functions of the encoder's final state (Dense and
             tanh, one for each layer and state); otherwise they are zeros.
         embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
-        head_initializer: of the head's kernel, see `DenseHead`.
+        head_initializer: of the kernel of a head by name, see `DenseHead`; `"tied"` has none.
         head: `"dense"`, `"tied"`, `"pointer"`, `"hard"`, `"hard_monotonic"`, or a `Head` layer.
         scheduled_sampling: how much of the target is replaced, while training, by what the model itself
             predicts: a first pass under teacher forcing finds the likeliest tokens, which a second pass is
             fed at this rate.
-        word_dropout: rate of whole embeddings that are dropped, while training.
+        word_dropout: rate of whole embeddings that are dropped, each position on its own, while training.
         **options: the cell's other options: `attention_units`, `normalizer`, `num_heads`, `input_feeding`,
-            `attentional_layer`, `attend_first`, `attend_between`, `dropout`, `kernel_initializer`,
-            `recurrent_initializer`.
+            `attentional_layer` (by default True, but False for a head that does not read the vector),
+            `attend_first`, `attend_between`, `dropout`, `kernel_initializer`, `recurrent_initializer`.
 
     Call arguments:
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
@@ -71,7 +71,7 @@ class AttentionDecoder(keras.layers.Layer):
     Reference: Luong et al. (2015), section 3; Bahdanau et al. (2014), appendix A.2.2 (the bridge,
     there only from the backward state); LeCun et al. (1998), section 4.6 (the head's initializer);
     Mihaylova and Martins (2019), section 3 (scheduled sampling in two passes); Gal and Ghahramani (2016),
-    section 4.2 (word dropout).
+    section 4.2 (word dropout, there of all occurrences of a word together).
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class AttentionDecoder(keras.layers.Layer):
             )
         options.setdefault("attentional_layer", self.head.reads_vector)
         self.attention_cell = AttentionDecoderCell(units, cell, num_layers, score, **options, **shared)
+        self.head.check_normalizer(self.attention_cell.normalizer)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer, **shared)
         stack = self.attention_cell.stack
@@ -161,7 +162,7 @@ class AttentionDecoder(keras.layers.Layer):
 
     def _with_predictions(self, target, logits):
         """(B, T) fed tokens, some of them replaced by the likeliest of the step before; no padding is."""
-        predicted = ops.cast(ops.argmax(logits[:, :-1], axis=-1), target.dtype)
+        predicted = ops.cast(ops.argmax(logits[:, :-1, 1:], axis=-1) + 1, target.dtype)  # no padding
         predicted = ops.concatenate([target[:, :1], predicted], axis=1)
         drawn = keras.random.uniform(ops.shape(target), seed=self.seed_generator)
         replaced = ops.logical_and(drawn < self.scheduled_sampling, ops.not_equal(target, PADDING_ID))

@@ -23,7 +23,7 @@ class Encoder(keras.layers.Layer):
         num_layers: how many recurrent layers.
         bidirectional: whether each layer reads in both directions, or `"first"` for the first layer alone.
         dropout: rate of dropout on what each recurrent layer reads, while training.
-        word_dropout: rate of whole embeddings that are dropped, while training.
+        word_dropout: rate of whole embeddings that are dropped, each position on its own, while training.
         embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
         kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
 
@@ -46,7 +46,8 @@ class Encoder(keras.layers.Layer):
         memory, final_state = encoder(np.array([[7, 5, 2], [9, 2, 0]]))
 
     Reference: Bahdanau et al. (2014), section 3.2; Wu et al. (2016), section 3 (residual connections, and
-    the first layer alone in both directions); Gal and Ghahramani (2016), section 4.2 (word dropout).
+    the first layer alone in both directions); Gal and Ghahramani (2016), section 4.2 (word dropout, there
+    of all occurrences of a word together).
     """
 
     def __init__(

@@ -7,20 +7,21 @@ from keras_attention.checks import check_flag, check_size
 from keras_attention.layers.heads import Head
 from keras_attention.layers.loop import over_time
 from keras_attention.layers.masking import masked_softmax
+from keras_attention.layers.normalizers import Softmax
 from keras_attention.layers.states import DecoderStep, Encoded
 
 
 @keras.saving.register_keras_serializable("keras_attention")
 class HardHead(Head):
-    """A token is written from one source token, which is not known: the probability sums over all.
+    """Each token comes from one source token. Which one is unknown, so the probability sums over all.
 
     `p(y[t] | y[<t]) = sum over s of pi[t, s] e[t, s, y[t]]`, with the emissions
     `e[t, s] = softmax(W tanh(W_h h[t] + W_m memory[s]) + b)`. The logits are `log p`, which a log-softmax
     leaves as they are.
 
-    Of order 0 the steps attend independently of each other: `pi[t]` are the attention weights. Monotonic,
-    of order 1, a step attends to the same source token as the one before it or to a later one. Then pi is
-    filtered by what has been written, exactly:
+    With `monotonic=False` (order 0) the steps attend independently: `pi[t]` are the attention weights. With
+    `monotonic=True` (order 1) each step attends to the source token of the step before or to a later one.
+    Then pi is filtered by what has been written, exactly:
     `pi[t, s] = sum over r <= s of q[t-1, r] softmax(scores[t] from r on)[s]`, with
     `q[t-1, r]` proportional to `pi[t-1, r] e[t-1, r, y[t-1]]`. The first step starts at the first token.
 
@@ -62,6 +63,18 @@ class HardHead(Head):
         self.of_memory = dense(memory_depth, units, "of_memory", use_bias=False)
         initializer = self.kernel_initializer
         self.emission = dense(units, self.vocabulary_size, "emission", kernel_initializer=initializer)
+
+    def check_normalizer(self, normalizer):
+        if self.monotonic and not isinstance(normalizer, Softmax):
+            raise ValueError(
+                "Monotonic hard attention is a softmax of its own over the scores. Take the normalizer "
+                f"'softmax'. Received: {type(normalizer).__name__}."
+            )
+        if not normalizer.sums_to_one:
+            raise ValueError(
+                "Hard attention needs weights that sum to 1, which those of "
+                f"{type(normalizer).__name__} need not. Take the normalizer 'softmax'."
+            )
 
     def call(self, found, encoded):
         """The logits where pi are the weights that the attention found."""

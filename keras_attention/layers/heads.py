@@ -32,6 +32,9 @@ class Head(keras.layers.Layer):
     def build(self, found_shape, encoded_shape=None):
         """Of a `DecoderStep` and an `Encoded` of shapes, None where a field does not matter."""
 
+    def check_normalizer(self, normalizer):
+        """Raises `ValueError` if the head cannot work with weights of this `Normalizer`."""
+
     def tie(self, embedding):
         """Gives the head the decoder's `Embedding` layer."""
 
@@ -96,9 +99,10 @@ class DenseHead(Head):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class TiedHead(Head):
-    """The embedding's matrix is the head's too: `logits = E vector + b`. A third of the weights less.
+    """The embedding's matrix E is also the head's: `logits = E vector + b`.
 
-    The attentional vector must be as deep as the embedding: `embedding_dim` = `units`.
+    E is not scaled here, see `Embedding`. The attentional vector must be as deep as the embedding:
+    `embedding_dim` = `units`.
 
     Args:
         vocabulary_size: V, number of target ids.

@@ -58,7 +58,7 @@ class LocalPredictive(_Window):
 
     `p = length * sigmoid(v . tanh(W query))`, `w[s] = softmax(e)[s] exp(-2 (s - p)^2 / window^2)`, with the
     softmax over the tokens from `p - window` to `p + window`. The weights sum to less than 1: they are not
-    normalized again. The length is that of the row, without its padding.
+    normalized again. The length is that of the row, without its padding. Several heads share one window.
 
     Args:
         window: D of the paper; the Gaussian's standard deviation is half of it.
@@ -68,6 +68,7 @@ class LocalPredictive(_Window):
     """
 
     reads_query = True
+    sums_to_one = False
 
     def __init__(self, window=10, units=None, **kwargs):
         super().__init__(window, **kwargs)

@@ -71,7 +71,7 @@ class CoverageScore(_LookingBack):
     Args:
         units, normalize: see `AdditiveScore`.
 
-    The bias of the paper is there with `normalize=True`. Its coverage loss (equation 12) is not included.
+    The bias of the paper is there with `normalize=True`. Its coverage loss (equation 12) is `CoverageLoss`.
 
     Reference: See et al. (2017), section 2.3, equations 10 and 11; Tu et al. (2016).
     """

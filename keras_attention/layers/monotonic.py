@@ -21,13 +21,14 @@ class Monotonic(Normalizer):
         bias: b at first, which is learned. Negative, it lets the model look along the source early in
             training.
         noise: standard deviation of Gaussian noise that is added to `e + b` while training, so that the
-            model learns scores far from 0, where training and inference agree. No noise where the decoder
-            goes step by step under XLA on TensorFlow, whose loops cannot draw.
+            model learns scores far from 0, where training and inference agree. On TensorFlow only, and
+            without `jit_compile=True`: loops of XLA cannot draw random numbers.
 
     Reference: Raffel et al. (2017), sections 2.2 to 2.5 and appendix C (the parallel form).
     """
 
     looks_back = True
+    sums_to_one = False
 
     def __init__(self, bias=-1.0, noise=0.0, **kwargs):
         super().__init__(**kwargs)
@@ -62,7 +63,7 @@ class Monotonic(Normalizer):
 
     def hard(self, scores, mask, previous):
         stops = ops.cast(ops.logical_and(mask, scores > 0), "float32") * ops.cumsum(previous, axis=-1)
-        return stops * _product_before(1 - stops)
+        return stops * ops.cast(ops.cumsum(stops, axis=-1) - stops < 0.5, "float32")  # the first alone
 
     def get_config(self):
         return {**super().get_config(), "bias": self.bias, "noise": self.noise}

@@ -18,12 +18,13 @@ class Normalizer(keras.layers.Layer):
 
     Returns:
         (B, T, S) weights, exactly 0 on padding. Where `remembers` is True, `(weights, memory)` with what
-        the next step finds in `history.normalizer`.
+        the next step finds in `history.normalizer`; then `looks_back` must be True too.
     """
 
     looks_back = False  # whether a step needs the `History` of the steps before
     remembers = False  # whether it keeps something for itself in the history
     reads_query = False
+    sums_to_one = True  # whether the weights of a row with a real token do
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)  # a history stays float32

@@ -105,6 +105,8 @@ def recurrent_layer(cell, units: int, kernel_initializer, recurrent_initializer,
             "A template's cell must have `units` in its configuration, which each layer replaces by its "
             f"own. Received: {type(cell).__name__} with {sorted(of_cell)}."
         )
+    if config.get("go_backwards") or config.get("stateful"):
+        raise ValueError("A template must have neither `go_backwards` nor `stateful`.")
     of_cell["units"] = units
     faster = {keras.layers.LSTM: LSTM, keras.layers.GRU: GRU}
     return faster.get(type(cell), type(cell)).from_config(config)

@@ -23,7 +23,7 @@ class RecurrentStack(keras.layers.Layer):
         cell: `"lstm"`, `"gru"`, or a Keras RNN layer as a template: each layer is made from its
             configuration, with `units` and `dtype` replaced. So `keras.layers.LSTM(1,
             recurrent_dropout=0.2)` gives all layers recurrent dropout, and `keras.layers.RNN(MyCell(1))`
-            a cell of your own, whose states must be as deep as its output.
+            a cell of your own, whose first state is its output and whose states are all as deep as it.
         num_layers: how many recurrent layers.
         bidirectional: whether each layer reads in both directions, or `"first"` for the first layer alone.
             Such a stack can only `read`.
@@ -125,10 +125,12 @@ class RecurrentStack(keras.layers.Layer):
         for cell in cells:
             cell.get_dropout_mask(ops.ones((batch, cell.kernel.shape[0]), self.compute_dtype))
             cell.get_recurrent_dropout_mask(ops.ones((batch, self.units), self.compute_dtype))
-        yield
-        for cell in cells:
-            cell.reset_dropout_mask()
-            cell.reset_recurrent_dropout_mask()
+        try:
+            yield
+        finally:
+            for cell in cells:
+                cell.reset_dropout_mask()
+                cell.reset_recurrent_dropout_mask()
 
     def drop(self, i, below):
         return self.dropout_layer(below)

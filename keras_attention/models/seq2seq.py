@@ -69,6 +69,7 @@ class Seq2Seq(Generates, keras.Model):
         self.decoder = decoder
         self.start_id = start_id
         self.end_id = end_id
+        # `outputs` is Keras' name for the tensors.
         self.which_outputs = outputs if outputs == "logits" else BOTH
 
     def call(self, inputs, training=None, mask=None):

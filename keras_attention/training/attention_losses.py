@@ -4,11 +4,14 @@ import keras
 from keras import ops
 
 from keras_attention.layers.masking import padding_mask
+from keras_attention.training.objectives import token_weights
 
 
 @keras.saving.register_keras_serializable("keras_attention")
 class CoverageLoss(keras.losses.Loss):
-    """What is attended to again: the mean per real token of `sum over s of min(w[t, s], c[t, s])`.
+    """Penalizes attending to the same again.
+
+    The mean per real token of `sum over s of min(w[t, s], c[t, s])`.
 
     `c[t] = w[0] + ... + w[t - 1]` is the coverage before the step.
 
@@ -34,7 +37,7 @@ class CoverageLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype="float32")
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        return super().__call__(y_true, y_pred, _weights(padding_mask(y_true), sample_weight))
+        return super().__call__(y_true, y_pred, token_weights(padding_mask(y_true), sample_weight))
 
     def call(self, y_true, y_pred):
         coverage = ops.cumsum(y_pred, axis=1) - y_pred
@@ -61,17 +64,7 @@ class AlignmentLoss(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         aligned = ops.any(ops.not_equal(y_true, 0), axis=-1)
-        return super().__call__(y_true, y_pred, _weights(aligned, sample_weight))
+        return super().__call__(y_true, y_pred, token_weights(aligned, sample_weight))
 
     def call(self, y_true, y_pred):
         return -ops.sum(y_true * ops.log(ops.maximum(y_pred, 1e-7)), axis=-1)  # (B, T)
-
-
-def _weights(counts, sample_weight):
-    """(B, T) boolean and a sample weight -> (B, T) float32."""
-    weights = ops.cast(counts, "float32")
-    if sample_weight is None:
-        return weights
-    sample_weight = ops.cast(sample_weight, "float32")
-    rank = len(sample_weight.shape)
-    return weights * (ops.expand_dims(sample_weight, 1) if rank == 1 else sample_weight)

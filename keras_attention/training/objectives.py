@@ -116,12 +116,16 @@ class Perplexity(keras.metrics.Mean):
 
 
 def _real_token_weights(y_true, sample_weight):
-    """(B, T) ids, (B,) or (B, T) weights or None -> (B, T) float32 weights, zero on padding."""
-    weights = ops.cast(padding_mask(y_true), "float32")
+    return token_weights(padding_mask(y_true), sample_weight)
+
+
+def token_weights(counts, sample_weight):
+    """(B, T) boolean, (B,) or (B, T) weights or None -> (B, T) float32 weights, zero where it is False."""
+    weights = ops.cast(counts, "float32")
     if sample_weight is None:
         return weights
     # Transposed, both (B,) and (T, B) broadcast. TensorFlow does not know which of them it has where one
     # compiled step was given first the one and then the other.
     sample_weight = ops.transpose(ops.cast(sample_weight, "float32"))
     weights = ops.transpose(ops.transpose(weights) * sample_weight)
-    return ops.reshape(weights, ops.shape(y_true))
+    return ops.reshape(weights, ops.shape(counts))

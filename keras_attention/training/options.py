@@ -76,6 +76,18 @@ class Options:
                     f"Received: {name}={getattr(self, name)!r}."
                 )
         check_between("coverage", self.coverage, 0, 100)
+        if self.head == "tied" and self.embedding_dim != self.units:
+            raise ValueError(
+                "The head 'tied' needs `embedding_dim` = `units`. "
+                f"Received: embedding_dim={self.embedding_dim}, units={self.units}."
+            )
+        if self.attend_first and self.attend_between:
+            raise ValueError("`attend_first` and `attend_between` exclude each other. Choose one.")
+        if self.units % self.num_heads:
+            raise ValueError(
+                "`units` must be a multiple of `num_heads`. "
+                f"Received: units={self.units}, num_heads={self.num_heads}."
+            )
         for side in ("source", "target"):
             for name, least in ((f"{side}_vocabulary_size", 4), (f"max_{side}_length", 1)):
                 if getattr(self, name) is not None:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import time
 from pathlib import Path
 
@@ -75,7 +76,7 @@ class Run(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         state = self.state
         # A model with two outputs has metrics like `val_logits_perplexity`.
-        logs = {name.replace("logits_", ""): float(value) for name, value in (logs or {}).items()}
+        logs = {re.sub("logits_(?!loss)", "", name): float(value) for name, value in (logs or {}).items()}
         if not math.isfinite(logs["loss"]):
             done = state["part"] * self.num_batches
             raise ValueError(
