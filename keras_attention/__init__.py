@@ -45,6 +45,7 @@ __all__ = [
     "Greedy",
     "HardHead",
     "Head",
+    "HeadProjections",
     "History",
     "LocalMonotonic",
     "LocalPredictive",
@@ -86,6 +87,7 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
     from keras_attention.layers.location import CoverageScore, LocationScore
     from keras_attention.layers.masking import masked_softmax, padding_mask, sequence_lengths
     from keras_attention.layers.monotonic import Chunkwise, Monotonic
+    from keras_attention.layers.multi_head import HeadProjections
     from keras_attention.layers.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
     from keras_attention.layers.scores import (
         AdditiveScore,

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_attention import AttentionDecoder, Beam, Encoder, Greedy, Seq2Seq
-from keras_attention.decoding.beam import _Search
+from keras_attention.decoding.search import Search
 
 END = 2
 
@@ -122,14 +122,14 @@ def test_a_width_of_one_is_greedy(length_penalty, coverage_penalty):
 @pytest.mark.parametrize("length_penalty, coverage_penalty", PENALTIES)
 def test_no_finished_hypothesis_is_lost(length_penalty, coverage_penalty, monkeypatch):
     """A wider beam may prune what greedy finds; what it has finished, it may not lose."""
-    seen, remember = [], _Search._remember
+    seen, remember = [], Search._remember
 
     def watched(search, found, places, which):
         values = search._values(places.log_probs, places.lengths, places.coverage)
         seen.append(np.where(which, values, -np.inf).max(axis=1))
         return remember(search, found, places, which)
 
-    monkeypatch.setattr(_Search, "_remember", watched)
+    monkeypatch.setattr(Search, "_remember", watched)
     models, beam = RandomModels(rows=1000, vocabulary_size=11), Beam(3, length_penalty, coverage_penalty)
     _, lengths, scores, _, attention = models.decode(beam, 9)
     best = beam.value(scores[:, 0], lengths[:, 0], attention[:, 0].sum(axis=1), models.mask)

@@ -51,6 +51,7 @@ ORDER = [
     "decoding.buffers",
     "decoding.strategy",
     "decoding.sampling",
+    "decoding.search",
     "decoding.beam",
     "decoding.named",
     "text.tokenizers",

@@ -1,18 +1,14 @@
 """Beam search: several hypotheses of each source at once, and the best of them in the end."""
 
 import copy
-from typing import NamedTuple
 
 import keras
 from keras import ops
 
 from keras_attention.checks import check_between, check_size
 from keras_attention.choices import AVERAGE
-from keras_attention.decoding.buffers import new_buffer, steps_of, write, write_step
-from keras_attention.decoding.limits import NEVER, possible
-from keras_attention.decoding.strategy import Decoded, Strategy
-from keras_attention.decoding.top_k import blockwise_top_k, take_places
-from keras_attention.tokens import PADDING_ID
+from keras_attention.decoding.search import Search
+from keras_attention.decoding.strategy import Strategy
 
 MOST_PENALTY = 10.0  # alpha and beta of papers are below 2
 LEAST_COVERAGE = 1e-10  # of a source token, so that one without any attention loses much and not all
@@ -82,7 +78,7 @@ class Beam(Strategy):
         prefix=None,
         noise=None,
     ):
-        search = _Search(self, step, end_id, max_length, source_mask, prefix)
+        search = Search(self, step, end_id, max_length, source_mask, prefix)
         return search.result(
             ops.while_loop(search.goes_on, search.advance, search.start(states, start_tokens))
         )
@@ -115,211 +111,3 @@ class Beam(Strategy):
             coverage = ops.sum(ops.where(source_mask, coverage, 0.0), axis=-1)
             log_probs = log_probs + self.coverage_penalty * coverage
         return log_probs
-
-
-class _Places(NamedTuple):
-    """The K hypotheses that go on, each at a place; a finished one only holds its place."""
-
-    paths: object  # (B, K, T) int32, at which place each was at each step, or () where no limit asks
-    log_probs: object  # (B, K) float32, -inf where there is none
-    lengths: object  # (B, K) int32
-    finished: object  # (B, K) boolean: it has ended, or its source is decided
-    coverage: object  # (B, K, S) float32, or () where no penalty asks for it
-
-
-class _Found(NamedTuple):
-    """The N best finished hypotheses so far, best first."""
-
-    values: object  # (B, N) float32, -inf where there is none
-    place: object  # (B, N) int32, at which place each was at its last step
-    log_probs: object  # (B, N) float32
-    lengths: object  # (B, N) int32
-
-
-class _Log(NamedTuple):
-    """What was written at each step and place; a hypothesis finds its own by its path."""
-
-    tokens: object  # (B, T, K) int32
-    token_scores: object  # (B, T, K) float32
-    attention: object  # buffer of (B, K, S) float32
-    parents: object  # buffer of (B, K) int32: the place at the step before
-
-
-class _Search:
-    """One search: what does not change while it runs, and the parts of its loop.
-
-    The loop carries `index, previous, states, places, found, log`.
-    """
-
-    def __init__(self, beam, step, end_id, max_length, source_mask, prefix):
-        self.beam, self.step, self.end_id, self.prefix = beam, step, end_id, prefix
-        self.max_length, self.width = max_length, beam.width
-        self.keeps_paths = beam.no_repeat_ngram_size > 0  # which reads what was written, at every step
-        self.batch, self.source_length = ops.shape(source_mask)
-        self.source_mask_of_places = ops.expand_dims(source_mask, 1)
-
-    def start(self, states, start_tokens):
-        batch, width = self.batch, self.width
-        one_alone = ops.where(ops.arange(width) < 1, 0.0, NEVER)  # the K places would start as equals
-        weights = ops.zeros((batch, width, self.source_length), "float32")
-        places = _Places(
-            paths=ops.zeros((batch, width, self.max_length), "int32") if self.keeps_paths else (),
-            log_probs=ops.zeros((batch, width), "float32") + one_alone,
-            lengths=ops.zeros((batch, width), "int32"),
-            finished=ops.zeros((batch, width), "bool"),
-            coverage=weights if self.beam.coverage_penalty else (),
-        )
-        found = _Found(
-            values=ops.full((batch, self.beam.n_best), NEVER, "float32"),
-            place=places.lengths[:, : self.beam.n_best],
-            log_probs=ops.full((batch, self.beam.n_best), NEVER, "float32"),
-            lengths=places.lengths[:, : self.beam.n_best],
-        )
-        log = _Log(
-            tokens=ops.zeros((batch, self.max_length, width), "int32"),
-            token_scores=ops.zeros((batch, self.max_length, width), "float32"),
-            attention=new_buffer(self.max_length, weights),
-            parents=new_buffer(self.max_length, places.lengths),
-        )
-        previous, states = keras.tree.map_structure(self._repeat, (start_tokens, states))
-        return ops.convert_to_tensor(0, "int32"), previous, states, places, found, log
-
-    def _repeat(self, x):
-        """(B, ...) -> (B, K, ...)"""
-        # Not `ops.tile`, of whose result Keras 3.12 (Python 3.10) does not know the shape.
-        zeros = ops.zeros((1, self.width) + (1,) * (len(x.shape) - 1), dtype=x.dtype)
-        return ops.expand_dims(x, 1) + zeros
-
-    def goes_on(self, index, previous, states, places, found, log):
-        return ops.logical_and(index < self.max_length, ops.logical_not(ops.all(places.finished)))
-
-    def _is_decided(self, places, found):
-        """(B, 1) boolean: whether no unfinished hypothesis can still enter the best found.
-
-        At best, a hypothesis reaches the full length at no cost and covers the whole source.
-        """
-        full = ops.full_like(places.log_probs, self.max_length)
-        covered = ops.ones_like(self.source_mask_of_places, dtype="float32")
-        highest = self.beam.value(places.log_probs, full, covered, self.source_mask_of_places)
-        may_win = ops.logical_and(possible(places.log_probs), highest > found.values[:, -1:])
-        may_win = ops.logical_and(may_win, ops.logical_not(places.finished))
-        return ops.logical_not(ops.any(may_win, axis=1, keepdims=True))
-
-    def advance(self, index, previous, states, places, found, log):
-        log_probs, states, weights = self.step(previous, states)
-        weights = ops.cast(weights, "float32")
-        log_probs = self.beam.limit(
-            log_probs, index, lambda: self._follow(log.tokens, places.paths), self.end_id, self.prefix
-        )
-        token, gain, parent, places = self._choose(log_probs, weights, places)
-        ended = ops.logical_and(ops.equal(token, self.end_id), ops.logical_not(places.finished))
-        states = keras.tree.map_structure(lambda x: take_places(x, parent), states)
-        log = _Log(
-            write(log.tokens, index, token, axis=1),
-            write(log.token_scores, index, gain, axis=1),
-            write_step(log.attention, index, take_places(weights, parent)),
-            write_step(log.parents, index, parent),
-        )
-        places = places._replace(finished=ops.logical_or(places.finished, ended))
-        if self.keeps_paths:
-            places = places._replace(paths=write(places.paths, index, self._here(token), axis=2))
-        found = self._remember(found, places, ended)
-        finished = ops.logical_or(places.finished, self._is_decided(places, found))
-        places = places._replace(finished=finished)
-        return index + 1, ops.where(finished, PADDING_ID, token), states, places, found, log
-
-    def _choose(self, log_probs, weights, places):
-        """The K best of all continuations: tokens, scores, parents, places. A finished one stays."""
-        # Of each parent no more than its K likeliest can be among them: the rest is left early.
-        candidates = min(self.width, log_probs.shape[-1])
-        log_probs, tokens = blockwise_top_k(log_probs, candidates)
-        finished = ops.expand_dims(places.finished, -1)
-        stay = ops.where(ops.arange(candidates) < 1, 0.0, NEVER)  # the token 0 at no cost
-        log_probs = ops.where(finished, stay, log_probs)
-        total = ops.expand_dims(places.log_probs, -1) + log_probs
-        tokens = ops.where(finished, 0, tokens)
-        lengths = places.lengths + ops.cast(ops.logical_not(places.finished), "int32")
-        coverage = places.coverage
-        if self.beam.coverage_penalty:
-            coverage = coverage + ops.where(finished, 0.0, weights)
-        values = self._values(total, ops.expand_dims(lengths, -1), coverage)
-        flat = (-1, self.width * candidates)
-        values, best = ops.top_k(ops.reshape(values, flat), self.width)
-        best = ops.cast(best, "int32")
-        parent = ops.floor_divide(best, candidates)
-        token, gain = (take_places(ops.reshape(x, flat), best) for x in (tokens, log_probs))
-        if self.beam.length_penalty or self.beam.coverage_penalty:
-            values = take_places(ops.reshape(total, flat), best)
-        chosen = _Places(
-            paths=take_places(places.paths, parent) if self.keeps_paths else (),
-            log_probs=values,
-            lengths=take_places(lengths, parent),
-            finished=take_places(places.finished, parent),
-            coverage=take_places(coverage, parent) if self.beam.coverage_penalty else (),
-        )
-        return token, gain, parent, chosen
-
-    def _values(self, log_probs, lengths, coverage):
-        """(B, K) or (B, K, V) log-probabilities -> their values."""
-        if not self.beam.coverage_penalty:
-            return self.beam.value(log_probs, lengths)
-        mask = self.source_mask_of_places
-        if len(log_probs.shape) == 3:
-            coverage, mask = ops.expand_dims(coverage, 2), ops.expand_dims(mask, 2)
-        return self.beam.value(log_probs, lengths, coverage, mask)
-
-    def _remember(self, found, places, which):
-        """The best of those found and the places' hypotheses in `which`, (B, K) boolean."""
-        values = self._values(places.log_probs, places.lengths, places.coverage)
-        new = _Found(
-            values=ops.where(which, values, NEVER),
-            place=self._here(places.lengths),
-            log_probs=ops.where(which, places.log_probs, NEVER),
-            lengths=places.lengths,
-        )
-        both = [ops.concatenate(pair, axis=1) for pair in zip(found, new, strict=True)]
-        values, best = ops.top_k(both[0], self.beam.n_best)
-        return _Found(values, *(take_places(field, ops.cast(best, "int32")) for field in both[1:]))
-
-    def _here(self, x):
-        """(B, K) -> (B, K) int32, each place's own number."""
-        return ops.arange(self.width, dtype="int32") + ops.zeros_like(x, dtype="int32")
-
-    def _trace(self, found, parents):
-        """The paths (B, N, T) of the hypotheses: from the place of each at its last step to its first."""
-
-        def goes_on(step, place, paths):
-            return step >= 0
-
-        def back(step, place, paths):
-            paths = write_step(paths, step, place)
-            parent = take_places(ops.take(parents, step, axis=1), place)
-            return step - 1, ops.where(step < found.lengths, parent, place), paths
-
-        paths = new_buffer(self.max_length, found.place)
-        start = ops.max(found.lengths) - 1, found.place, paths
-        return ops.transpose(steps_of(ops.while_loop(goes_on, back, start)[-1]), (0, 2, 1))
-
-    def _follow(self, log, paths):
-        """(B, T, K, ...) log, (B, N, T) paths -> (B, N, T, ...): what the hypotheses wrote."""
-        steps = ops.arange(self.batch * self.max_length, dtype="int32")
-        steps = ops.reshape(steps, (-1, 1, self.max_length))
-        rows = ops.reshape(log, (-1, *ops.shape(log)[3:]))
-        return ops.take(rows, steps * self.width + paths, axis=0)
-
-    def result(self, loop):
-        *_, places, found, log = loop
-        found = self._remember(found, places, ops.logical_not(places.finished))
-        exists = possible(found.log_probs)
-        lengths = ops.where(exists, found.lengths, 0)
-        steps = ops.arange(self.max_length, dtype="int32")
-        written = steps < ops.expand_dims(lengths, -1)
-        paths = self._trace(found, steps_of(log.parents))
-        attention = self._follow(steps_of(log.attention), paths)
-        return Decoded(
-            tokens=ops.where(written, self._follow(log.tokens, paths), 0),
-            lengths=lengths,
-            scores=ops.where(exists, found.log_probs, NEVER),
-            token_scores=ops.where(written, self._follow(log.token_scores, paths), 0.0),
-            attention=ops.where(ops.expand_dims(written, -1), attention, 0.0),
-        )

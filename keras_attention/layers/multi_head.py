@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.checks import check_size
 
 
+@keras.saving.register_keras_serializable("keras_attention")
 class HeadProjections(keras.layers.Layer):
     """`C = W [head[1]; ...; head[H]]`, with each head an attention over projections of its own.
 
@@ -69,6 +70,9 @@ class HeadProjections(keras.layers.Layer):
     def unfold(self, x):
         """(B * H, ...) -> (B, H, ...)"""
         return ops.reshape(x, (-1, self.num_heads, *ops.shape(x)[1:]))
+
+    def get_config(self):
+        return {**super().get_config(), "num_heads": self.num_heads, "units": self.units}
 
     def _split(self, x):
         """(B, N, depth) -> (B, H, N, depth / H)"""
