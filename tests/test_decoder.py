@@ -203,7 +203,7 @@ def test_keys_are_computed_once_for_all_steps(monkeypatch, encoded, input_feedin
     ("options", "error", "reason"),
     [
         ({"cell": "elman"}, ValueError, "`cell` must be one of lstm, gru"),
-        ({"cell": ["lstm"]}, ValueError, "`cell` must be one of lstm, gru"),
+        ({"cell": ["lstm"]}, TypeError, "`cell` must be a name or a Keras RNN layer"),
         ({"score": "hamming"}, ValueError, "`score` must be one of dot, scaled_dot, general, additive"),
         ({"units": -3}, ValueError, "`units` must be an integer >= 1"),
         ({"units": True}, TypeError, "`units` must be an integer"),
