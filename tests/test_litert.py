@@ -23,6 +23,7 @@ from keras_attention import (
     export,
 )
 from keras_attention.cli import main
+from keras_attention.export.litert import _with_float32
 
 interpreters = pytest.importorskip("ai_edge_litert.interpreter")
 S, T, K, V = 9, 7, 3, 11
@@ -379,3 +380,11 @@ def test_the_shapes_are_those_of_the_file_whatever_its_description_says(tmp_path
         changes = {"source_length": edited, "signatures": edited}
         archive.writestr("keras_attention.json", json.dumps({**description, **changes}))
     assert export.LiteRTTranslator(path).translate(WORDS).texts == translator.translate(WORDS).texts
+
+
+def test_only_the_policies_of_keras_become_float32():
+    mixed = keras.saving.serialize_keras_object(keras.dtype_policies.DTypePolicy("mixed_bfloat16"))
+    mine = {"module": "mine", "class_name": "PolicyLayer", "config": {"sizes": (1, 2)}}
+    found = _with_float32({"dtype": mixed, "layer": mine})
+    assert found["dtype"]["config"] == {"name": "float32"}
+    assert found["layer"] == mine
