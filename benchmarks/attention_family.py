@@ -154,18 +154,14 @@ def speed(options) -> None:
     import numpy as np
 
     import keras_attention as ka
-    from keras_attention.training.train import _arguments, compile_model
+    from keras_attention.training.train import compile_model, new_model
 
     random = np.random.default_rng(0)
     source, target = (random.integers(3, size, (BATCH, 8)) for size in (30, 42))
     steps = {}
     for kind in options.only:
         chosen = ka.Options(**{"units": 128, "embedding_dim": 64, **KINDS[kind]}).for_pairs(30_000)
-        head = {"head": ka.PointerHead(42, [0] * 30)} if chosen.head == "pointer" else {}
-        arguments = _arguments(chosen, ka.AttentionDecoder, ka.AttentionDecoderCell) | head
-        outputs = ("logits", "attention") if chosen.coverage else "logits"
-        encoder = ka.Encoder(30, **_arguments(chosen, ka.Encoder))
-        model = ka.Seq2Seq(encoder, ka.AttentionDecoder(42, **arguments), outputs=outputs)
+        model = new_model(chosen, 30, 42, copy_ids=[0] * 30)
         compile_model(model, chosen, 500)
         expected = {"logits": target, "attention": target} if chosen.coverage else target
         batch = {"source": source, "target": ka.shift_right(target)}, expected

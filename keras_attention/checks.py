@@ -28,7 +28,7 @@ def check_rate(name: str, value: float) -> float:
 
 
 def check_between(name: str, value: float, minimum: float, maximum: float) -> float:
-    """An argument as a `float` from `least` to `most`; raises `TypeError` or `ValueError` otherwise."""
+    """An argument as a `float` from `minimum` to `maximum`; else raises `TypeError` or `ValueError`."""
     if not minimum <= _number(name, value) <= maximum:
         raise ValueError(f"`{name}` must be from {minimum:g} to {maximum:g}. Received: {name}={value!r}.")
     return float(value)
@@ -45,6 +45,15 @@ def check_flag(name: str, value: bool) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"`{name}` must be True or False. Received: {name}={value!r}.")
     return bool(value)
+
+
+def check_choice(name: str, value, choices):
+    """An argument that is one of `choices`; raises `ValueError` otherwise."""
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(str, choices))}. Received: {name}={value!r}."
+        )
+    return value
 
 
 def check_tokens(tokens, name: str, vocabulary_size: int) -> None:

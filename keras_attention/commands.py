@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attention.checks import check_size
-from keras_attention.choices import BEAM_WIDTH, STRATEGIES
+from keras_attention.choices import STRATEGIES
 from keras_attention.decoding.beam import Beam
-from keras_attention.decoding.sampling import Greedy, Sample
+from keras_attention.decoding.named import STRATEGIES as CLASSES
 from keras_attention.export import LiteRTTranslator
 from keras_attention.models.translator import load_translator
 from keras_attention.plotting import plot_attention
@@ -21,7 +21,6 @@ from keras_attention.training.evaluate import evaluate as compare
 from keras_attention.training.options import Options
 from keras_attention.training.train import train as train_on_file
 
-CLASSES = {"greedy": Greedy, "beam": Beam, "sample": Sample}  # of the strategies
 FORMAT_OPTIONS = {
     "saved_model": ("jit_compile",),
     "litert": ("quantize", "source_length", "text", "signatures"),
@@ -135,8 +134,8 @@ def strategy_of(options):
         flag = min(meant[other]).replace("_", "-")
         raise ValueError(f"--{flag} belongs to the strategy {other}, and the one asked for is {name}.")
     arguments = {key: value for key, value in given.items() if key in STRATEGIES[name] | LIMITS}
-    if name == "beam":
-        arguments["width"] = arguments.pop("beam", BEAM_WIDTH)
+    if "beam" in arguments:
+        arguments["width"] = arguments.pop("beam")
     return CLASSES[name](**arguments)
 
 

@@ -171,6 +171,7 @@ def test_decoding_knows_no_model():
         "collections.abc",
         "contextlib",
         "contextvars",
+        "functools",
         "math",
         "tensorflow",  # its lists of tensors, on TensorFlow alone
         "typing",

@@ -1,14 +1,17 @@
 """The strategies by name."""
 
+import functools
+
+from keras_attention.checks import check_choice
 from keras_attention.choices import BEAM_WIDTH
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.sampling import Greedy, Sample
 from keras_attention.decoding.strategy import Strategy
 
-STRATEGIES = {"greedy": Greedy, "beam": lambda: Beam(BEAM_WIDTH), "sample": Sample}
+STRATEGIES = {"greedy": Greedy, "beam": functools.partial(Beam, width=BEAM_WIDTH), "sample": Sample}
 
 
-def get_strategy(strategy: "str | Strategy | None") -> Strategy:
+def get_strategy(strategy: str | Strategy | None) -> Strategy:
     """The strategy that is meant: a name (`"beam"` has a width of 5), a strategy, or None for `Greedy()`.
 
     Raises:
@@ -18,11 +21,7 @@ def get_strategy(strategy: "str | Strategy | None") -> Strategy:
     if strategy is None:
         return Greedy()
     if isinstance(strategy, str):
-        if strategy not in STRATEGIES:
-            raise ValueError(
-                f"`strategy` must be one of {', '.join(STRATEGIES)}. Received: strategy={strategy!r}."
-            )
-        return STRATEGIES[strategy]()
+        return STRATEGIES[check_choice("strategy", strategy, STRATEGIES)]()
     if not isinstance(strategy, Strategy):
         raise TypeError(
             "`strategy` must be a name or a strategy such as `Greedy()`. "

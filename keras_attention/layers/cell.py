@@ -105,6 +105,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         self.kernel_initializer = self.stack.kernel_initializer
         self.recurrent_initializer = self.stack.recurrent_initializer
         self.attention = AttentionContext(attention_units, score, normalizer, num_heads, **shared)
+        self.num_heads = self.attention.num_heads
         self.combine = (
             keras.layers.Dense(units, activation="tanh", use_bias=False, **shared, name="combine")
             if attentional_layer
@@ -268,11 +269,6 @@ class AttentionDecoderCell(keras.layers.Layer):
         """The attention's `Normalizer` layer."""
         return self.attention.normalizer
 
-    @property
-    def num_heads(self):
-        """How many heads the attention has."""
-        return self.attention.num_heads
-
     def vector_depth(self, memory_depth):
         """The depth of the attentional vector over a memory of that depth."""
         return self.units if self.attentional_layer else self.units + memory_depth
@@ -281,7 +277,7 @@ class AttentionDecoderCell(keras.layers.Layer):
         return {
             **super().get_config(),
             "units": self.units,
-            "cell": self.stack.get_config()["cell"],
+            "cell": keras.saving.serialize_keras_object(self.cell),  # a name is its own configuration
             "num_layers": self.num_layers,
             "score": keras.saving.serialize_keras_object(self.score),
             "normalizer": keras.saving.serialize_keras_object(self.normalizer),

@@ -148,7 +148,7 @@ class AttentionDecoder(keras.layers.Layer):
     def call(self, target, memory, final_state=None, memory_mask=None, source=None, training=False):
         check_tokens(target, "target", self.vocabulary_size)
         encoded = self.encode(memory, memory_mask, source)
-        state = self.initial_state(encoded, final_state)
+        state = self._bridged(encoded, final_state)
         if training and self.scheduled_sampling:
             logits, _ = self._unroll(target, state, encoded)
             target = self._with_predictions(target, logits)
@@ -156,7 +156,7 @@ class AttentionDecoder(keras.layers.Layer):
 
     def _unroll(self, target, state, encoded):
         embedded = self.word_dropout_layer(self.embedding(target))
-        found, _ = self.attention_cell.unroll(embedded, state._replace(head=()), encoded)
+        found, _ = self.attention_cell.unroll(embedded, state, encoded)
         logits, found = self.head.unroll(found, encoded, target)
         return logits, found.weights
 
@@ -181,7 +181,11 @@ class AttentionDecoder(keras.layers.Layer):
             encoded: `Encoded`.
             final_state: (B, D), the encoder's final state; not read without the bridge.
         """
-        state = self.attention_cell.zero_state(encoded)._replace(head=self.head.first_state(encoded))
+        return self._bridged(encoded, final_state)._replace(head=self.head.first_state(encoded))
+
+    def _bridged(self, encoded, final_state):
+        """The cell's state before the first step."""
+        state = self.attention_cell.zero_state(encoded)
         if not self.bridge:
             return state
         bridged = [layer(final_state) for layer in self.bridge_layers]

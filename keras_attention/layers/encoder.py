@@ -116,7 +116,7 @@ class Encoder(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "cell": self.stack.get_config()["cell"],
+            "cell": keras.saving.serialize_keras_object(self.cell),  # a name is its own configuration
             "word_dropout": self.word_dropout,
             "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,

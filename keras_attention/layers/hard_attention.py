@@ -6,7 +6,7 @@ from keras import ops
 from keras_attention.checks import check_flag, check_size
 from keras_attention.layers.heads import Head
 from keras_attention.layers.loop import over_time
-from keras_attention.layers.masking import masked_softmax
+from keras_attention.layers.masking import first_position, masked_softmax, positions
 from keras_attention.layers.normalizers import Softmax
 from keras_attention.layers.states import DecoderStep, Encoded
 
@@ -94,9 +94,8 @@ class HardHead(Head):
         if not self.monotonic:
             return ()
         mask = encoded.memory_mask
-        is_first = ops.equal(ops.cumsum(ops.ones_like(mask, dtype="int32"), axis=-1), 1)
         nothing = ops.ones((1, 1, self.vocabulary_size), dtype="float32")
-        return ops.cast(is_first, "float32"), ops.ones_like(mask, dtype="float32")[..., None] * nothing
+        return first_position(mask), ops.ones_like(mask, dtype="float32")[..., None] * nothing
 
     def step(self, found, encoded, tokens, state):
         emissions = self.emissions(found, encoded)
@@ -124,7 +123,7 @@ class HardHead(Head):
                 pi = _moved(_filtered(before, written), scores, encoded.memory_mask)
                 return pi, pi
 
-            first, _ = self.first_state(encoded)
+            first = first_position(encoded.memory_mask)
             length = ops.shape(first)[1]
             scores = ops.cast(found.scores, "float32")
             pi, _ = over_time(step, (written, scores), first, length)
@@ -148,7 +147,7 @@ def _filtered(pi, written):
 def _moved(before, scores, mask):
     """(..., S) where the step before was, its scores and mask -> (..., S), where this step is."""
     scores, mask = ops.expand_dims(ops.cast(scores, "float32"), -2), ops.expand_dims(mask, -2)
-    places = ops.cumsum(ops.ones_like(scores), axis=-1)
+    places = positions(scores)
     onward = ops.greater_equal(places, ops.swapaxes(places, -1, -2))  # (..., S, S): from each to each
     moves = masked_softmax(scores, ops.logical_and(mask, onward))
     return ops.sum(ops.expand_dims(before, -1) * moves, axis=-2)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_size
-from keras_attention.layers.masking import masked_softmax
+from keras_attention.layers.masking import masked_softmax, positions
 from keras_attention.layers.normalizers import Normalizer
 
 
@@ -17,8 +17,7 @@ class _Window(Normalizer):
 
     def distance(self, scores, centre):
         """(B, T, S) scores, (B, T, 1) centre -> (B, T, S) float32: how far each token is from it."""
-        places = ops.cumsum(ops.ones_like(scores, dtype="float32"), axis=-1) - 1
-        return places - centre
+        return positions(scores) - centre
 
     def inside(self, mask, distance):
         return ops.logical_and(mask, ops.abs(distance) <= self.window)
@@ -81,10 +80,9 @@ class LocalPredictive(_Window):
 
     def call(self, scores, mask, query=None, keys=None):
         hidden = ops.tanh(ops.einsum("btd,du->btu", query, ops.cast(self.kernel, query.dtype)))
-        place = ops.sigmoid(
-            ops.cast(ops.sum(hidden * ops.cast(self.v, query.dtype), axis=-1, keepdims=True), "float32")
-        )
-        distance = self.distance(scores, _length(mask) * place)
+        place = ops.sum(hidden * ops.cast(self.v, query.dtype), axis=-1, keepdims=True)
+        place = _length(mask) * ops.sigmoid(ops.cast(place, "float32"))
+        distance = self.distance(scores, place)
         weights = ops.cast(masked_softmax(scores, self.inside(mask, distance)), "float32")
         return ops.cast(weights * ops.exp(-2 * ops.square(distance / self.window)), scores.dtype)
 

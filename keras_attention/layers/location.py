@@ -45,9 +45,8 @@ class LocationScore(_LookingBack):
         self.location_kernel = self.add_weight(shape=(self.filters, units), name="location_kernel")
 
     def of_history(self, history):
-        past = ops.cast(
-            ops.stack([history.previous, history.total], axis=-1), self.compute_dtype
-        )  # (B, T, S, 2)
+        past = ops.stack([history.previous, history.total], axis=-1)
+        past = ops.cast(past, self.compute_dtype)  # (B, T, S, 2)
         batch, steps, length = ops.shape(past)[:3]
         # Both kernels as one: XLA refuses the gradient of a product in three dimensions within a loop.
         kernel = ops.matmul(ops.reshape(self.filter_kernel, (-1, self.filters)), self.location_kernel)

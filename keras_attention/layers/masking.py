@@ -17,6 +17,16 @@ def sequence_lengths(mask):
     return ops.max(ops.where(mask, positions, 0), axis=1)
 
 
+def positions(x, dtype="float32"):
+    """(..., S) -> (..., S), 0 to S - 1. Made from the tensor, since a KerasTensor has no length."""
+    return ops.cumsum(ops.ones_like(x, dtype=dtype), axis=-1) - 1
+
+
+def first_position(mask):
+    """(B, S) boolean mask -> (B, S) float32, 1 at the first token and 0 elsewhere."""
+    return ops.cast(ops.equal(positions(mask, "int32"), 0), "float32")
+
+
 def masked_softmax(scores, mask=None):
     """Softmax over the last axis that gives padding exactly zero.
 

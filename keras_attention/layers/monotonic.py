@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_between, check_size
+from keras_attention.layers.masking import first_position
 from keras_attention.layers.normalizers import Normalizer
 from keras_attention.layers.scores import AdditiveScore
 
@@ -42,8 +43,7 @@ class Monotonic(Normalizer):
         )
 
     def first_weights(self, mask):
-        is_first = ops.equal(ops.cumsum(ops.ones_like(mask, dtype="int32"), axis=-1), 1)
-        return ops.cast(is_first, "float32")
+        return first_position(mask)
 
     def call(self, scores, mask, history=None, training=False):
         return ops.cast(self.alignment(scores, mask, history.previous, training), scores.dtype)
@@ -102,7 +102,7 @@ class Chunkwise(Monotonic):
         return self.chunk_score.project_memory(memory)
 
     def first_memory(self, mask):
-        return super().first_weights(mask)
+        return first_position(mask)
 
     def call(self, scores, mask, history=None, query=None, keys=None, training=False):
         alignment = self.alignment(scores, mask, history.normalizer, training)

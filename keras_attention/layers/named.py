@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_attention.checks import check_choice
+
 
 def get_layer(argument: str, value, base: type, classes: dict, *args, **options):
     """The layer that is meant.
@@ -25,8 +27,4 @@ def get_layer(argument: str, value, base: type, classes: dict, *args, **options)
             f"`{argument}` must be a name or a `keras_attention.{base.__name__}` layer. "
             f"Received: {argument}={value!r}."
         )
-    if value not in classes:
-        raise ValueError(
-            f"`{argument}` must be one of {', '.join(classes)}. Received: {argument}={value!r}."
-        )
-    return classes[value](*args, **options)
+    return classes[check_choice(argument, value, classes)](*args, **options)

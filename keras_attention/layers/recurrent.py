@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_attention.checks import check_choice
 from keras_attention.layers.initializers import own
 
 
@@ -84,9 +85,7 @@ def check_cell(cell):
         return cell
     if not isinstance(cell, str):
         raise TypeError(f"`cell` must be a name or a Keras RNN layer. Received: cell={cell!r}.")
-    if cell not in RECURRENT_LAYERS:
-        raise ValueError(f"`cell` must be one of {', '.join(RECURRENT_LAYERS)}. Received: cell={cell!r}.")
-    return cell
+    return check_choice("cell", cell, RECURRENT_LAYERS)
 
 
 def recurrent_layer(cell, units: int, kernel_initializer, recurrent_initializer, **kwargs):

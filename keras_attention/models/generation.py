@@ -129,8 +129,7 @@ class Generates:
             prefix: (B, T) int32, or None; T here is `strategy.longest(max_length)`.
             noise: what `strategy.noise(B, T)` drew.
             in_place: whether rows that have finished are left out of the steps, and the attention is
-                written in place. Needs TensorFlow without XLA; nothing
-                changes for a batch of one, as LiteRT has it.
+                written in place. Needs TensorFlow without XLA. A batch of one ignores it, as LiteRT needs.
         """
         encoded, states = self.encode(source)
         in_place = in_place and source.shape[0] != 1

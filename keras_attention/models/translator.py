@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_attention.checks import check_size
+from keras_attention.checks import check_choice, check_size
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.text.translations import TranslatesTexts
@@ -107,8 +107,7 @@ class Translator(TranslatesTexts, keras.Model):
         """Writes a SavedModel whose `serving_default` is `translate`, or a LiteRT file."""
         from keras_attention.export import FORMATS  # late: as in `Seq2Seq.export`
 
-        if format not in FORMATS:
-            raise ValueError(f"`format` must be one of {', '.join(FORMATS)}. Received: format={format!r}.")
+        check_choice("format", format, FORMATS)
         return FORMATS[format](self, filepath, verbose=bool(verbose), **options)
 
     def with_seq2seq(self, seq2seq) -> "Translator":

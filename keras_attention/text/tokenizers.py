@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import keras
 import tensorflow as tf
 
-from keras_attention.checks import check_size
+from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import KINDS
 from keras_attention.quiet import quiet
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
@@ -47,7 +47,7 @@ class SentencePieceTokenizer:
     """
 
     def __init__(self, model, kind):
-        _check_kind(kind)
+        check_choice("kind", kind, KINDS)
         self.model = base64.b64decode(model) if isinstance(model, str) else model
         self.kind = kind
         reserved = [self.processor.pad_id(), self.processor.unk_id(), self.processor.eos_id()]
@@ -82,12 +82,8 @@ class SentencePieceTokenizer:
             ValueError: an unknown kind or rule, no text, or a vocabulary too small for the characters.
         """
         vocabulary_size = check_size("vocabulary_size", vocabulary_size, least=4)
-        _check_kind(kind)
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(
-                f"`normalization` must be one of {', '.join(NORMALIZATIONS)}. "
-                f"Received: normalization={normalization!r}."
-            )
+        check_choice("kind", kind, KINDS)
+        check_choice("normalization", normalization, NORMALIZATIONS)
         import sentencepiece  # late, here and below: it and TensorFlow Text cost time that few imports need
 
         written, texts = io.BytesIO(), sample(texts, TRAINING_TEXTS)
@@ -221,8 +217,3 @@ def overlooked_words(texts: Iterable[str], least: int = 3) -> list[str]:
         for word, following in itertools.zip_longest(words, words[1:], fillvalue="")
         if counts[word] >= least and word not in last_words and not following.startswith(word)
     ]
-
-
-def _check_kind(kind: str) -> None:
-    if kind not in KINDS:
-        raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}.")

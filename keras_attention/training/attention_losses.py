@@ -9,10 +9,9 @@ from keras_attention.training.objectives import token_weights
 
 @keras.saving.register_keras_serializable("keras_attention")
 class CoverageLoss(keras.losses.Loss):
-    """Penalizes attending to the same again.
+    """Penalizes attention to what has been attended to before.
 
     The mean per real token of `sum over s of min(w[t, s], c[t, s])`.
-
     `c[t] = w[0] + ... + w[t - 1]` is the coverage before the step.
 
     Call arguments:

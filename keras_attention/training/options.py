@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from keras_attention.checks import check_between, check_flag, check_rate, check_size
+from keras_attention.checks import check_between, check_choice, check_flag, check_rate, check_size
 from keras_attention.choices import CELLS, HEADS, KINDS, NORMALIZERS, SCORES
 
 MAX_LAYERS = 100
@@ -70,11 +70,7 @@ class Options:
         for name in ("input_feeding", "attend_first", "attend_between"):
             check_flag(name, getattr(self, name))
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"`{name}` must be one of {', '.join(map(str, choices))}. "
-                    f"Received: {name}={getattr(self, name)!r}."
-                )
+            check_choice(name, getattr(self, name), choices)
         check_between("coverage", self.coverage, 0, 100)
         if self.head == "tied" and self.embedding_dim != self.units:
             raise ValueError(

@@ -153,15 +153,21 @@ def _new_translator(train_file, is_training, options, say) -> Translator:
         tokenizers.append(tokenizer)
         limits.append(limit)
     source, target = tokenizers
-    encoder = Encoder(source.vocabulary_size, num_layers=options.layers, **_arguments(options, Encoder))
-    arguments = _arguments(options, AttentionDecoder, AttentionDecoderCell)
-    if options.head == "pointer":
-        arguments["head"] = PointerHead(target.vocabulary_size, copy_ids=source.ids_in(target), name="head")
-    decoder = AttentionDecoder(target.vocabulary_size, num_layers=options.layers, **arguments)
-    outputs = ("logits", "attention") if options.coverage else "logits"
-    translator = Translator(Seq2Seq(encoder, decoder, outputs=outputs), source, target, *limits)
+    copy_ids = source.ids_in(target) if options.head == "pointer" else None
+    model = new_model(options, source.vocabulary_size, target.vocabulary_size, copy_ids)
+    translator = Translator(model, source, target, *limits)
     say(f"model: {translator.count_params():,} parameters")
     return translator
+
+
+def new_model(options: Options, source_size: int, target_size: int, copy_ids=None) -> Seq2Seq:
+    """An untrained model for vocabularies of these sizes; `copy_ids` are those of a `PointerHead`."""
+    encoder = Encoder(source_size, num_layers=options.layers, **_arguments(options, Encoder))
+    arguments = _arguments(options, AttentionDecoder, AttentionDecoderCell)
+    if options.head == "pointer":
+        arguments["head"] = PointerHead(target_size, copy_ids, name="head")
+    decoder = AttentionDecoder(target_size, num_layers=options.layers, **arguments)
+    return Seq2Seq(encoder, decoder, outputs=("logits", "attention") if options.coverage else "logits")
 
 
 def _arguments(options, *classes) -> dict:
