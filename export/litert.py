@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -20,7 +20,7 @@ from .destination import check_destination, local_path
 from .litert_check import check_file, require_litert
 from .litert_graphs import frozen_signature
 from .saved_model import check_model, without_cudnn
-from .signatures import TEXT_SIGNATURES, decoding_of, seq2seq_of
+from .signatures import TEXT_SIGNATURES, chosen_names, decoding_of, seq2seq_of
 
 TOKEN_SIGNATURES = ("greedy_decode", "beam_decode", "encode", "decode_step")
 QUANTIZATIONS = (None, "float16", "int8")
@@ -131,15 +131,11 @@ def _signature_names(model, signatures, text):
             "Take `text=False` and tokenize in the app; the SentencePiece models are in the file."
         )
     allowed = TOKEN_SIGNATURES + (TEXT_SIGNATURES if fits and text is not False else ())
-    if isinstance(signatures, str) or not isinstance(signatures, Iterable | None):
-        raise TypeError(f"`signatures` must be a list of names. Received: signatures={signatures!r}.")
-    names = allowed if signatures is None else tuple(signatures)
-    unknown = [name for name in names if name not in allowed]
-    halves = {"encode", "decode_step"} & set(names)
-    if unknown or not names or len(halves) == 1 or len(set(names)) < len(names):
+    names = chosen_names(signatures, allowed)
+    if len({"encode", "decode_step"} & set(names)) == 1:
         raise ValueError(
-            f"`signatures` must be some of {allowed} for this model, each once, `encode` and `decode_step` "
-            f"both or neither. Received: signatures={signatures!r}."
+            "`signatures` must have `encode` and `decode_step` both or neither. "
+            f"Received: signatures={signatures!r}."
         )
     return names
 

@@ -22,6 +22,7 @@ from .destination import check_destination, local_path
 from .signatures import (
     COMPILED_SIGNATURES,
     Decoding,
+    chosen_names,
     decoding_of,
     default_signature,
     seq2seq_of,
@@ -38,12 +39,13 @@ def saved_model(
     verbose: bool = False,
     beam: Beam | int = BEAM_WIDTH,
     jit_compile: bool | Sequence[tuple[int, int]] = False,
+    signatures: Sequence[str] | None = None,
 ) -> Path:
     """Writes a model as a SavedModel that decodes by itself.
 
     It has the signatures of `SIGNATURES`, for any batch size and any source length; `serving_default` is
-    `translate` for a `Translator`, `greedy_decode` for a `Seq2Seq`. It needs no code of this package, and
-    for a `Seq2Seq` only core TensorFlow operators; a `Translator`'s has TensorFlow Text's too.
+    `translate` or else `greedy_decode`, the first of them that is written. It needs no code of this
+    package, and for a `Seq2Seq` only core TensorFlow operators; a `Translator`'s has TensorFlow Text's too.
 
     While it traces, the model's recurrent layers do without cuDNN: no other thread should use it then.
 
@@ -63,6 +65,7 @@ def saved_model(
             requests make at load time; what fits into none runs uncompiled. TensorFlow Serving must be
             started with `--xla_cpu_compilation_enabled=true`, or it refuses what would be compiled.
             In mixed precision XLA rounds less often, so that answers may differ from the model's own.
+        signatures: the names of those to write; None writes all that the model can have.
 
     Returns:
         The path. The directory appears there whole or not at all; what a kill leaves beside it is a folder
@@ -78,14 +81,16 @@ def saved_model(
     longest = getattr(model, "max_source_length", None)
     shapes = shapes_of(jit_compile, longest)
     decoding = decoding_of(model, max_length, beam, shapes)
+    available = signatures_of(model)
+    chosen = {name: available[name] for name in chosen_names(signatures, tuple(available))}
     path = local_path(path)
     _check(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as work:
         written = Path(work) / "new"
-        _write(model, written, decoding)
+        _write(model, written, decoding, chosen)
         if warmup:
-            _write_warmup_requests(model, written, shapes)
+            _write_warmup_requests(model, written, shapes, chosen)
         _check(path, overwrite)  # once more: the writing took a while
         _move_into_place(written, path, aside=Path(work) / "old")
     if verbose:
@@ -121,7 +126,7 @@ def _move_into_place(new: Path, path: Path, aside: Path) -> None:
         raise
 
 
-def _write(model: Generates | Translator, path: Path, decoding: Decoding) -> None:
+def _write(model: Generates | Translator, path: Path, decoding: Decoding, chosen: dict) -> None:
     module = tf.Module()
     # TensorFlow's variables, not Keras' round them: those leave a session (the C API, TensorFlow Serving)
     # with variables that nothing initialises (Keras 3.15).
@@ -131,9 +136,9 @@ def _write(model: Generates | Translator, path: Path, decoding: Decoding) -> Non
     with without_cudnn(seq2seq_of(model)):
         signatures = {
             name: signature.function(model, decoding).get_concrete_function(**signature.inputs)
-            for name, signature in signatures_of(model).items()
+            for name, signature in chosen.items()
         }
-    signatures["serving_default"] = signatures[default_signature(model)]
+    signatures["serving_default"] = signatures[default_signature(tuple(chosen))]
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 
@@ -151,7 +156,7 @@ def without_cudnn(model: Generates):
             layer.use_cudnn = use_cudnn
 
 
-def _write_warmup_requests(model: Generates | Translator, path: Path, shapes) -> None:
+def _write_warmup_requests(model: Generates | Translator, path: Path, shapes, chosen: dict) -> None:
     """Requests that TensorFlow Serving plays while it loads, so that no user waits for the first run.
 
     The signatures of ids get one of each shape that XLA compiles; those of text run the same functions.
@@ -170,7 +175,7 @@ def _write_warmup_requests(model: Generates | Translator, path: Path, shapes) ->
     file = path / "assets.extra" / "tf_serving_warmup_requests"
     file.parent.mkdir()
     with tf.io.TFRecordWriter(str(file)) as writer:
-        for name, signature in signatures_of(model).items():
+        for name, signature in chosen.items():
             for shape in (shapes or [(1, 1)]) if name in COMPILED_SIGNATURES else [(1, 1)]:
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name = "warmup"

@@ -4,7 +4,7 @@ B batch, S source length, T target length (`max_length` where it is decoded), K 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -48,17 +48,18 @@ class Decoding:
 
     def __init__(self, model: Generates, max_length: int, beam: Beam, shapes=()):
         self.model, self.max_length, self.beam, self.shapes = model, max_length, beam, shapes
-        self._compiled = {}  # one function a strategy, for all signatures: one warms up the others
+        self._functions = functools.lru_cache(self._functions)
 
     def decode(self, source, strategy: Strategy) -> Decoded:
         """(B, S) int32 -> `Decoded`; compiled where the source fits into one of the shapes."""
+        compiled, plain = self._functions(strategy)
+        return in_shapes(source, self.shapes, compiled, plain) if self.shapes else plain(source)
+
+    def _functions(self, strategy):
+        """The same for all signatures: each is traced and stored once, and one warms up the others."""
         decode = functools.partial(self.model.decode, strategy=strategy, max_length=self.max_length)
         plain = functools.partial(decode, in_place=True)
-        if not self.shapes:
-            return plain(source)
-        if strategy not in self._compiled:
-            self._compiled[strategy] = tf.function(decode, jit_compile=True, autograph=False)
-        return in_shapes(source, self.shapes, self._compiled[strategy], plain)
+        return tf.function(decode, jit_compile=True, autograph=False), tf.function(plain, autograph=False)
 
 
 def decoding_of(
@@ -158,9 +159,22 @@ def signatures_of(model: Generates | Translator) -> dict[str, Signature]:
     return {name: s for name, s in SIGNATURES.items() if has_text or name not in TEXT_SIGNATURES}
 
 
-def default_signature(model: Generates | Translator) -> str:
-    """The name of the signature that is `serving_default` too."""
-    return "translate" if isinstance(model, Translator) else "greedy_decode"
+def chosen_names(signatures: Sequence[str] | None, allowed: Sequence[str]) -> tuple[str, ...]:
+    """The names of the signatures to write, by default all; raises for others and for none."""
+    if isinstance(signatures, str) or not isinstance(signatures, Iterable | None):
+        raise TypeError(f"`signatures` must be a list of names. Received: signatures={signatures!r}.")
+    names = tuple(allowed if signatures is None else signatures)
+    if not names or len(set(names)) < len(names) or not set(names) <= set(allowed):
+        raise ValueError(
+            f"`signatures` must be some of {', '.join(allowed)} for this model, each once. "
+            f"Received: signatures={signatures!r}."
+        )
+    return names
+
+
+def default_signature(names: Sequence[str]) -> str:
+    """Which of these signatures is `serving_default` too: the simplest, text before ids."""
+    return min(names, key=("translate", "greedy_decode", *SIGNATURES).index)
 
 
 def seq2seq_of(model: Generates | Translator) -> Generates:

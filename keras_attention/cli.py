@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="ids of a source in a LiteRT file (the training's limit)")  # fmt: skip
     export.add_argument("--text", action=argparse.BooleanOptionalAction,
                         help="of a LiteRT file: signatures of text (where they can be)")  # fmt: skip
-    export.add_argument("--signatures", nargs="+", metavar="NAME", help="of a LiteRT file (all)")
+    export.add_argument("--signatures", nargs="+", metavar="NAME", help="which to write (all)")
     export.add_argument("--beam", type=int, default=BEAM_WIDTH, metavar="K",
                         help="hypotheses of beam_decode and translate_beam (5)")  # fmt: skip
     _add_penalties(export, default=0.0)

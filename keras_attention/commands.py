@@ -23,7 +23,7 @@ from keras_attention.training.train import train as train_on_file
 
 FORMAT_OPTIONS = {
     "saved_model": ("jit_compile",),
-    "litert": ("quantize", "source_length", "text", "signatures"),
+    "litert": ("quantize", "source_length", "text"),
 }
 LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
@@ -112,6 +112,7 @@ def export(options):
         verbose=True,
         overwrite=options.overwrite,
         beam=Beam(options.beam, options.length_penalty, options.coverage_penalty),
+        signatures=options.signatures,
         **given,
     )
 

@@ -50,7 +50,17 @@ def test_a_translation_prints_nothing_on_standard_error(command, model_file):
 
 def test_export_prints_one_line_and_nothing_on_standard_error(model_file, tmp_path):
     file = tmp_path / "model.tflite"
-    status, out, error = run(SCRIPT, "export", model_file, "--output", file, "--format", "litert")
+    status, out, error = run(
+        SCRIPT,
+        "export",
+        model_file,
+        "--output",
+        file,
+        "--format",
+        "litert",
+        "--signatures",
+        "greedy_decode",
+    )
     assert (status, error) == (0, "")
     assert out.startswith("LiteRT file in")
     status, out, error = run(SCRIPT, "translate", file, input="two dogs\na\n")

@@ -42,7 +42,9 @@ def make_model(input_feeding=False, **options):
 
 @pytest.fixture(params=[False, True], ids=["", "input feeding"])
 def model(request):
-    return make_model(request.param)
+    model = make_model(request.param)
+    model.run_eagerly = True  # a trace takes longer than the law
+    return model
 
 
 def test_it_is_a_functional_model_with_named_inputs(model):
@@ -247,6 +249,21 @@ def test_an_eager_call_refuses_bad_ids(part, value, error, reason):
     assert model(inputs).shape == (3, 3, TARGET_SIZE)
 
 
+def test_an_eager_call_looks_at_its_ids_once(monkeypatch):
+    seen = []
+
+    def counted(tokens):
+        seen.append(tokens.shape)
+        return np.asarray(tokens)
+
+    model = make_model()
+    monkeypatch.setattr("keras_attention.checks._values", counted)
+    model({"source": SOURCE, "target": TARGET})
+    assert seen == [SOURCE.shape, TARGET.shape]
+    with pytest.raises(ValueError, match="`tokens` must hold ids"):  # a layer alone still does
+        model.encoder(SOURCE - 9)
+
+
 @pytest.mark.parametrize("max_length", [0, -1, 2.5, "many", True])
 def test_wrong_limits_are_refused(max_length):
     with pytest.raises((TypeError, ValueError), match="`max_length` must be an integer"):
@@ -404,9 +421,11 @@ def test_rows_that_have_finished_are_left_out_of_the_steps(strategy):
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Beam(14), Sample(seed=1)], ids=str)
-def test_a_batch_is_generated_as_its_rows_are(model, strategy):
+def test_a_compiled_batch_is_generated_as_its_rows_are(model, strategy):
     prefix = np.array([[4, 2], [5, 3], [0, 0]])  # which ends the first row
+    model.run_eagerly = False
     together = model.generate(SOURCE, strategy, 8, prefix)
+    model.run_eagerly = True
     for row in range(1 if isinstance(strategy, Sample) else 3):  # noise is drawn for the rows in order
         alone = model.generate(SOURCE[row : row + 1], strategy, 8, prefix[row : row + 1])
         for one, all_rows in zip(alone, together, strict=True):

@@ -50,7 +50,9 @@ def make_translator(kind="char", **options):
 @pytest.fixture(scope="module", params=["char", "bpe"])
 def translator(request):
     keras.utils.set_random_seed(1)
-    return make_translator(request.param)
+    translator = make_translator(request.param)
+    translator.seq2seq.run_eagerly = True  # a trace takes longer than the law
+    return translator
 
 
 def test_answers_stand_in_the_order_of_the_texts(translator):
@@ -164,6 +166,7 @@ def test_something_else_than_a_strategy_is_refused(translator):
 def test_loaded_equals_saved(translator, tmp_path):
     translator.save(tmp_path / "t.keras")
     loaded = keras.saving.load_model(tmp_path / "t.keras")
+    loaded.seq2seq.run_eagerly = True
     expected = translator.translate(WORDS)
     found = loaded.translate(WORDS, strategy=Greedy())
     assert found.texts == expected.texts

@@ -91,6 +91,7 @@ class Generates:
             strategy=strategy.for_graph(),
             max_length=max_length,
             in_place=keras.backend.backend() == "tensorflow",
+            run_eagerly=self.run_eagerly,
         )
         return Decoded(**decode.predict_on_batch(inputs))
 
@@ -107,7 +108,7 @@ class Generates:
         """
         source, target = as_array(source), as_array(target)
         self.check_pairs(source, target)
-        log_probs = self._compiled("log_probs")
+        log_probs = self._compiled("log_probs", run_eagerly=self.run_eagerly)
         return Scored(**log_probs.predict_on_batch({"source": source, "target": target}))
 
     def _check_prefix(self, prefix, rows, max_length):
@@ -169,13 +170,14 @@ class Generates:
 class _Compiled(keras.Model):
     """A graph method of a model as a model of its own, so that Keras compiles it on any backend."""
 
-    def __init__(self, model, method, **options):
+    def __init__(self, model, method, run_eagerly, **options):
         # Casts nothing, whatever Keras' global policy is at the moment.
         super().__init__(name=method, dtype="float32", autocast=False)
         self.model = model
         self.function = functools.partial(getattr(model, method), **options)
         # XLA would compile again for each shape of a source, and it cannot leave rows out.
-        self.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
+        jit_compile = False if run_eagerly or keras.backend.backend() == "tensorflow" else "auto"
+        self.compile(jit_compile=jit_compile, run_eagerly=run_eagerly)
 
     def call(self, inputs):
         return self.function(**inputs)._asdict()
