@@ -1,9 +1,14 @@
+import gc
 from pathlib import Path
 
 import keras
 import pytest
 
 DATA = Path(__file__).parent / "data"
+
+# To look for garbage among all that TensorFlow imports takes a quarter of the time of a trace.
+gc.freeze()
+gc.set_threshold(100_000, 50, 100)
 
 
 def pytest_addoption(parser):

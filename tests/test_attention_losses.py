@@ -44,15 +44,16 @@ def test_both_train_a_model_and_the_loaded_one_decodes_alike(tmp_path):
     alignment = np.zeros((2, 4, 5), "float32")
     alignment[0, range(4), [3, 2, 1, 0]] = 1
     alignment[1, range(2), [1, 0]] = 1
-    for loss, expected in ((AlignmentLoss(), alignment), (CoverageLoss(), TARGET)):
-        model.compile(keras.optimizers.Adam(0.05), {"logits": TokenCrossentropy(), "attention": loss})
+    for loss, expected, eager in ((CoverageLoss(), TARGET, True), (AlignmentLoss(), alignment, False)):
+        both = {"logits": TokenCrossentropy(), "attention": loss}
+        model.compile(keras.optimizers.Adam(0.05), both, run_eagerly=eager)
         targets = {"logits": TARGET, "attention": expected}
-        losses = model.fit(inputs, targets, epochs=30, verbose=0).history["attention_loss"]
-        assert losses[-1] < 0.7 * losses[0]
-        if expected is alignment:
-            np.testing.assert_array_equal(model(inputs)["attention"][0].numpy().argmax(-1), [3, 2, 1, 0])
+        losses = model.fit(inputs, targets, epochs=4 if eager else 40, verbose=0).history["attention_loss"]
+        assert losses[-1] < (1 if eager else 0.7) * losses[0]
+    np.testing.assert_array_equal(model(inputs)["attention"][0].numpy().argmax(-1), [3, 2, 1, 0])
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras")
+    model.run_eagerly = loaded.run_eagerly = True
     np.testing.assert_allclose(
         loaded.score(SOURCE, TARGET).log_probs, model.score(SOURCE, TARGET).log_probs
     )

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention import Encoder
+from keras_attention import AttentionContext, AttentionDecoder, Encoder, padding_mask
 
 V, E, UNITS = 13, 5, 6
 TOKENS = np.array([[3, 7, 4, 2], [5, 2, 0, 0], [9, 11, 2, 0]])
@@ -63,6 +63,20 @@ def test_a_row_of_padding_alone_gives_zeros(encoder):
 def test_mask_given_equals_mask_found(encoder):
     for given, found in zip(encoder(TOKENS, tokens_mask=TOKENS != 0), encoder(TOKENS), strict=True):
         np.testing.assert_array_equal(given, found)
+
+
+def test_attention_finds_the_mask_of_a_memory(encoder):
+    memory, final_state = encoder(TOKENS)
+    mask = padding_mask(TOKENS)
+    attention = AttentionContext()
+    found, weights = attention(final_state, memory)
+    assert not np.any(np.array(weights)[TOKENS == 0])
+    np.testing.assert_array_equal(found, attention(final_state, memory, memory_mask=mask)[0])
+    decoder = AttentionDecoder(9, 3, 4)
+    target = TOKENS % 9
+    logits, weights = decoder(target, memory, final_state)
+    assert not np.any(np.swapaxes(weights, 1, 2)[TOKENS == 0])
+    np.testing.assert_array_equal(logits, decoder(target, memory, final_state, memory_mask=mask)[0])
 
 
 def test_dropout_acts_in_training_alone(encoder):

@@ -1,5 +1,6 @@
 """`fit` with all that Keras offers a model."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -98,6 +99,20 @@ def test_it_learns_to_reverse(input_feeding):
     assert scores["perplexity"] == pytest.approx(np.exp(scores["loss"]), rel=0.05)
 
 
+def test_a_training_is_traced_once():
+    traces = []
+
+    class Counted(TokenCrossentropy):
+        def call(self, y_true, y_pred):
+            traces.append(y_pred)
+            return super().call(y_true, y_pred)
+
+    model = make_model()
+    model.compile("adam", Counted())
+    model.fit(*make_data(BATCH), epochs=2, verbose=0)
+    assert len(traces) == 1
+
+
 def test_arrays_datasets_and_py_datasets_train_alike():
     inputs, target = make_data()
     histories = [
@@ -127,8 +142,7 @@ def test_several_steps_in_one_execution_train_alike():
 @pytest.mark.parametrize(
     ("policy", "jit_compile", "options"),
     [
-        ("float32", True, {"dropout": 0.1}),
-        ("mixed_bfloat16", True, {}),
+        ("mixed_bfloat16", True, {}),  # float32 with XLA: test_family
         ("mixed_float16", False, {"input_feeding": True, "num_layers": 2, "dropout": 0.1}),
     ],
 )
@@ -140,9 +154,8 @@ def test_precisions_and_compilers(policy, jit_compile, options):
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
     found = model.generate(inputs["source"][:3], max_length=4)
-    tolerance = 1e-4 if policy == "float32" else 0.05  # bfloat16 has 8 bits of precision
     log_probs, _ = model.score(inputs["source"][:3], found.tokens)
-    np.testing.assert_allclose(log_probs, found.scores, rtol=tolerance)
+    np.testing.assert_allclose(log_probs, found.scores, rtol=0.05)  # bfloat16 has 8 bits of precision
 
 
 def test_mixed_precision_computes_in_it_and_answers_in_float32():
@@ -244,6 +257,8 @@ def growth(call, times):
     used = []
     for i in range(times // 3 + times):
         call(i)
+        if i in (times // 3, times // 3 + times - 1):
+            gc.collect()  # what it may take back at any time is not taken for good
         used.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
     return used[-1] - used[times // 3]
 

@@ -34,7 +34,8 @@ class Encoder(keras.layers.Layer):
     Returns:
         `(memory, final_state)`: memory (B, S, units), zeros on padding, and final_state (B, units),
         the last layer's forward state at the last real token, beside its backward state at the first.
-        More padding on the right changes neither.
+        More padding on the right changes neither. The memory carries the mask of its ids as Keras' layers
+        do, so that `AttentionContext` and `AttentionDecoder` need not be told it.
 
     Raises:
         TypeError: ids that are not integers.
@@ -104,6 +105,10 @@ class Encoder(keras.layers.Layer):
         # Idea 1: all hidden states are handed over, not only the last.
         mask = ops.expand_dims(tokens_mask, 2)
         return ops.where(mask, memory, ops.zeros_like(memory)), final_state
+
+    def compute_mask(self, tokens, previous_mask=None):
+        """The mask that Keras attaches to the memory: attention finds it where none is passed."""
+        return padding_mask(tokens), None
 
     @property
     def recurrent_layers(self):

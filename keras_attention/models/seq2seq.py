@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.checks import check_size, check_tokens
+from keras_attention.checks import check_size, check_tokens, ids_checked
 from keras_attention.layers.decoder import AttentionDecoder
 from keras_attention.layers.encoder import Encoder
 from keras_attention.layers.masking import padding_mask
@@ -77,7 +77,17 @@ class Seq2Seq(Generates, keras.Model):
             inputs = dict(zip(("source", "target"), inputs, strict=True))
         # Here too, not only in the layers: on the way to them Keras would turn floats into integers.
         self.check_pairs(inputs["source"], inputs["target"])
-        return super().call(inputs, training=training, mask=mask)
+        with ids_checked():
+            return super().call(inputs, training=training, mask=mask)
+
+    def make_train_function(self, force=False):
+        """Keras' own, with the optimizer's variables made first.
+
+        TensorFlow traces a graph twice where it makes variables, and a trace takes seconds.
+        """
+        if not self.optimizer.built:  # not every optimizer can be built twice
+            self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
 
     @property
     def source_vocabulary_size(self):

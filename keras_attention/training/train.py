@@ -214,7 +214,7 @@ def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> Tokenize
 
 
 def compile_model(model: keras.Model, options: Options, num_batches: int) -> None:
-    """Compiles a model for a training of `num_batches` batches an epoch; builds its optimizer."""
+    """Compiles a model for a training of `num_batches` batches an epoch."""
     loss = TokenCrossentropy(options.label_smoothing)
     metrics = [TokenAccuracy(), ExactMatch(), Perplexity()]
     weights = None
@@ -231,8 +231,6 @@ def compile_model(model: keras.Model, options: Options, num_batches: int) -> Non
             1, min(STEPS_PER_EXECUTION, num_batches // 20, num_batches * options.epochs // 100)
         ),
     )
-    # Otherwise the first step is traced twice: TensorFlow repeats a trace that creates variables.
-    model.optimizer.build(model.trainable_variables)
 
 
 def _fit(translator, pairs, options, output, state, started, verbose, say):
