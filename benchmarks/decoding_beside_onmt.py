@@ -19,7 +19,7 @@ from quality_peers import OpenNMT
 from quality_run import environment, pinned
 from quality_systems import BATCH
 
-from keras_attention.text.datasets import read_references
+from keras_attention.text.pair_files import read_references
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 
 BEAMS = {"greedy": 1, "beam 5": 5}

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attention.export import LiteRTTranslator, litert, saved_model
-from keras_attention.text.datasets import read_references
+from keras_attention.text.pair_files import read_references
 from keras_attention.training.evaluate import evaluate
 
 

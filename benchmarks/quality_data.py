@@ -7,9 +7,9 @@ spaces: `train.src`, `train.tgt`, `dev.src`, with the vocabularies `src.vocab` a
 import random
 from pathlib import Path
 
-from keras_attention.text.datasets import read_pairs, read_references
+from keras_attention.text.pair_files import read_pairs, read_references
 from keras_attention.text.tokenizers import SPACE, SentencePieceTokenizer
-from keras_attention.training.train import NORMALIZATIONS
+from keras_attention.training.new_translator import NORMALIZATIONS
 
 TASKS = {
     "multi30k": {

@@ -17,7 +17,7 @@ from typing import ClassVar
 from quality_data import TASKS, joined
 from quality_run import environment, newest_file, pinned
 
-from keras_attention.text.datasets import read_references
+from keras_attention.text.pair_files import read_references
 from keras_attention.training.evaluate import evaluate
 
 BATCH = 64

@@ -8,7 +8,7 @@ For each file, side and kind: how many lines, and on how many of them the ids di
 import sys
 
 from keras_attention import END_ID, SentencePieceTokenizer
-from keras_attention.text.datasets import BadLines, read_pairs
+from keras_attention.text.pair_files import BadLines, read_pairs
 
 
 def main(files: list[str]) -> None:

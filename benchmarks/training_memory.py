@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from keras_attention.text.datasets import read_pairs
+from keras_attention.text.pair_files import read_pairs
 from keras_attention.training.run import Run
 from keras_attention.training.train import Options, train
 

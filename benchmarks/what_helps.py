@@ -24,7 +24,7 @@ import numpy as np
 import keras_attention.training.train as training
 from keras_attention.layers import recurrent
 from keras_attention.text import datasets
-from keras_attention.text.datasets import read_pairs, read_references
+from keras_attention.text.pair_files import read_pairs, read_references
 from keras_attention.training import run
 from keras_attention.training.evaluate import evaluate
 from keras_attention.training.optimizers import Adam

@@ -15,7 +15,7 @@ from keras_attention.decoding.named import STRATEGIES as CLASSES
 from keras_attention.export import LiteRTTranslator
 from keras_attention.models.translator import load_translator
 from keras_attention.plotting import plot_attention
-from keras_attention.text.datasets import BadLines, bare_lines, chunks, read_references
+from keras_attention.text.pair_files import BadLines, bare_lines, chunks, read_references
 from keras_attention.training.allocator import keep_freed_memory
 from keras_attention.training.evaluate import evaluate as compare
 from keras_attention.training.options import Options

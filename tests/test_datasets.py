@@ -3,7 +3,8 @@ import gzip
 import numpy as np
 import pytest
 
-from keras_attention.text.datasets import BadLines, Pair, read_pairs, tokenize_pairs
+from keras_attention.text.datasets import tokenize_pairs
+from keras_attention.text.pair_files import BadLines, Pair, read_pairs
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 
 LINES = [

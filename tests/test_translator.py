@@ -16,7 +16,8 @@ from keras_attention import AttentionDecoder, Beam, Encoder, Greedy, Sample, Seq
 from keras_attention.cli import main
 from keras_attention.models.translator import Translator, load_translator
 from keras_attention.text.tokenizers import SentencePieceTokenizer
-from keras_attention.training.train import Options, suitable_tokenizer, train
+from keras_attention.training.new_translator import suitable_tokenizer
+from keras_attention.training.train import Options, train
 
 LIMITS = {"max_source_length": 20, "max_target_length": 9}
 WORDS = ["anna", "otto", "baum", "haus", "ton", "not", "regal", "lager"]

@@ -1,19 +1,18 @@
-"""AttentionDecoderCell: one step of the decoder, and the same for all steps at once."""
-
-import contextlib
+"""AttentionDecoderCell: one step of the decoder."""
 
 import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size
+from keras_attention.layers.configured import Configured
 from keras_attention.layers.context import AttentionContext
-from keras_attention.layers.loop import over_time
 from keras_attention.layers.stack import RecurrentStack
 from keras_attention.layers.states import DecoderState, DecoderStep, Encoded, History
+from keras_attention.layers.unrolling import Unrolls
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class AttentionDecoderCell(keras.layers.Layer):
+class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
     """One step of the decoder: from the previous token and the state to the attentional vector.
 
     `h = RNN(input, state)`, `C, weights = attention(h, memory)`, `vector = tanh(W [h; C])`.
@@ -177,26 +176,6 @@ class AttentionDecoderCell(keras.layers.Layer):
                 "`zero_state(encoded)`, and then what the cell returned."
             )
 
-    def unroll(self, inputs, state, encoded):
-        """All steps under teacher forcing; the same numbers as `call` step by step.
-
-        Args:
-            inputs: (B, T, E), embeddings of the tokens that are fed; a tensor, no `KerasTensor`.
-            state, encoded: as in a call.
-
-        Returns:
-            `(DecoderStep, DecoderState)`: the first with an axis T after the batch, and the last state.
-        """
-        unroll = self._unroll_in_turn if self.is_sequential else self._unroll_at_once
-        found, state = unroll(self.dropout_layer(inputs), state, encoded)
-        return self._drop_vector(found), state
-
-    @property
-    def is_sequential(self):
-        """Whether a step reads what the attention found in the one before it."""
-        reads_context = self.input_feeding or self.attend_first or self.attend_between
-        return reads_context or self.attention.looks_back
-
     def _step(self, inputs, state, encoded, drop):
         # Idea 2: the RNN takes the previous token's embedding and its previous state, and yields h.
         below = [inputs, state.fed] if self.input_feeding else [inputs]
@@ -218,35 +197,6 @@ class AttentionDecoderCell(keras.layers.Layer):
         """The h that the stack returned: the sum over its residual layers."""
         return sum(layer[0] for layer in recurrent)
 
-    def _unroll_at_once(self, inputs, state, encoded):
-        """Ideas 2 to 4: the recurrence does not read the attention, so it runs whole, then one matmul."""
-        h, recurrent = self.stack.unroll(inputs, state.recurrent)
-        return self._combine(h, self._attend(h, encoded)), state._replace(recurrent=recurrent)
-
-    def _unroll_in_turn(self, inputs, state, encoded):
-        """Ideas 2 to 4: the recurrence reads the attention, so it goes step by step."""
-        # Dropout is drawn for all steps here, since a random generator may not advance within the loop.
-        ones = ops.ones((*ops.shape(inputs)[:2], self.units), dtype=self.compute_dtype)
-        noise = [self.dropout_layer(ones) for _ in range(self.stack.num_layers - 1)]
-
-        def step(given, state):
-            inputs, noise = given
-            return self._step(inputs, state, encoded, lambda i, below: below * noise[i - 1])
-
-        memory_depth = encoded.memory.shape[-1]
-        depths = DecoderStep(
-            vector=self.vector_depth(memory_depth),
-            h=self.units,
-            context=memory_depth,
-            weights=ops.shape(encoded.memory)[1],
-            scores=ops.shape(encoded.memory)[1],
-        )
-        with contextlib.ExitStack() as masks:
-            for stack in filter(None, (self.stack, self.second)):
-                masks.enter_context(stack.masks_for_all_steps(ops.shape(inputs)[0]))
-            found, state = over_time(step, (inputs, noise), state, depths)
-        return keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), found), state
-
     def _attend(self, h, encoded, history=()):
         """(B, U) or (B, T, U) h -> `Attended`."""
         return self.attention.attend(h, encoded.memory, encoded.keys, encoded.memory_mask, history)
@@ -258,6 +208,12 @@ class AttentionDecoderCell(keras.layers.Layer):
 
     def _drop_vector(self, found):
         return found._replace(vector=self.dropout_layer(found.vector))
+
+    @property
+    def recurrent_layers(self):
+        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        second = self.second.recurrent_layers if self.second else []
+        return [*self.stack.recurrent_layers, *second]
 
     @property
     def score(self):
@@ -272,22 +228,3 @@ class AttentionDecoderCell(keras.layers.Layer):
     def vector_depth(self, memory_depth):
         """The depth of the attentional vector over a memory of that depth."""
         return self.units if self.attentional_layer else self.units + memory_depth
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "cell": keras.saving.serialize_keras_object(self.cell),  # a name is its own configuration
-            "num_layers": self.num_layers,
-            "score": keras.saving.serialize_keras_object(self.score),
-            "normalizer": keras.saving.serialize_keras_object(self.normalizer),
-            "attention_units": self.attention_units,
-            "input_feeding": self.input_feeding,
-            "attentional_layer": self.attentional_layer,
-            "num_heads": self.num_heads,
-            "attend_first": self.attend_first,
-            "attend_between": self.attend_between,
-            "dropout": self.dropout,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
-        }

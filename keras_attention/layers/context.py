@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_size
+from keras_attention.layers.configured import Configured
 from keras_attention.layers.local import LocalMonotonic, LocalPredictive
 from keras_attention.layers.location import CoverageScore, LocationScore
 from keras_attention.layers.monotonic import Chunkwise, Monotonic
@@ -41,7 +42,7 @@ NORMALIZERS = {
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class AttentionContext(keras.layers.Layer):
+class AttentionContext(Configured, keras.layers.Layer):
     """Scores every memory state against a query and sums them, weighted, to the context.
 
     `weights = normalizer(score(query, memory))`, `context = sum over s of weights[s] * memory[s]`.
@@ -212,15 +213,6 @@ class AttentionContext(keras.layers.Layer):
 
     def compute_output_shape(self, query_shape, memory_shape, **kwargs):
         return (*query_shape[:-1], memory_shape[-1]), (*query_shape[:-1], memory_shape[1])
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "score": keras.saving.serialize_keras_object(self.score),
-            "normalizer": keras.saving.serialize_keras_object(self.normalizer),
-            "num_heads": self.num_heads,
-        }
 
 
 def _check_ranks(query_shape, memory_shape, mask_shape=None) -> None:

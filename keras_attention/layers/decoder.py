@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size, check_tokens
 from keras_attention.layers.cell import AttentionDecoderCell
+from keras_attention.layers.configured import Configured
 from keras_attention.layers.embedding import Embedding
 from keras_attention.layers.hard_attention import HardHead
 from keras_attention.layers.heads import DenseHead, Head, PointerHead, TiedHead
@@ -26,7 +27,7 @@ CELL_ARGUMENTS = frozenset(inspect.signature(AttentionDecoderCell).parameters) -
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class AttentionDecoder(keras.layers.Layer):
+class AttentionDecoder(Configured, keras.layers.Layer):
     """The decoder: an embedding, an `AttentionDecoderCell`, and a head to the vocabulary.
 
     `found = cell(embedding(target), memory)`, `logits = head(found)`.
@@ -209,7 +210,7 @@ class AttentionDecoder(keras.layers.Layer):
     @property
     def recurrent_layers(self):
         """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
-        return self.attention_cell.stack.recurrent_layers
+        return self.attention_cell.recurrent_layers
 
     def compute_output_spec(
         self, target, memory, final_state=None, memory_mask=None, source=None, training=False
@@ -220,15 +221,4 @@ class AttentionDecoder(keras.layers.Layer):
         return logits, weights
 
     def get_config(self):
-        return {
-            **self.attention_cell.get_config(),
-            **super().get_config(),  # its name and dtype instead of the cell's
-            "vocabulary_size": self.vocabulary_size,
-            "embedding_dim": self.embedding_dim,
-            "bridge": self.bridge,
-            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
-            "head_initializer": keras.initializers.serialize(self.head_initializer),
-            "head": keras.saving.serialize_keras_object(self.head),
-            "scheduled_sampling": self.scheduled_sampling,
-            "word_dropout": self.word_dropout,
-        }
+        return {**self.attention_cell.get_config(), **super().get_config()}  # its own name and dtype

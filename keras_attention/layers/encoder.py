@@ -4,13 +4,14 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_rate, check_size, check_tokens
+from keras_attention.layers.configured import Configured
 from keras_attention.layers.embedding import Embedding
 from keras_attention.layers.masking import padding_mask, sequence_lengths
 from keras_attention.layers.stack import RecurrentStack
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class Encoder(keras.layers.Layer):
+class Encoder(Configured, keras.layers.Layer):
     """Reads the source and hands over all its hidden states: the memory.
 
     An embedding, then recurrent layers, each after the first with a residual connection round it.
@@ -117,19 +118,3 @@ class Encoder(keras.layers.Layer):
 
     def compute_output_shape(self, tokens_shape, **kwargs):
         return (*tokens_shape, self.units), (tokens_shape[0], self.units)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "cell": keras.saving.serialize_keras_object(self.cell),  # a name is its own configuration
-            "word_dropout": self.word_dropout,
-            "num_layers": self.num_layers,
-            "bidirectional": self.bidirectional,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
-            "vocabulary_size": self.vocabulary_size,
-            "embedding_dim": self.embedding_dim,
-            "units": self.units,
-            "dropout": self.dropout,
-            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
-        }

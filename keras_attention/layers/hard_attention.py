@@ -129,14 +129,6 @@ class HardHead(Head):
             pi, _ = over_time(step, (written, scores), first, length)
         return _logits(pi, emissions), found._replace(weights=ops.cast(pi, found.weights.dtype))
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "monotonic": self.monotonic,
-            "units": self.units,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
-
 
 def _filtered(pi, written):
     """(..., S) pi, the probability of the token that was written -> where it was written from."""

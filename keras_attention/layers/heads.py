@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_size
+from keras_attention.layers.configured import Configured
 from keras_attention.layers.states import DecoderStep, Encoded
 from keras_attention.tokens import UNKNOWN_ID
 
 
-class Head(keras.layers.Layer):
+class Head(Configured, keras.layers.Layer):
     """Base of the heads; a user's own is a subclass that overrides `call`.
 
     Args:
@@ -50,9 +51,6 @@ class Head(keras.layers.Layer):
         """All steps: also the (B, T) tokens that were fed -> `(logits, found)`."""
         return self(found, encoded), found
 
-    def get_config(self):
-        return {**super().get_config(), "vocabulary_size": self.vocabulary_size}
-
 
 @keras.saving.register_keras_serializable("keras_attention")
 class DenseHead(Head):
@@ -89,12 +87,6 @@ class DenseHead(Head):
     def call(self, found, encoded=None):
         # Idea 4, its end: the name of the output token. The vector is the first field of a `DecoderStep`.
         return ops.cast(self.dense(found[0]), "float32")
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -195,6 +187,3 @@ class PointerHead(DenseHead):
             tokens = ops.take(ops.convert_to_tensor(self.copy_ids, dtype="int32"), tokens, axis=0)
         ids = ops.where(tokens > UNKNOWN_ID, tokens, -1)
         return ops.one_hot(ids, self.vocabulary_size, dtype="float32")
-
-    def get_config(self):
-        return {**super().get_config(), "copy_ids": self.copy_ids}

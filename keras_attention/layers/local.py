@@ -22,9 +22,6 @@ class _Window(Normalizer):
     def inside(self, mask, distance):
         return ops.logical_and(mask, ops.abs(distance) <= self.window)
 
-    def get_config(self):
-        return {**super().get_config(), "window": self.window}
-
 
 @keras.saving.register_keras_serializable("keras_attention")
 class LocalMonotonic(_Window):
@@ -85,9 +82,6 @@ class LocalPredictive(_Window):
         distance = self.distance(scores, place)
         weights = ops.cast(masked_softmax(scores, self.inside(mask, distance)), "float32")
         return ops.cast(weights * ops.exp(-2 * ops.square(distance / self.window)), scores.dtype)
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
 
 
 def _length(mask):

@@ -59,9 +59,6 @@ class LocationScore(_LookingBack):
         )
         return ops.reshape(found, (batch, steps, length, units))
 
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size}
-
 
 @keras.saving.register_keras_serializable("keras_attention")
 class CoverageScore(_LookingBack):

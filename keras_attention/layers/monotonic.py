@@ -65,9 +65,6 @@ class Monotonic(Normalizer):
         stops = ops.cast(ops.logical_and(mask, scores > 0), "float32") * ops.cumsum(previous, axis=-1)
         return stops * ops.cast(ops.cumsum(stops, axis=-1) - stops < 0.5, "float32")  # the first alone
 
-    def get_config(self):
-        return {**super().get_config(), "bias": self.bias, "noise": self.noise}
-
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Chunkwise(Monotonic):
@@ -122,9 +119,6 @@ class Chunkwise(Monotonic):
         around = (self.chunk_size - 1, 0) if before else (0, self.chunk_size - 1)
         padded = ops.pad(x, ((0, 0), (0, 0), around))
         return sum(padded[..., i : i + length] for i in range(self.chunk_size))
-
-    def get_config(self):
-        return {**super().get_config(), "chunk_size": self.chunk_size, "units": self.units}
 
 
 def _product_before(x):

@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_size
+from keras_attention.layers.configured import Configured
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class HeadProjections(keras.layers.Layer):
+class HeadProjections(Configured, keras.layers.Layer):
     """`C = W [head[1]; ...; head[H]]`, with each head an attention over projections of its own.
 
     `head[i] = attention(W_query[i] query, W_keys[i] memory, W_values[i] memory)`.
@@ -70,9 +71,6 @@ class HeadProjections(keras.layers.Layer):
     def unfold(self, x):
         """(B * H, ...) -> (B, H, ...)"""
         return ops.reshape(x, (-1, self.num_heads, *ops.shape(x)[1:]))
-
-    def get_config(self):
-        return {**super().get_config(), "num_heads": self.num_heads, "units": self.units}
 
     def _split(self, x):
         """(B, N, depth) -> (B, H, N, depth / H)"""

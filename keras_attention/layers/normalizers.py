@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.configured import Configured
 from keras_attention.layers.masking import masked_softmax
 
 
-class Normalizer(keras.layers.Layer):
+class Normalizer(Configured, keras.layers.Layer):
     """Base of the normalizers; a user's own is a subclass that overrides `call`.
 
     Call arguments:
@@ -43,9 +44,6 @@ class Normalizer(keras.layers.Layer):
 
     def compute_output_shape(self, scores_shape, *args, **kwargs):
         return scores_shape
-
-    def get_config(self):  # Keras asks for it where a policy object is among the arguments
-        return {**super().get_config()}
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -4,9 +4,10 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_size
+from keras_attention.layers.configured import Configured
 
 
-class Score(keras.layers.Layer):
+class Score(Configured, keras.layers.Layer):
     """Base of the score functions; a user's own is a subclass that overrides `compare`.
 
     `score(query, memory) = compare(query, project_memory(memory))`. The projection does not depend on
@@ -60,9 +61,6 @@ class Score(keras.layers.Layer):
 
     def compute_output_shape(self, query_shape, memory_shape, **kwargs):
         return (*query_shape[:2], memory_shape[1])
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
 
 
 def dot_products(query, keys):
@@ -146,9 +144,6 @@ class GeneralScore(Score):
     def compare(self, query, keys):
         return dot_products(query * self.scale if self.use_scale else query, keys)
 
-    def get_config(self):
-        return {**super().get_config(), "use_scale": self.use_scale}
-
 
 @keras.saving.register_keras_serializable("keras_attention")
 class AdditiveScore(Score):
@@ -201,9 +196,6 @@ class AdditiveScore(Score):
         # Not `matmul`: of four dimensions by two, TensorFlow 2.21's (oneDNN) broke memory on a CPU. Not
         # `tensordot`: XLA refuses its gradient within a loop where the shape is unknown.
         return ops.sum(ops.tanh(inputs) * v, axis=-1)
-
-    def get_config(self):
-        return {**super().get_config(), "normalize": self.normalize}
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size
+from keras_attention.layers.configured import Configured
 from keras_attention.layers.masking import reverse_prefix, step_at
 from keras_attention.layers.recurrent import check_cell, recurrent_layer
 
@@ -13,7 +14,7 @@ FIRST = "first"
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class RecurrentStack(keras.layers.Layer):
+class RecurrentStack(Configured, keras.layers.Layer):
     """Recurrent layers, each upon the one below, with a residual connection from the second on.
 
     `x[0] = RNN(inputs)`, `x[i] = x[i - 1] + RNN(dropout(x[i - 1]))`.
@@ -160,18 +161,6 @@ class RecurrentStack(keras.layers.Layer):
     def states_per_layer(self):
         """How many tensors each layer's state has: h and c, or h alone."""
         return len(keras.tree.flatten(self.forward_layers[0].cell.state_size))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "cell": keras.saving.serialize_keras_object(self.cell),  # a name is its own configuration
-            "num_layers": self.num_layers,
-            "bidirectional": self.bidirectional,
-            "dropout": self.dropout,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
-        }
 
 
 def _unroll(layer, inputs, state):

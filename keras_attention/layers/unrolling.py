@@ -1,0 +1,62 @@
+"""All steps of the decoder at once, under teacher forcing."""
+
+import contextlib
+
+import keras
+from keras import ops
+
+from keras_attention.layers.loop import over_time
+from keras_attention.layers.states import DecoderStep
+
+
+class Unrolls:
+    """The `unroll` of an `AttentionDecoderCell`."""
+
+    def unroll(self, inputs, state, encoded):
+        """All steps under teacher forcing; the same numbers as `call` step by step.
+
+        Args:
+            inputs: (B, T, E), embeddings of the tokens that are fed; a tensor, no `KerasTensor`.
+            state, encoded: as in a call.
+
+        Returns:
+            `(DecoderStep, DecoderState)`: the first with an axis T after the batch, and the last state.
+        """
+        unroll = self._unroll_in_turn if self.is_sequential else self._unroll_at_once
+        found, state = unroll(self.dropout_layer(inputs), state, encoded)
+        return self._drop_vector(found), state
+
+    @property
+    def is_sequential(self):
+        """Whether a step reads what the attention found in the one before it."""
+        reads_context = self.input_feeding or self.attend_first or self.attend_between
+        return reads_context or self.attention.looks_back
+
+    def _unroll_at_once(self, inputs, state, encoded):
+        """Ideas 2 to 4: the recurrence does not read the attention, so it runs whole, then one matmul."""
+        h, recurrent = self.stack.unroll(inputs, state.recurrent)
+        return self._combine(h, self._attend(h, encoded)), state._replace(recurrent=recurrent)
+
+    def _unroll_in_turn(self, inputs, state, encoded):
+        """Ideas 2 to 4: the recurrence reads the attention, so it goes step by step."""
+        # Dropout is drawn for all steps here, since a random generator may not advance within the loop.
+        ones = ops.ones((*ops.shape(inputs)[:2], self.units), dtype=self.compute_dtype)
+        noise = [self.dropout_layer(ones) for _ in range(self.stack.num_layers - 1)]
+
+        def step(given, state):
+            inputs, noise = given
+            return self._step(inputs, state, encoded, lambda i, below: below * noise[i - 1])
+
+        memory_depth = encoded.memory.shape[-1]
+        depths = DecoderStep(
+            vector=self.vector_depth(memory_depth),
+            h=self.units,
+            context=memory_depth,
+            weights=ops.shape(encoded.memory)[1],
+            scores=ops.shape(encoded.memory)[1],
+        )
+        with contextlib.ExitStack() as masks:
+            for stack in filter(None, (self.stack, self.second)):
+                masks.enter_context(stack.masks_for_all_steps(ops.shape(inputs)[0]))
+            found, state = over_time(step, (inputs, noise), state, depths)
+        return keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), found), state

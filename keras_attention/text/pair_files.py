@@ -1,0 +1,111 @@
+"""Files of text pairs, read as streams; lines that are no pairs are counted."""
+
+import codecs
+import gzip
+import itertools
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Pair(NamedTuple):
+    """A line of a file: its number, from 1, and its two texts."""
+
+    line: int
+    source: str
+    target: str
+
+
+@dataclass
+class BadLines:
+    """The lines of a file that are no pairs: how many for each reason, and the first numbers of each."""
+
+    strict: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, line: int, reason: str) -> None:
+        if self.strict:
+            raise ValueError(f"Line {line} is not a pair: {reason}. Mend it, or read on without `strict`.")
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        numbers = self.first.setdefault(reason, [])
+        if len(numbers) < 10:
+            numbers.append(line)
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    def __str__(self) -> str:
+        parts = []
+        for reason, count in self.counts.items():
+            numbers = ", ".join(map(str, self.first[reason]))
+            more = ", ..." if count > len(self.first[reason]) else ""
+            parts.append(f"{count} {'line' if count == 1 else 'lines'} left out, {reason}: {numbers}{more}")
+        return "\n".join(parts)
+
+
+def bare_lines(file: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines without their ends, and the first without a byte order mark."""
+    for number, line in enumerate(file):
+        yield (line.removeprefix(codecs.BOM_UTF8) if number == 0 else line).rstrip(b"\r\n")
+
+
+def read_lines(path) -> Iterator[bytes]:
+    """The lines of a file, plain or gzip (told by its first bytes), without their ends, as a stream.
+
+    A byte order mark before the first of them is left out.
+    """
+    with Path(path).open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with gzip.open(raw) if zipped else raw as file:
+            try:
+                yield from bare_lines(file)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise ValueError(f"{path} is a damaged gzip file: {error}") from None
+
+
+def read_pairs(path, bad_lines: BadLines | None = None) -> Iterator[Pair]:
+    """The pairs of a file of `source<TAB>target` lines in UTF-8, plain or gzip, as a stream.
+
+    Args:
+        path: the file.
+        bad_lines: where lines go that have no tab or several, an empty side, or invalid UTF-8.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: a bad line, where `bad_lines` is strict; a damaged gzip file.
+    """
+    bad_lines = BadLines() if bad_lines is None else bad_lines
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            sides = line.decode("utf-8").split("\t")
+        except UnicodeDecodeError:
+            bad_lines.add(number, "invalid UTF-8")
+            continue
+        if len(sides) != 2:
+            bad_lines.add(number, "not one tab")
+        elif not sides[0].strip() or not sides[1].strip():
+            bad_lines.add(number, "an empty side")
+        else:
+            yield Pair(number, *sides)
+
+
+def read_references(path, bad_lines: BadLines | None = None) -> dict[str, list[str]]:
+    """The pairs of a file, read as by `read_pairs`: each source with all that is right for it.
+
+    Spaces in a row, and those round a target, are one or none.
+    """
+    references: dict[str, list[str]] = {}
+    for pair in read_pairs(path, bad_lines):
+        references.setdefault(pair.source, []).append(" ".join(pair.target.split()))
+    return references
+
+
+def chunks(items: Iterable, size: int) -> Iterator[list]:
+    """The items in lists of that size, the last of what is left."""
+    items = iter(items)
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk

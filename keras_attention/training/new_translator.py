@@ -1,0 +1,82 @@
+"""An untrained `Translator` that suits the texts: its tokenizers, its limits and its model."""
+
+import inspect
+import itertools
+
+from keras_attention.layers.cell import AttentionDecoderCell
+from keras_attention.layers.decoder import AttentionDecoder
+from keras_attention.layers.encoder import Encoder
+from keras_attention.layers.heads import PointerHead
+from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.translator import Translator
+from keras_attention.text.datasets import CHUNK
+from keras_attention.text.pair_files import chunks, read_pairs
+from keras_attention.text.tokenizers import TRAINING_TEXTS, SentencePieceTokenizer, sample
+from keras_attention.training.options import Options
+
+MAX_IDS = 256  # no text in training has more, unless its limit is given
+# The source as its reader would normalise it; the target as it is written.
+NORMALIZATIONS = {"source": "nmt_nfkc", "target": "identity"}
+DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}
+
+
+def new_translator(train_file, is_training, options, say) -> Translator:
+    """Trains the tokenizers on the training pairs and assembles an untrained model."""
+    tokenizers, limits = [], []
+    pairs = sample((pair for pair in read_pairs(train_file) if is_training(pair)), TRAINING_TEXTS)
+    for side, normalization in NORMALIZATIONS.items():
+        texts = [getattr(pair, side) for pair in pairs]
+        kind = getattr(options, f"{side}_tokenizer") or suitable_tokenizer(texts)
+        size = getattr(options, f"{side}_vocabulary_size") or DEFAULT_VOCABULARY_SIZES[kind]
+        tokenizer = SentencePieceTokenizer.train(texts, kind, size, normalization)
+        limit = getattr(options, f"max_{side}_length") or _suitable_limit(texts, tokenizer)
+        say(f"{side}: {kind} tokenizer, {tokenizer.vocabulary_size} ids, at most {limit} of them a text")
+        tokenizers.append(tokenizer)
+        limits.append(limit)
+    source, target = tokenizers
+    copy_ids = source.ids_in(target) if options.head == "pointer" else None
+    model = new_model(options, source.vocabulary_size, target.vocabulary_size, copy_ids)
+    translator = Translator(model, source, target, *limits)
+    say(f"model: {translator.count_params():,} parameters")
+    return translator
+
+
+def new_model(options: Options, source_size: int, target_size: int, copy_ids=None) -> Seq2Seq:
+    """An untrained model for vocabularies of these sizes; `copy_ids` are those of a `PointerHead`."""
+    encoder = Encoder(source_size, num_layers=options.layers, **_arguments(options, Encoder))
+    arguments = _arguments(options, AttentionDecoder, AttentionDecoderCell)
+    if options.head == "pointer":
+        arguments["head"] = PointerHead(target_size, copy_ids, name="head")
+    decoder = AttentionDecoder(target_size, num_layers=options.layers, **arguments)
+    return Seq2Seq(encoder, decoder, outputs=("logits", "attention") if options.coverage else "logits")
+
+
+def _arguments(options, *classes) -> dict:
+    """The options that are arguments of the classes."""
+    names = set().union(*(inspect.signature(class_).parameters for class_ in classes))
+    return {name: value for name, value in vars(options).items() if name in names}
+
+
+def suitable_tokenizer(texts) -> str:
+    """Words where there are few of them, characters where texts are short, else subwords.
+
+    Phones ("AH B AE D IY") are words, spelt words and dates are characters, sentences are subwords.
+    """
+    words, num_words, num_characters, num_texts = set(), 0, 0, 0
+    for text in itertools.islice(texts, 100_000):
+        split = text.split()
+        words.update(split)
+        num_words += len(split)
+        num_characters += len(text)
+        num_texts += 1
+    if num_words > 1.5 * num_texts and len(words) <= 500 and num_words > 20 * len(words):
+        return "word"
+    return "char" if num_characters <= 40 * num_texts else "unigram"
+
+
+def _suitable_limit(texts, tokenizer) -> int:
+    """Half more than the longest text of the training, and at most `MAX_IDS`."""
+    longest = 1
+    for chunk in chunks(texts, CHUNK):
+        longest = max(longest, int(tokenizer.ragged_ids(chunk).row_lengths().numpy().max()))
+    return min(longest + longest // 2, MAX_IDS)

@@ -1,0 +1,44 @@
+"""Layers of one's own are saved by their arguments."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_attention import AttentionContext, Score
+
+
+@keras.saving.register_keras_serializable("tests")
+class Temperature(Score):
+    """Keeps its argument under the argument's name, and writes no `get_config`."""
+
+    def __init__(self, temperature, **kwargs):
+        super().__init__(**kwargs)
+        self.temperature = temperature
+
+    def compare(self, query, keys):
+        return keras.ops.matmul(query, keras.ops.transpose(keys, (0, 2, 1))) / self.temperature
+
+
+class Forgetful(Score):
+    def __init__(self, temperature, **kwargs):
+        super().__init__(**kwargs)
+        self._temperature = temperature
+
+
+class Mindful(Forgetful):
+    def get_config(self):
+        return {**super().get_config(), "temperature": self._temperature}
+
+
+def test_arguments_are_saved_from_the_attributes_of_their_names():
+    attention = AttentionContext(score=Temperature(5.0))
+    again = AttentionContext.from_config(attention.get_config())
+    assert again.score.temperature == 5.0
+    query, memory = np.ones((1, 2, 3), "float32"), np.arange(12, dtype="float32").reshape(1, 4, 3)
+    np.testing.assert_array_equal(again(query, memory)[1], attention(query, memory)[1])
+
+
+def test_an_argument_that_is_kept_nowhere_is_named():
+    with pytest.raises(TypeError, match="Forgetful cannot be saved: it keeps its argument `temperature`"):
+        Forgetful(5.0).get_config()
+    assert Mindful.from_config(Mindful(5.0).get_config()).get_config()["temperature"] == 5.0
