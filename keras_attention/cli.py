@@ -127,10 +127,10 @@ def _add_train(train):
         flag = "--" + name.replace("_", "-")
         train.add_argument(flag, type=kind, default=default, metavar=metavar, help=says)
 
-    def choice(name, choices, help=None):
+    def choice(name, choices, help=None, group=train):
         default = getattr(defaults, name)
         help = help or f"({default})"
-        train.add_argument("--" + name.replace("_", "-"), choices=choices, default=default, help=help)
+        group.add_argument("--" + name.replace("_", "-"), choices=choices, default=default, help=help)
 
     train.add_argument("train_file", metavar="TRAIN.tsv")
     train.add_argument("--output", required=True, metavar="RUN", help="the folder to make")
@@ -146,14 +146,15 @@ def _add_train(train):
     choice("cell", CELLS)
     choice("score", SCORES)
     choice("normalizer", NORMALIZERS)
-    choice("head", HEADS)
+    head = train.add_mutually_exclusive_group()
+    choice("head", HEADS, group=head)
+    head.add_argument("--copy", action="store_const", dest="head", const="pointer",
+                      help="copy from the source what both sides have: --head pointer")  # fmt: skip
     train.add_argument("--heads", type=int, default=defaults.num_heads, metavar="N", dest="num_heads",
                        help="attention heads (1)")  # fmt: skip
     train.add_argument("--input-feeding", action="store_true", help="feed the attention back")
     train.add_argument("--attend-first", action="store_true", help="attend before the recurrence")
     train.add_argument("--attend-between", action="store_true", help="attend between two transitions")
-    train.add_argument("--copy", action="store_const", dest="head", const="pointer",
-                       help="copy from the source what both sides have: --head pointer")  # fmt: skip
     option("coverage", "W", "weight of the coverage loss")
     option("scheduled_sampling", "RATE", "of target ids replaced by predicted ones")
     option("word_dropout", "RATE", "of dropped embeddings")

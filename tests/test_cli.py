@@ -9,6 +9,7 @@ import pytest
 
 import keras_attention
 from keras_attention import choices
+from keras_attention.cli import main
 from keras_attention.commands import CLASSES
 from keras_attention.layers.context import NORMALIZERS, SCORES
 from keras_attention.layers.decoder import HEADS
@@ -92,3 +93,9 @@ def test_the_choices_are_the_names_of_the_classes():
     assert tuple(NORMALIZERS) == choices.NORMALIZERS
     assert tuple(HEADS) == choices.HEADS
     assert choices.STRATEGIES.keys() == CLASSES.keys()
+
+
+def test_a_head_and_copying_exclude_each_other(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "pairs.tsv", "--output", "run", "--head", "hard", "--copy"])
+    assert "argument --copy: not allowed with argument --head" in capsys.readouterr().err
