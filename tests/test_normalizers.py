@@ -82,6 +82,12 @@ def test_noise_makes_monotonic_training_random_and_inference_not():
     found = [np.array(normalizer(SCORES, MASK[:, None], history=history)) for _ in range(2)]
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
     np.testing.assert_array_equal(*found)
+    noise = np.random.default_rng(0).normal(size=SCORES.shape).astype("float32")  # drawn before a loop
+    given = normalizer(SCORES, MASK[:, None], history=history, noise=noise, training=True)
+    added = Monotonic()(SCORES + noise, MASK[:, None], history=history, training=True)
+    np.testing.assert_allclose(given, added, rtol=1e-5, atol=1e-6)
+    assert normalizer.draw((B, T, S)).shape == (B, T, S)
+    assert Monotonic().draw((B, T, S)) == ()
 
 
 def test_heads_equal_the_multi_head_attention_of_keras():

@@ -159,7 +159,7 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         self._check(state)
         if state.attention:
             state = state._replace(attention=History(*state.attention))
-        found, state = self._step(self.dropout_layer(inputs), state, encoded, self.stack.drop)
+        found, state = self._step(self.dropout_layer(inputs), state, encoded, (), self.stack.drop)
         return self._drop_vector(found), state
 
     def _check(self, state):
@@ -176,15 +176,15 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
                 "`zero_state(encoded)`, and then what the cell returned."
             )
 
-    def _step(self, inputs, state, encoded, drop):
+    def _step(self, inputs, state, encoded, noise, drop):
         # Idea 2: the RNN takes the previous token's embedding and its previous state, and yields h.
         below = [inputs, state.fed] if self.input_feeding else [inputs]
         if self.attend_first:
-            attended = self._attend(self._h(state.recurrent), encoded, state.attention)
+            attended = self._attend(self._h(state.recurrent), encoded, state.attention, noise)
             below.append(attended.context)
         h, recurrent = self.stack.step(ops.concatenate(below, axis=-1), state.recurrent, drop)
         if not self.attend_first:
-            attended = self._attend(h, encoded, state.attention)
+            attended = self._attend(h, encoded, state.attention, noise)
         if self.second:
             _, last = self.second.step(attended.context, recurrent[-1:])
             recurrent = (*recurrent[:-1], *last)
@@ -197,9 +197,9 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         """The h that the stack returned: the sum over its residual layers."""
         return sum(layer[0] for layer in recurrent)
 
-    def _attend(self, h, encoded, history=()):
+    def _attend(self, h, encoded, history=(), noise=()):
         """(B, U) or (B, T, U) h -> `Attended`."""
-        return self.attention.attend(h, encoded.memory, encoded.keys, encoded.memory_mask, history)
+        return self.attention.attend(h, encoded.memory, encoded.keys, encoded.memory_mask, history, noise)
 
     def _combine(self, h, attended):
         # Idea 4: [h; C] go through a feed-forward layer; the decoder's head makes a token of its vector.

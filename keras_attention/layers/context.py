@@ -124,8 +124,11 @@ class AttentionContext(Configured, keras.layers.Layer):
         found = self.attend(query, memory, keys, memory_mask, history)
         return found.context, found.weights
 
-    def attend(self, query, memory, keys=None, memory_mask=None, history=None):
-        """A call that returns all that it found, `Attended`; `keys` and `history` may also be `()`."""
+    def attend(self, query, memory, keys=None, memory_mask=None, history=None, noise=()):
+        """A call that returns all that it found, `Attended`; `keys` and `history` may also be `()`.
+
+        `noise` is a step, or all steps, of what `Normalizer.draw` drew.
+        """
         _check_ranks(query.shape, memory.shape, None if memory_mask is None else memory_mask.shape)
         if self.looks_back and not history:
             raise ValueError(
@@ -134,19 +137,19 @@ class AttentionContext(Configured, keras.layers.Layer):
             )
         one_step = len(query.shape) == 2
         if one_step:
-            query, history = keras.tree.map_structure(
-                lambda x: ops.expand_dims(x, 1), (query, history or ())
+            query, history, noise = keras.tree.map_structure(
+                lambda x: ops.expand_dims(x, 1), (query, history or (), noise)
             )
         if memory_mask is None:
             memory_mask = ops.ones_like(memory[..., 0], dtype="bool")
         if keys is None or (isinstance(keys, list | tuple) and not len(keys)):
             keys = self.project_memory(memory)
-        found = self._attend(query, memory, keys, ops.expand_dims(memory_mask, 1), history)
+        found = self._attend(query, memory, keys, ops.expand_dims(memory_mask, 1), history, noise)
         if one_step:
             found = keras.tree.map_structure(lambda x: ops.squeeze(x, axis=1), found)
         return found
 
-    def _attend(self, query, memory, keys, mask, history):
+    def _attend(self, query, memory, keys, mask, history, noise):
         # Idea 3: a score for every memory state, softmax, and the weighted sum of the memory, C.
         keys, values, own_keys = keys if isinstance(keys, list | tuple) else (keys, (), ())
         given = {"query": query, "keys": own_keys} if self.normalizer.reads_query else {}
@@ -158,6 +161,8 @@ class AttentionContext(Configured, keras.layers.Layer):
         scores = self.score(query, memory, keys, past)  # (B, T, S)
         if self.normalizer.looks_back:
             given["history"] = history
+        if keras.tree.flatten(noise):
+            given["noise"] = noise
         weights, own = self.normalizer(scores, mask, **given), ()
         if self.normalizer.remembers:
             weights, own = weights

@@ -22,8 +22,7 @@ class Monotonic(Normalizer):
         bias: b at first, which is learned. Negative, it lets the model look along the source early in
             training.
         noise: standard deviation of Gaussian noise that is added to `e + b` while training, so that the
-            model learns scores far from 0, where training and inference agree. On TensorFlow only, and
-            without `jit_compile=True`: loops of XLA cannot draw random numbers.
+            model learns scores far from 0, where training and inference agree.
 
     Reference: Raffel et al. (2017), sections 2.2 to 2.5 and appendix C (the parallel form).
     """
@@ -45,15 +44,19 @@ class Monotonic(Normalizer):
     def first_weights(self, mask):
         return first_position(mask)
 
-    def call(self, scores, mask, history=None, training=False):
-        return ops.cast(self.alignment(scores, mask, history.previous, training), scores.dtype)
+    def draw(self, shape):
+        return self.noise_layer(ops.zeros(shape, dtype="float32")) if self.noise else ()
 
-    def alignment(self, scores, mask, previous, training):
+    def call(self, scores, mask, history=None, noise=None, training=False):
+        return ops.cast(self.alignment(scores, mask, history.previous, noise, training), scores.dtype)
+
+    def alignment(self, scores, mask, previous, noise, training):
         """(B, T, S) scores, the alignment of the step before -> (B, T, S) float32 alignment."""
         scores = ops.cast(scores, "float32") + ops.cast(self.score_bias, "float32")
         previous = ops.cast(previous, "float32")
         if training:
-            return self.expected(self.noise_layer(scores, training=True), mask, previous)
+            scores = self.noise_layer(scores, training=True) if noise is None else scores + noise
+            return self.expected(scores, mask, previous)
         return self.hard(scores, mask, previous)
 
     def expected(self, scores, mask, previous):
@@ -101,8 +104,8 @@ class Chunkwise(Monotonic):
     def first_memory(self, mask):
         return first_position(mask)
 
-    def call(self, scores, mask, history=None, query=None, keys=None, training=False):
-        alignment = self.alignment(scores, mask, history.normalizer, training)
+    def call(self, scores, mask, history=None, noise=None, query=None, keys=None, training=False):
+        alignment = self.alignment(scores, mask, history.normalizer, noise, training)
         chunk_scores = ops.cast(self.chunk_score(query, keys, keys), "float32")
         peaks = ops.max(ops.where(mask, chunk_scores, -1e30), axis=-1, keepdims=True)
         # Far below the peak a chunk would sum to 0: the floor gives its tokens equal weights.

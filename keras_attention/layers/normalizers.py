@@ -14,6 +14,7 @@ class Normalizer(Configured, keras.layers.Layer):
         scores: (B, T, S) float.
         mask: (B, 1, S) boolean, True = real token.
         history: `History` of (B, T, ...) tensors; passed where `looks_back` is True.
+        noise: (B, T, S), some steps of what `draw` drew; passed where there is any.
         query: (B, T, U); passed where `reads_query` is True.
         keys: what `project_memory` computed of the memory; passed where `reads_query` is True.
 
@@ -36,6 +37,10 @@ class Normalizer(Configured, keras.layers.Layer):
 
     def project_memory(self, memory):
         """(B, S, D) -> what it computes once per source, a nest, batch first."""
+        return ()
+
+    def draw(self, shape):
+        """(B, T, S) -> noise of that shape for a training, before the loop over T; `()` for none."""
         return ()
 
     def first_weights(self, mask):

@@ -39,24 +39,26 @@ class Unrolls:
 
     def _unroll_in_turn(self, inputs, state, encoded):
         """Ideas 2 to 4: the recurrence reads the attention, so it goes step by step."""
-        # Dropout is drawn for all steps here, since a random generator may not advance within the loop.
-        ones = ops.ones((*ops.shape(inputs)[:2], self.units), dtype=self.compute_dtype)
-        noise = [self.dropout_layer(ones) for _ in range(self.stack.num_layers - 1)]
+        # What is random is drawn for all steps here, since no generator may advance within the loop.
+        (batch, steps), length = ops.shape(inputs)[:2], ops.shape(encoded.memory)[1]
+        ones = ops.ones((batch, steps, self.units), dtype=self.compute_dtype)
+        dropped = [self.dropout_layer(ones) for _ in range(self.stack.num_layers - 1)]
+        noise = self.normalizer.draw((batch, steps, length))
 
         def step(given, state):
-            inputs, noise = given
-            return self._step(inputs, state, encoded, lambda i, below: below * noise[i - 1])
+            inputs, dropped, noise = given
+            return self._step(inputs, state, encoded, noise, lambda i, below: below * dropped[i - 1])
 
         memory_depth = encoded.memory.shape[-1]
         depths = DecoderStep(
             vector=self.vector_depth(memory_depth),
             h=self.units,
             context=memory_depth,
-            weights=ops.shape(encoded.memory)[1],
-            scores=ops.shape(encoded.memory)[1],
+            weights=length,
+            scores=length,
         )
         with contextlib.ExitStack() as masks:
             for stack in filter(None, (self.stack, self.second)):
-                masks.enter_context(stack.masks_for_all_steps(ops.shape(inputs)[0]))
-            found, state = over_time(step, (inputs, noise), state, depths)
+                masks.enter_context(stack.masks_for_all_steps(batch))
+            found, state = over_time(step, (inputs, dropped, noise), state, depths)
         return keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), found), state
