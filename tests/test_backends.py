@@ -39,7 +39,8 @@ beam = model.generate(source, ka.Beam(3, 0.6, 0.2, no_repeat_ngram_size=2), max_
 assert (beam.tokens[:, 0, :2] == target).all(), beam.tokens
 assert (model.generate(source, ka.Sample(top_p=0.01, seed=1), 4).tokens == found.tokens).all()
 cell = keras.layers.GRU(1, recurrent_dropout=0.2)
-parts = {"score": "location", "normalizer": ka.Chunkwise(2, noise=0.1), "head": "pointer", "attend_between": True}
+noisy = ka.Chunkwise(2, noise=0.1)
+parts = {"score": "location", "normalizer": noisy, "head": "pointer", "attend_between": True}
 other = ka.Seq2Seq(ka.Encoder(7, 5, 6, bidirectional="first"), ka.AttentionDecoder(7, 5, 4, cell, **parts))
 other.compile(ka.Muon(0.05), ka.TokenCrossentropy())
 losses = other.fit(inputs, target, epochs=20, verbose=0).history["loss"]
