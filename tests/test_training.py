@@ -116,11 +116,11 @@ def test_a_training_is_traced_once():
 def test_arrays_datasets_and_py_datasets_train_alike():
     inputs, target = make_data()
     histories = [
-        make_model().fit(*data, epochs=2, verbose=0, shuffle=False, **options).history
-        for data, options in (
-            ((inputs, target), {"batch_size": BATCH}),
-            ((as_dataset(inputs, target),), {}),
-            ((Batches(inputs, target),), {}),
+        make_model(run_eagerly=eager).fit(*data, epochs=2, verbose=0, shuffle=False, **options).history
+        for data, options, eager in (
+            ((inputs, target), {"batch_size": BATCH}, True),
+            ((as_dataset(inputs, target),), {}, False),
+            ((Batches(inputs, target),), {}, True),
         )
     ]
     for name in ("loss", "token_accuracy", "exact_match", "perplexity"):
