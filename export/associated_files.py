@@ -7,7 +7,7 @@ import zlib
 
 import keras
 
-from keras_attention.checks import check_size
+from keras_attention.checks import check_choice, check_size
 from keras_attention.decoding.beam import Beam
 from keras_attention.models.translator import TOO_LONG, Translator
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
@@ -93,5 +93,4 @@ def _check(description) -> None:
         if name in description:
             check_size(name, description[name])
     Beam.from_config(description["beam"])
-    if description.get("too_long", TOO_LONG[0]) not in TOO_LONG:
-        raise ValueError(f"`too_long` must be one of {TOO_LONG}. Received: {description['too_long']!r}.")
+    check_choice("too_long", description.get("too_long", TOO_LONG[0]), TOO_LONG)

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_attention.checks import check_size
+from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import BEAM_WIDTH
 from keras_attention.decoding.beam import Beam
 from keras_attention.models.generation import DEFAULT_MAX_LENGTH, Generates
@@ -88,8 +88,7 @@ def litert(
     model = _in_float32(model)
     path = local_path(path)
     check_destination(path, overwrite, "file", Path.is_file)
-    if quantize not in QUANTIZATIONS:
-        raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}. Received: quantize={quantize!r}.")
+    check_choice("quantize", quantize, QUANTIZATIONS)
     source_length = _source_length(model, source_length)
     decoding = decoding_of(model, max_length, beam)
     names = _signature_names(model, signatures, text)

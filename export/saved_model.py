@@ -43,9 +43,10 @@ def saved_model(
 ) -> Path:
     """Writes a model as a SavedModel that decodes by itself.
 
-    It has the signatures of `SIGNATURES`, for any batch size and any source length; `serving_default` is
-    `translate` or else `greedy_decode`, the first of them that is written. It needs no code of this
-    package, and for a `Seq2Seq` only core TensorFlow operators; a `Translator`'s has TensorFlow Text's too.
+    It has the signatures of `SIGNATURES` that you choose, for any batch size and any source length;
+    `serving_default` is the first that is written of `translate`, `greedy_decode`, `translate_beam`,
+    `beam_decode` and `score`. It needs no code of this package, and for a `Seq2Seq` only core TensorFlow
+    operators; a `Translator`'s has TensorFlow Text's too.
 
     While it traces, the model's recurrent layers do without cuDNN: no other thread should use it then.
 
@@ -65,7 +66,9 @@ def saved_model(
             requests make at load time; what fits into none runs uncompiled. TensorFlow Serving must be
             started with `--xla_cpu_compilation_enabled=true`, or it refuses what would be compiled.
             In mixed precision XLA rounds less often, so that answers may differ from the model's own.
-        signatures: the names of those to write; None writes all that the model can have.
+        signatures: the names of the signatures to write; None writes all that the model has. With
+            `jit_compile`, write those of ids beside those of text: only their warm-up requests compile
+            every shape.
 
     Returns:
         The path. The directory appears there whole or not at all; what a kill leaves beside it is a folder

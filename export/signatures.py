@@ -48,15 +48,17 @@ class Decoding:
 
     def __init__(self, model: Generates, max_length: int, beam: Beam, shapes=()):
         self.model, self.max_length, self.beam, self.shapes = model, max_length, beam, shapes
-        self._functions = functools.lru_cache(self._functions)
+        self._functions = functools.cache(self._new_functions)
 
     def decode(self, source, strategy: Strategy) -> Decoded:
         """(B, S) int32 -> `Decoded`; compiled where the source fits into one of the shapes."""
         compiled, plain = self._functions(strategy)
         return in_shapes(source, self.shapes, compiled, plain) if self.shapes else plain(source)
 
-    def _functions(self, strategy):
-        """The same for all signatures: each is traced and stored once, and one warms up the others."""
+    def _new_functions(self, strategy):
+        """A strategy, compiled and plain. All signatures share them: each is traced and stored once, and a
+        request to one warms up the others.
+        """
         decode = functools.partial(self.model.decode, strategy=strategy, max_length=self.max_length)
         plain = functools.partial(decode, in_place=True)
         return tf.function(decode, jit_compile=True, autograph=False), tf.function(plain, autograph=False)
@@ -150,6 +152,7 @@ SIGNATURES = {
     ),
 }
 TEXT_SIGNATURES = ("translate", "translate_beam")
+DEFAULTS = ("translate", "greedy_decode", "translate_beam", "beam_decode", "score")
 COMPILED_SIGNATURES = ("greedy_decode", "beam_decode")  # where XLA is asked for
 
 
@@ -160,7 +163,7 @@ def signatures_of(model: Generates | Translator) -> dict[str, Signature]:
 
 
 def chosen_names(signatures: Sequence[str] | None, allowed: Sequence[str]) -> tuple[str, ...]:
-    """The names of the signatures to write, by default all; raises for others and for none."""
+    """The names of the signatures to write, by default all; raises for unknown or repeated ones."""
     if isinstance(signatures, str) or not isinstance(signatures, Iterable | None):
         raise TypeError(f"`signatures` must be a list of names. Received: signatures={signatures!r}.")
     names = tuple(allowed if signatures is None else signatures)
@@ -173,8 +176,8 @@ def chosen_names(signatures: Sequence[str] | None, allowed: Sequence[str]) -> tu
 
 
 def default_signature(names: Sequence[str]) -> str:
-    """Which of these signatures is `serving_default` too: the simplest, text before ids."""
-    return min(names, key=("translate", "greedy_decode", *SIGNATURES).index)
+    """The signature that is also `serving_default`: the first of `DEFAULTS` that is written."""
+    return next(name for name in DEFAULTS if name in names)
 
 
 def seq2seq_of(model: Generates | Translator) -> Generates:

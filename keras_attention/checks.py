@@ -63,7 +63,7 @@ _ids_are_checked = contextvars.ContextVar("ids_are_checked", default=False)
 
 @contextlib.contextmanager
 def ids_checked():
-    """Within it, `check_tokens` does not look at ids: a model has, under the names its user knows."""
+    """Within it `check_tokens` skips the ids: a model has checked them, under the names its user knows."""
     token = _ids_are_checked.set(True)
     try:
         yield

@@ -6,7 +6,7 @@ import pytest
 
 DATA = Path(__file__).parent / "data"
 
-# To look for garbage among all that TensorFlow imports takes a quarter of the time of a trace.
+# Collecting garbage among TensorFlow's objects takes a fifth to a quarter of the time of a trace.
 gc.freeze()
 gc.set_threshold(100_000, 50, 100)
 

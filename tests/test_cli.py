@@ -10,7 +10,7 @@ import pytest
 import keras_attention
 from keras_attention import choices
 from keras_attention.cli import main
-from keras_attention.commands import CLASSES
+from keras_attention.decoding import named
 from keras_attention.layers.context import NORMALIZERS, SCORES
 from keras_attention.layers.decoder import HEADS
 from keras_attention.layers.recurrent import RECURRENT_LAYERS
@@ -90,7 +90,7 @@ def test_the_choices_are_the_names_of_the_classes():
     assert tuple(SCORES) == choices.SCORES
     assert tuple(NORMALIZERS) == choices.NORMALIZERS
     assert tuple(HEADS) == choices.HEADS
-    assert choices.STRATEGIES.keys() == CLASSES.keys()
+    assert choices.STRATEGIES.keys() == named.STRATEGIES.keys()
 
 
 def test_a_head_and_copying_exclude_each_other(capsys):

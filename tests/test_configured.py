@@ -1,5 +1,7 @@
 """Layers of one's own are saved by their arguments."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -38,7 +40,27 @@ def test_arguments_are_saved_from_the_attributes_of_their_names():
     np.testing.assert_array_equal(again(query, memory)[1], attention(query, memory)[1])
 
 
+@keras.saving.register_keras_serializable("tests")
+class Passing(Temperature):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+VALUES = [np.arange(3.0), keras.initializers.Constant(2.0), keras.activations.relu, [1, 2], None]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=["array", "initializer", "function", "list", "None"])
+def test_an_argument_may_be_an_object_of_keras_or_an_array(value):
+    config = AttentionContext(score=Passing(value)).get_config()
+    again = AttentionContext.from_config(json.loads(json.dumps(config))).score.temperature
+    if isinstance(value, keras.initializers.Initializer):
+        value, again = value.get_config(), again.get_config()
+    np.testing.assert_array_equal(again, value)
+
+
 def test_an_argument_that_is_kept_nowhere_is_named():
-    with pytest.raises(TypeError, match="Forgetful cannot be saved: it keeps its argument `temperature`"):
+    with pytest.raises(
+        TypeError, match="Forgetful cannot be saved: its argument `temperature` is stored in no"
+    ):
         Forgetful(5.0).get_config()
     assert Mindful.from_config(Mindful(5.0).get_config()).get_config()["temperature"] == 5.0

@@ -16,7 +16,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 import keras_attention
 from keras_attention import export
-from keras_attention.export.signatures import SIGNATURES
+from keras_attention.export.signatures import SIGNATURES, default_signature
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY, MAX_LENGTH = 11, 13, 9
 SIGNATURE_NAMES = {"greedy_decode", "beam_decode", "score", "serving_default"}
@@ -312,6 +312,12 @@ def run_command(*command):
 
 
 # Bad requests.
+
+
+def test_the_default_signature_is_the_simplest_that_is_written():
+    assert default_signature(("score", "translate_beam")) == "translate_beam"
+    assert default_signature(("beam_decode", "greedy_decode", "score")) == "greedy_decode"
+
 
 SOURCE_RANGE = f"`source` must hold ids from 0 to {SOURCE_VOCABULARY - 1}"
 TARGET_RANGE = f"`target` must hold ids from 0 to {TARGET_VOCABULARY - 1}"

@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention import AttentionContext, Chunkwise, History, LocalMonotonic, LocalPredictive, Monotonic
+from keras_attention import (
+    AttentionContext,
+    AttentionDecoder,
+    Chunkwise,
+    Encoder,
+    History,
+    LocalMonotonic,
+    LocalPredictive,
+    Monotonic,
+    Softmax,
+)
 
 B, T, S, U, D = 2, 3, 7, 5, 4
 LENGTHS = [7, 4]
@@ -88,6 +98,33 @@ def test_noise_makes_monotonic_training_random_and_inference_not():
     np.testing.assert_allclose(given, added, rtol=1e-5, atol=1e-6)
     assert normalizer.draw((B, T, S)).shape == (B, T, S)
     assert Monotonic().draw((B, T, S)) == ()
+
+
+@keras.saving.register_keras_serializable("tests")
+class Noisy(Softmax):
+    """Adds noise to the scores while training, and looks back at nothing."""
+
+    def draw(self, shape):
+        return 5 * keras.random.normal(shape, seed=1)
+
+    def call(self, scores, mask, noise=None):
+        return super().call(scores if noise is None else scores + ops.cast(noise, scores.dtype), mask)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_heads": 2, "input_feeding": True}], ids=str)
+def test_an_own_normalizer_may_draw_noise(options):
+    decoder = AttentionDecoder(9, 3, 4, normalizer=Noisy(), **options)
+    target = np.array([[2, 3, 4], [2, 5, 0]])
+    memory, final_state = np.ones((2, 4, 6), "float32"), np.ones((2, 6), "float32")
+    _, weights = decoder(target, memory, final_state)
+    assert np.abs(np.array(weights) - 0.25).max() > 0.1
+
+
+def test_a_masked_query_needs_no_warning(recwarn):
+    memory, _ = Encoder(9, 3, 4)(np.array([[3, 4, 2], [2, 0, 0]]))
+    _, weights = AttentionContext()(memory, memory)
+    assert not recwarn.list
+    assert not np.any(np.array(weights)[1, :, 1:])
 
 
 def test_heads_equal_the_multi_head_attention_of_keras():

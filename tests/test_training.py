@@ -113,6 +113,21 @@ def test_a_training_is_traced_once():
     assert len(traces) == 1
 
 
+def test_frozen_models_and_those_without_an_optimizer_are_not_hindered():
+    inputs, target = make_data(BATCH)
+    model = make_model()
+    optimizer = keras.optimizers.Adam(0.01)
+    model.trainable = False
+    model.compile(optimizer, TokenCrossentropy(), run_eagerly=True)
+    with pytest.warns(UserWarning, match="does not have any trainable weights"):
+        model.fit(inputs, target, verbose=0)
+    model.trainable = True
+    model.compile(optimizer, TokenCrossentropy(), run_eagerly=True)
+    model.fit(inputs, target, verbose=0)
+    model.compile(None, TokenCrossentropy(), run_eagerly=True)
+    model.make_train_function()
+
+
 def test_arrays_datasets_and_py_datasets_train_alike():
     inputs, target = make_data()
     histories = [

@@ -2,7 +2,7 @@
 
     python tests/write_saved_files.py
 
-To be run again only where a format changes on purpose, which the changelog then says.
+Run it again only when a format changes on purpose, and say so in the changelog.
 """
 
 import json
@@ -17,7 +17,7 @@ import keras_attention as ka
 FOLDER = Path(__file__).parent / "data" / "saved"
 SOURCE = np.array([[3, 7, 4, 9, 2], [5, 2, 0, 0, 0], [9, 10, 2, 0, 0]])
 TEXTS = ["anna", "otto", "nota bene"]
-KINDS = {  # each layer that has weights or a configuration of its own, once
+KINDS = {  # most layers that have weights or options of their own
     "additive_fed": {"score": ka.AdditiveScore(normalize=True), "input_feeding": True, "num_layers": 2},
     "location_heads_tied": {"score": "location", "num_heads": 2, "head": "tied", "embedding_dim": 4},
     "concat_local_p_first": {"score": "concat", "normalizer": "local_p", "attend_first": True},

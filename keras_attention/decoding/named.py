@@ -11,8 +11,12 @@ from keras_attention.decoding.strategy import Strategy
 STRATEGIES = {"greedy": Greedy, "beam": functools.partial(Beam, width=BEAM_WIDTH), "sample": Sample}
 
 
-def get_strategy(strategy: str | Strategy | None) -> Strategy:
-    """The strategy that is meant: a name (`"beam"` has a width of 5), a strategy, or None for `Greedy()`.
+def get_strategy(strategy: str | Strategy | None, **options) -> Strategy:
+    """The strategy that is meant.
+
+    Args:
+        strategy: a name (`"beam"` has a width of 5), a strategy, or None for `Greedy()`.
+        **options: arguments of the strategy that is named.
 
     Raises:
         TypeError: not a name or a strategy, or a strategy that cannot be hashed.
@@ -21,7 +25,7 @@ def get_strategy(strategy: str | Strategy | None) -> Strategy:
     if strategy is None:
         return Greedy()
     if isinstance(strategy, str):
-        return STRATEGIES[check_choice("strategy", strategy, STRATEGIES)]()
+        return STRATEGIES[check_choice("strategy", strategy, STRATEGIES)](**options)
     if not isinstance(strategy, Strategy):
         raise TypeError(
             "`strategy` must be a name or a strategy such as `Greedy()`. "

@@ -128,7 +128,8 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
 
         Args:
             memory: (B, S, D), the encoder's states; tensors, not a `KerasTensor`.
-            memory_mask: (B, S) boolean, True = real token; None means that all are.
+            memory_mask: (B, S) boolean, True = real token; None means that all are. This is no layer call:
+                a mask that Keras attached to the memory is not found here.
             tokens: (B, S) int32 source ids, for a head that copies.
 
         Returns:

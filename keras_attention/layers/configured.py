@@ -6,29 +6,41 @@ import keras
 
 
 class Configured:
-    """`get_config` for a layer that keeps each argument as the attribute of its name.
+    """`get_config` for a layer that stores each constructor argument in an attribute of the same name.
 
-    The arguments are those of its own constructor and of its bases', so that an argument is declared
-    once. A subclass that keeps one under another name overrides `get_config`.
+    Arguments of base classes count too, so each is declared once. A subclass that stores one under
+    another name overrides `get_config`.
 
     Raises:
-        TypeError: an argument has no attribute, and `get_config` is not overridden.
+        TypeError: an argument has no such attribute, and no class overrides `get_config`.
     """
 
     def get_config(self):
         config = super().get_config()  # name, dtype, trainable
-        for name in _arguments(type(self)) - config.keys():
-            if hasattr(self, name):
+        for name in _arguments(type(self)):
+            if name in config:
+                continue
+            if hasattr(self, name) and not isinstance(getattr(self, name), keras.Variable):
                 config[name] = keras.saving.serialize_keras_object(getattr(self, name))
             elif type(self).get_config is Configured.get_config:
                 raise TypeError(
-                    f"{type(self).__name__} cannot be saved: it keeps its argument `{name}` nowhere. "
-                    f"Set `self.{name}`, or override `get_config`."
+                    f"{type(self).__name__} cannot be saved: its argument `{name}` is stored in no "
+                    f"attribute of that name. Set `self.{name}`, or override `get_config`."
                 )
         return config
 
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config({name: _deserialized(name, value) for name, value in config.items()})
 
-def _arguments(class_: type) -> set[str]:
+
+def _deserialized(name, value):
+    is_object = isinstance(value, dict) and "class_name" in value and name != "dtype"
+    return keras.saving.deserialize_keras_object(value) if is_object else value
+
+
+def _arguments(class_: type) -> list[str]:
     own = [base for base in class_.__mro__ if issubclass(base, Configured) and "__init__" in vars(base)]
     parameters = [p for base in own for p in inspect.signature(base.__init__).parameters.values()]
-    return {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"self"}
+    named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return [name for name in dict.fromkeys(named) if name != "self"]

@@ -60,7 +60,8 @@ class AttentionContext(Configured, keras.layers.Layer):
         query: (B, U) for one step or (B, T, U) for all of them.
         memory: (B, S, D), the encoder's states.
         keys: what `project_memory(memory)` gave; None computes it.
-        memory_mask: (B, S) boolean, True = real token; None means that all are.
+        memory_mask: (B, S) boolean, True = real token; None takes the mask that Keras attached to the
+            memory (`Encoder` has it attach one), or else means that all are.
         history: `History` of (B, S) tensors for one step, or (B, T, S) for T hypotheses; needed where
             `looks_back` is True. `first_history` makes the first, `next_history` the others.
 
@@ -127,7 +128,8 @@ class AttentionContext(Configured, keras.layers.Layer):
     def attend(self, query, memory, keys=None, memory_mask=None, history=None, noise=()):
         """A call that returns all that it found, `Attended`; `keys` and `history` may also be `()`.
 
-        `noise` is a step, or all steps, of what `Normalizer.draw` drew.
+        `noise` is what `Normalizer.draw` returned, for one step or for all. This is no layer call: a mask
+        that Keras attached to the memory is not found here.
         """
         _check_ranks(query.shape, memory.shape, None if memory_mask is None else memory_mask.shape)
         if self.looks_back and not history:
@@ -153,6 +155,8 @@ class AttentionContext(Configured, keras.layers.Layer):
         # Idea 3: a score for every memory state, softmax, and the weighted sum of the memory, C.
         keys, values, own_keys = keys if isinstance(keys, list | tuple) else (keys, (), ())
         given = {"query": query, "keys": own_keys} if self.normalizer.reads_query else {}
+        if keras.tree.flatten(noise):
+            given["noise"] = noise
         past = history if self.score.looks_back else None
         if self.heads:
             query, keys, memory = self.heads.queries(query), fold(keys), fold(keys)
@@ -161,8 +165,6 @@ class AttentionContext(Configured, keras.layers.Layer):
         scores = self.score(query, memory, keys, past)  # (B, T, S)
         if self.normalizer.looks_back:
             given["history"] = history
-        if keras.tree.flatten(noise):
-            given["noise"] = noise
         weights, own = self.normalizer(scores, mask, **given), ()
         if self.normalizer.remembers:
             weights, own = weights
@@ -215,6 +217,9 @@ class AttentionContext(Configured, keras.layers.Layer):
         keys, values = self.heads.keys_and_values(memory)
         keys = self.score.project_memory(fold(keys))
         return self.heads.unfold(keys), values, own
+
+    def compute_mask(self, query, previous_mask=None):
+        return previous_mask, None  # of the query, and so of the context
 
     def compute_output_shape(self, query_shape, memory_shape, **kwargs):
         return (*query_shape[:-1], memory_shape[-1]), (*query_shape[:-1], memory_shape[1])

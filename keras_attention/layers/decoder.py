@@ -53,7 +53,8 @@ class AttentionDecoder(Configured, keras.layers.Layer):
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
         memory: (B, S, D), the encoder's states.
         final_state: (B, D), the encoder's final state; not read without the bridge.
-        memory_mask: (B, S) boolean, True = real token; None means that all are.
+        memory_mask: (B, S) boolean, True = real token; None takes the mask that Keras attached to the
+            memory (`Encoder` has it attach one), or else means that all are.
         source: (B, S) integer source ids, which only a head that copies needs.
 
     Returns:
@@ -170,7 +171,10 @@ class AttentionDecoder(Configured, keras.layers.Layer):
         return ops.where(replaced, predicted, target)
 
     def encode(self, memory, memory_mask=None, source=None):
-        """`Encoded`: what every step reads of a source; see `AttentionDecoderCell.encode`."""
+        """`Encoded`: what every step reads of a source; see `AttentionDecoderCell.encode`.
+
+        No layer call: a mask that Keras attached to the memory is not found here.
+        """
         if self.head.copies and source is None:
             raise ValueError("This decoder's head copies from the source. Pass its ids as `source`.")
         return self.attention_cell.encode(memory, memory_mask, source if self.head.copies else ())

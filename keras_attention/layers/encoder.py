@@ -35,8 +35,9 @@ class Encoder(Configured, keras.layers.Layer):
     Returns:
         `(memory, final_state)`: memory (B, S, units), zeros on padding, and final_state (B, units),
         the last layer's forward state at the last real token, beside its backward state at the first.
-        More padding on the right changes neither. The memory carries the mask of its ids as Keras' layers
-        do, so that `AttentionContext` and `AttentionDecoder` need not be told it.
+        More padding on the right changes neither. Keras attaches the mask of the ids to the memory, where
+        `AttentionContext` and `AttentionDecoder` find it. It does not attach a `tokens_mask` that you pass:
+        pass that one to them too, as `memory_mask`.
 
     Raises:
         TypeError: ids that are not integers.
@@ -108,7 +109,7 @@ class Encoder(Configured, keras.layers.Layer):
         return ops.where(mask, memory, ops.zeros_like(memory)), final_state
 
     def compute_mask(self, tokens, previous_mask=None):
-        """The mask that Keras attaches to the memory: attention finds it where none is passed."""
+        """The mask of the ids, which Keras attaches to the memory."""
         return padding_mask(tokens), None
 
     @property

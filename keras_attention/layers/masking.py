@@ -13,8 +13,7 @@ def padding_mask(tokens):
 
 def sequence_lengths(mask):
     """(B, S) boolean mask -> (B,) int32, the number of steps up to the last real token."""
-    positions = ops.cumsum(ops.ones_like(mask, dtype="int32"), axis=1)  # a KerasTensor has no length
-    return ops.max(ops.where(mask, positions, 0), axis=1)
+    return ops.max(ops.where(mask, positions(mask, "int32") + 1, 0), axis=1)
 
 
 def positions(x, dtype="float32"):

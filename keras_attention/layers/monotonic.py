@@ -48,9 +48,9 @@ class Monotonic(Normalizer):
         return self.noise_layer(ops.zeros(shape, dtype="float32")) if self.noise else ()
 
     def call(self, scores, mask, history=None, noise=None, training=False):
-        return ops.cast(self.alignment(scores, mask, history.previous, noise, training), scores.dtype)
+        return ops.cast(self.alignment(scores, mask, history.previous, training, noise), scores.dtype)
 
-    def alignment(self, scores, mask, previous, noise, training):
+    def alignment(self, scores, mask, previous, training, noise=None):
         """(B, T, S) scores, the alignment of the step before -> (B, T, S) float32 alignment."""
         scores = ops.cast(scores, "float32") + ops.cast(self.score_bias, "float32")
         previous = ops.cast(previous, "float32")
@@ -105,7 +105,7 @@ class Chunkwise(Monotonic):
         return first_position(mask)
 
     def call(self, scores, mask, history=None, noise=None, query=None, keys=None, training=False):
-        alignment = self.alignment(scores, mask, history.normalizer, noise, training)
+        alignment = self.alignment(scores, mask, history.normalizer, training, noise)
         chunk_scores = ops.cast(self.chunk_score(query, keys, keys), "float32")
         peaks = ops.max(ops.where(mask, chunk_scores, -1e30), axis=-1, keepdims=True)
         # Far below the peak a chunk would sum to 0: the floor gives its tokens equal weights.

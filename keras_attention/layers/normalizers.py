@@ -14,7 +14,7 @@ class Normalizer(Configured, keras.layers.Layer):
         scores: (B, T, S) float.
         mask: (B, 1, S) boolean, True = real token.
         history: `History` of (B, T, ...) tensors; passed where `looks_back` is True.
-        noise: (B, T, S), some steps of what `draw` drew; passed where there is any.
+        noise: (B, T, S), what `draw` returned for these steps; passed only if `draw` returns noise.
         query: (B, T, U); passed where `reads_query` is True.
         keys: what `project_memory` computed of the memory; passed where `reads_query` is True.
 
@@ -40,7 +40,7 @@ class Normalizer(Configured, keras.layers.Layer):
         return ()
 
     def draw(self, shape):
-        """(B, T, S) -> noise of that shape for a training, before the loop over T; `()` for none."""
+        """Random numbers of the shape (B, T, S) for a pass in training, before its loop; `()` for none."""
         return ()
 
     def first_weights(self, mask):

@@ -59,6 +59,9 @@ class Score(Configured, keras.layers.Layer):
         """(B, T, U) query, (B, S, units) keys -> (B, T, S) scores."""
         raise NotImplementedError(f"{type(self).__name__} must override `compare(query, keys)`.")
 
+    def compute_mask(self, query, previous_mask=None):
+        """None: the mask of the query does not describe the scores."""
+
     def compute_output_shape(self, query_shape, memory_shape, **kwargs):
         return (*query_shape[:2], memory_shape[1])
 

@@ -16,7 +16,7 @@ class Unrolls:
         """All steps under teacher forcing; the same numbers as `call` step by step.
 
         Args:
-            inputs: (B, T, E), embeddings of the tokens that are fed; a tensor, no `KerasTensor`.
+            inputs: (B, T, E), embeddings of the tokens that are fed; tensors, not a `KerasTensor`.
             state, encoded: as in a call.
 
         Returns:
@@ -35,11 +35,12 @@ class Unrolls:
     def _unroll_at_once(self, inputs, state, encoded):
         """Ideas 2 to 4: the recurrence does not read the attention, so it runs whole, then one matmul."""
         h, recurrent = self.stack.unroll(inputs, state.recurrent)
-        return self._combine(h, self._attend(h, encoded)), state._replace(recurrent=recurrent)
+        noise = self.normalizer.draw((*ops.shape(inputs)[:2], ops.shape(encoded.memory)[1]))
+        return self._combine(h, self._attend(h, encoded, (), noise)), state._replace(recurrent=recurrent)
 
     def _unroll_in_turn(self, inputs, state, encoded):
         """Ideas 2 to 4: the recurrence reads the attention, so it goes step by step."""
-        # What is random is drawn for all steps here, since no generator may advance within the loop.
+        # Random numbers for all steps are drawn here: a generator must not advance inside the loop.
         (batch, steps), length = ops.shape(inputs)[:2], ops.shape(encoded.memory)[1]
         ones = ops.ones((batch, steps, self.units), dtype=self.compute_dtype)
         dropped = [self.dropout_layer(ones) for _ in range(self.stack.num_layers - 1)]

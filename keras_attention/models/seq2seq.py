@@ -85,7 +85,7 @@ class Seq2Seq(Generates, keras.Model):
 
         TensorFlow traces a graph twice where it makes variables, and a trace takes seconds.
         """
-        if not self.optimizer.built:  # not every optimizer can be built twice
+        if self.optimizer is not None and self.trainable_variables and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 

@@ -59,14 +59,12 @@ class Translator(TranslatesTexts, keras.Model):
                     f"`{side}_tokenizer` and its layer must have one vocabulary. Received: "
                     f"{tokenizer.vocabulary_size} and {layer.vocabulary_size} ids."
                 )
-        if too_long not in TOO_LONG:
-            raise ValueError(f"`too_long` must be one of {TOO_LONG}. Received: too_long={too_long!r}.")
         self.seq2seq = seq2seq
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
         self.max_source_length = check_size("max_source_length", max_source_length)
         self.max_target_length = check_size("max_target_length", max_target_length)
-        self.too_long = too_long
+        self.too_long = check_choice("too_long", too_long, TOO_LONG)
         self.built = True
 
     def check_strategy(self, strategy):
@@ -104,7 +102,7 @@ class Translator(TranslatesTexts, keras.Model):
         return tf.where(last, END_ID, source)
 
     def export(self, filepath, format="tf_saved_model", verbose=None, **options):
-        """Writes a SavedModel whose `serving_default` is `translate`, or a LiteRT file."""
+        """Writes a LiteRT file, or a SavedModel; its `serving_default` is `translate` if it is written."""
         from keras_attention.export import FORMATS  # late: as in `Seq2Seq.export`
 
         check_choice("format", format, FORMATS)

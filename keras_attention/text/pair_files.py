@@ -1,4 +1,4 @@
-"""Files of text pairs, read as streams; lines that are no pairs are counted."""
+"""Files of text pairs, read as streams; lines that are not pairs are counted."""
 
 import codecs
 import gzip
@@ -20,7 +20,7 @@ class Pair(NamedTuple):
 
 @dataclass
 class BadLines:
-    """The lines of a file that are no pairs: how many for each reason, and the first numbers of each."""
+    """The lines of a file that are not pairs: how many for each reason, and the first numbers of each."""
 
     strict: bool = False
     counts: dict[str, int] = field(default_factory=dict)
@@ -94,9 +94,9 @@ def read_pairs(path, bad_lines: BadLines | None = None) -> Iterator[Pair]:
 
 
 def read_references(path, bad_lines: BadLines | None = None) -> dict[str, list[str]]:
-    """The pairs of a file, read as by `read_pairs`: each source with all that is right for it.
+    """The pairs of a file, read as by `read_pairs`: each source with its references.
 
-    Spaces in a row, and those round a target, are one or none.
+    In a target, runs of spaces become one space, and spaces at its ends are removed.
     """
     references: dict[str, list[str]] = {}
     for pair in read_pairs(path, bad_lines):
@@ -105,7 +105,7 @@ def read_references(path, bad_lines: BadLines | None = None) -> dict[str, list[s
 
 
 def chunks(items: Iterable, size: int) -> Iterator[list]:
-    """The items in lists of that size, the last of what is left."""
+    """The items in lists of that size; the last may be shorter."""
     items = iter(items)
     while chunk := list(itertools.islice(items, size)):
         yield chunk

@@ -75,7 +75,7 @@ def suitable_tokenizer(texts) -> str:
 
 
 def _suitable_limit(texts, tokenizer) -> int:
-    """Half more than the longest text of the training, and at most `MAX_IDS`."""
+    """1.5 times the longest training text, and at most `MAX_IDS`."""
     longest = 1
     for chunk in chunks(texts, CHUNK):
         longest = max(longest, int(tokenizer.ragged_ids(chunk).row_lengths().numpy().max()))
