@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from keras_attention.checks import check_size
 from keras_attention.choices import STRATEGIES
-from keras_attention.decoding.named import get_strategy
 from keras_attention.decoding.beam import Beam
+from keras_attention.decoding.named import get_strategy
 from keras_attention.export import LiteRTTranslator
 from keras_attention.models.translator import load_translator
 from keras_attention.plotting import plot_attention
