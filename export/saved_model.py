@@ -141,7 +141,7 @@ def _write(model: Generates | Translator, path: Path, decoding: Decoding, chosen
             name: signature.function(model, decoding).get_concrete_function(**signature.inputs)
             for name, signature in chosen.items()
         }
-    signatures["serving_default"] = signatures[default_signature(tuple(chosen))]
+    signatures["serving_default"] = signatures[default_signature(chosen)]
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 

@@ -175,7 +175,7 @@ def chosen_names(signatures: Sequence[str] | None, allowed: Sequence[str]) -> tu
     return names
 
 
-def default_signature(names: Sequence[str]) -> str:
+def default_signature(names: Iterable[str]) -> str:
     """The signature that is also `serving_default`: the first of `DEFAULTS` that is written."""
     return next(name for name in DEFAULTS if name in names)
 

@@ -1,6 +1,4 @@
-"""Layers that a user gives by name, as a layer, or as a saved configuration."""
-
-import keras
+"""Layers that a user gives by name or as a layer."""
 
 from keras_attention.checks import check_choice
 
@@ -10,7 +8,7 @@ def get_layer(argument: str, value, base: type, classes: dict, *args, **options)
 
     Args:
         argument: the argument's name, for the errors.
-        value: a name in `classes`, a layer, or a saved configuration.
+        value: a name in `classes`, or a layer.
         base: the class that the layer must have.
         classes: name -> class; `args` and `options` are passed on to the one that is named.
 
@@ -18,8 +16,6 @@ def get_layer(argument: str, value, base: type, classes: dict, *args, **options)
         ValueError: an unknown name.
         TypeError: not a name or a `base` layer.
     """
-    if isinstance(value, dict):
-        value = keras.saving.deserialize_keras_object(value)
     if isinstance(value, base):
         return value
     if not isinstance(value, str):

@@ -51,8 +51,6 @@ class RecurrentStack(Configured, keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if isinstance(cell, dict):
-            cell = keras.saving.deserialize_keras_object(cell)
         self.units = check_size("units", units)
         self.cell = check_cell(cell)
         self.num_layers = check_size("num_layers", num_layers)
