@@ -31,7 +31,7 @@ def add_associated_files(path, model, decoding, source_length, quantize, names) 
         "max_length": decoding.max_length,
         "beam": decoding.beam.get_config(),
         "quantize": quantize,
-        "source_vocabulary_size": seq2seq.source_vocabulary_size,
+        "source": {name: spec._asdict() for name, spec in seq2seq.source_specs().items()},
         "target_vocabulary_size": seq2seq.target_vocabulary_size,
         "padding_id": PADDING_ID,
         "unknown_id": UNKNOWN_ID,

@@ -12,9 +12,11 @@ import tensorflow as tf
 
 from keras_attention.decoding.limits import possible
 from keras_attention.decoding.sampling import Greedy
-from keras_attention.tokens import END_ID
+from keras_attention.sources import as_source
 
 from . import litert_run
+from .example_sources import example_sources
+from .litert_run import SOURCE
 from .signatures import TEXT_SIGNATURES, seq2seq_of
 
 CLOSE = 1e-3  # of log-probabilities summed over a sequence, in float32
@@ -81,17 +83,14 @@ def _check_operators(content: bytes) -> None:
 def _requests(model, decoding, source_length, names):
     """Sources of several lengths, and the model's answers."""
     seq2seq = seq2seq_of(model)
-    random = np.random.default_rng(0)
-    sources = np.zeros((SOURCES, source_length), "int32")
-    for row, length in enumerate(np.linspace(1, source_length, SOURCES).astype(int)):
-        least = min(3, seq2seq.source_vocabulary_size - 1)
-        sources[row, :length] = random.integers(least, seq2seq.source_vocabulary_size, length)
-        sources[row, length - 1] = min(END_ID, seq2seq.source_vocabulary_size - 1)
+    lengths = np.linspace(1, source_length, SOURCES).astype(int)
+    inputs = example_sources(seq2seq, lengths, source_length)
+    source = as_source(inputs)
     strategies = {"greedy_decode": Greedy(), "beam_decode": decoding.beam, "decode_step": Greedy()}
-    expected, requests = {}, {"source": sources}
+    expected, requests = {}, {f"{SOURCE}{name}": values for name, values in inputs.items()}
     requests |= {"start_id": seq2seq.start_id, "end_id": seq2seq.end_id, "max_length": decoding.max_length}
     for name, strategy in strategies.items():
-        decoded = seq2seq.generate(sources, strategy, decoding.max_length)
+        decoded = seq2seq.generate(source, strategy, decoding.max_length)
         requests[f"{name}_tokens"], requests[f"{name}_scores"] = (
             decoded.tokens[0].size,
             decoded.scores[0].size,
@@ -102,7 +101,7 @@ def _requests(model, decoding, source_length, names):
             expected[name] = decoded.tokens, decoded.scores, decoded.attention
     if set(TEXT_SIGNATURES) & set(names):
         limit = min(model.max_source_length, source_length)
-        texts = model.source_tokenizer.detokenize(sources[:, : limit - 1])
+        texts = model.source_tokenizer.detokenize(source[:, : limit - 1])
         texts = tf.concat([[""], texts], axis=0)
         # Those that neither cuts: the file's limit may be lower than the model's.
         texts = texts[model.source_tokenizer.ragged_ids(texts).row_lengths() <= limit]

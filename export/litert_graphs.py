@@ -7,9 +7,11 @@ import tensorflow as tf
 from keras_attention.decoding.sampling import Greedy
 from keras_attention.models.generation import Generates
 from keras_attention.models.translator import Translator
+from keras_attention.sources import LENGTHS, as_source
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
-from .signatures import SIGNATURES, Decoding, seq2seq_of
+from .example_sources import example_sources
+from .signatures import SIGNATURES, Decoding, seq2seq_of, source_tensors
 
 
 def frozen_signature(name: str, model: Generates | Translator, decoding: Decoding, source_length: int):
@@ -33,13 +35,25 @@ def frozen_signature(name: str, model: Generates | Translator, decoding: Decodin
 
 
 def _of_table(name, model, decoding, source_length):
-    """A signature of the table, over ids that may be out of range."""
+    """A signature of the table, over a source that may be out of range."""
 
-    def compute(source):
-        source = _known(source, seq2seq_of(model).source_vocabulary_size)
-        return SIGNATURES[name].compute(model, decoding, source=source)
+    def compute(**inputs):
+        source = _possible_source(seq2seq_of(model), inputs)
+        return SIGNATURES[name].compute(model, decoding, source)
 
-    return compute, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
+    return compute, source_tensors(seq2seq_of(model), 1, source_length)
+
+
+def _possible_source(model, inputs):
+    """A source whose ids are known and whose lengths are there: LiteRT has no assertions."""
+    possible = dict(inputs)
+    for name, spec in model.source_specs().items():
+        of = name.removesuffix(LENGTHS)
+        if spec.vocabulary_size:
+            possible[name] = _known(inputs[name], spec.vocabulary_size)
+        elif of != name and of in inputs:
+            possible[name] = tf.clip_by_value(inputs[name], 1, inputs[of].shape[1])
+    return as_source(possible)
 
 
 def _known(ids, vocabulary_size):
@@ -49,18 +63,19 @@ def _known(ids, vocabulary_size):
 def _encode(model, decoding, source_length):
     model = seq2seq_of(model)
 
-    def encode(source):
-        encoded, state = model.encode(_known(source, model.source_vocabulary_size))
+    def encode(**inputs):
+        encoded, state = model.encode(_possible_source(model, inputs))
         return _named(encoded._replace(memory_mask=tf.cast(encoded.memory_mask, tf.int32)), state)
 
-    return encode, {"source": tf.TensorSpec((1, source_length), tf.int32, name="source")}
+    return encode, source_tensors(model, 1, source_length)
 
 
 def _decode_step(model, decoding, source_length):
     encode, inputs = _encode(model, decoding, source_length)
     model = seq2seq_of(model)
     outputs = tf.function(encode, autograph=False).get_concrete_function(**inputs).structured_outputs
-    structure = model.encode(tf.ones((1, source_length), tf.int32))
+    example = example_sources(model, [source_length], source_length)
+    structure = model.encode(as_source({name: tf.constant(value) for name, value in example.items()}))
     names = list(_named(*structure))
     specs = {
         name: tf.TensorSpec((1, *output.shape[1:]), output.dtype, name=name)

@@ -2,7 +2,7 @@
 
     python litert_run.py FILE.tflite IN.npz OUT.npz
 
-IN holds `source` (N, S), `end_id`, and `text` (N,) where there are signatures of text; OUT gets
+IN holds `source/<input>` (N, ...), `end_id`, and `text` (N,) where there are signatures of text; OUT gets
 `<interface>/<signature>/<output>` (N, ...). In a process of its own a file that crashes the runtime crashes
 no one else, and the runtime's log does not get in the way.
 """
@@ -10,6 +10,8 @@ no one else, and the runtime's log does not get in the way.
 import sys
 
 import numpy as np
+
+SOURCE = "source/"
 
 
 def run_interpreter(path, requests):
@@ -24,19 +26,26 @@ def run_interpreter(path, requests):
         interpreter = Interpreter(model_path=path)
     runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
     for name, runner in runners.items():
-        argument = "text" if name.startswith("translate") else "source"
         if name in ("encode", "decode_step"):
             continue
-        for value in requests[argument]:
-            yield f"interpreter/{name}", runner(**{argument: np.expand_dims(value, 0)})
+        texts = ({"text": np.expand_dims(text, 0)} for text in requests.get("text", ()))
+        for inputs in texts if name.startswith("translate") else sources(requests):
+            yield f"interpreter/{name}", runner(**inputs)
     if {"encode", "decode_step"} <= set(runners):
-        for source in requests["source"]:
-            yield "interpreter/decode_step", drive(runners, source[None], requests)
+        for inputs in sources(requests):
+            yield "interpreter/decode_step", drive(runners, inputs, requests)
 
 
-def drive(runners, source, requests):
+def sources(requests):
+    """The inputs of each source by name, a batch of one."""
+    named = {name.removeprefix(SOURCE): x for name, x in requests.items() if name.startswith(SOURCE)}
+    for row in range(len(next(iter(named.values())))):
+        yield {name: values[row : row + 1] for name, values in named.items()}
+
+
+def drive(runners, inputs, requests):
     """Greedy decoding by `encode` and `decode_step`, as an app would do it."""
-    encoded = runners["encode"](source=source)
+    encoded = runners["encode"](**inputs)
     token, score = np.array([requests["start_id"]], "int32"), np.float32(0)
     tokens = np.zeros((1, int(requests["max_length"])), "int32")
     for t in range(tokens.shape[1]):
@@ -57,9 +66,10 @@ def run_compiled(path, requests):
         if name not in ("greedy_decode", "beam_decode"):
             continue
         index = model.get_signature_index(name)
-        for source in requests["source"]:
+        for source in sources(requests):
             inputs, outputs = model.create_input_buffers(index), model.create_output_buffers(index)
-            inputs[0].write(source[None])
+            for buffer, key in zip(inputs, signature["inputs"], strict=True):
+                buffer.write(source[key])
             model.run_by_index(index, inputs, outputs)
             found = dict(zip(signature["outputs"], outputs, strict=True))
             yield (

@@ -15,10 +15,10 @@ from keras_attention.choices import BEAM_WIDTH
 from keras_attention.decoding.beam import Beam
 from keras_attention.models.generation import Generates
 from keras_attention.models.translator import Translator
-from keras_attention.tokens import END_ID
 
 from .compiled_shapes import shapes_of
 from .destination import check_destination, local_path
+from .example_sources import example_sources
 from .signatures import (
     COMPILED_SIGNATURES,
     Decoding,
@@ -83,6 +83,11 @@ def saved_model(
     check_model(model)
     longest = getattr(model, "max_source_length", None)
     shapes = shapes_of(jit_compile, longest)
+    if shapes and [len(spec.shape) for spec in seq2seq_of(model).source_specs().values()] != [2]:
+        raise ValueError(
+            "`jit_compile` pads a source of ids to a shape; for other sources it must be False. "
+            f"Received: jit_compile={jit_compile!r}."
+        )
     decoding = decoding_of(model, max_length, beam, shapes)
     available = signatures_of(model)
     chosen = {name: available[name] for name in chosen_names(signatures, tuple(available))}
@@ -138,7 +143,7 @@ def _write(model: Generates | Translator, path: Path, decoding: Decoding, chosen
         module.tokenizers = [model.source_tokenizer.operators, model.target_tokenizer.operators]
     with without_cudnn(seq2seq_of(model)):
         signatures = {
-            name: signature.function(model, decoding).get_concrete_function(**signature.inputs)
+            name: signature.function(model, decoding).get_concrete_function(**signature.inputs(model))
             for name, signature in chosen.items()
         }
     signatures["serving_default"] = signatures[default_signature(chosen)]
@@ -174,18 +179,19 @@ def _write_warmup_requests(model: Generates | Translator, path: Path, shapes, ch
         )
         return
     seq2seq = seq2seq_of(model)
-    end_id = min(END_ID, seq2seq.source_vocabulary_size - 1, seq2seq.target_vocabulary_size - 1)
+    texts = {"text": np.array([b"a"])}
     file = path / "assets.extra" / "tf_serving_warmup_requests"
     file.parent.mkdir()
     with tf.io.TFRecordWriter(str(file)) as writer:
         for name, signature in chosen.items():
-            for shape in (shapes or [(1, 1)]) if name in COMPILED_SIGNATURES else [(1, 1)]:
+            for rows, length in (shapes or [(1, 1)]) if name in COMPILED_SIGNATURES else [(1, 1)]:
+                values = {**texts, **example_sources(seq2seq, [length] * rows, length)}
+                values["target"] = np.full((rows, length), seq2seq.end_id)
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name = "warmup"
                 request.model_spec.signature_name = name
-                for key, spec in signature.inputs.items():
-                    value = [b"a"] if spec.dtype == tf.string else np.full(shape, end_id)
-                    request.inputs[key].CopyFrom(tf.make_tensor_proto(value, dtype=spec.dtype))
+                for key, spec in signature.inputs(model).items():
+                    request.inputs[key].CopyFrom(tf.make_tensor_proto(values[key], dtype=spec.dtype))
                 log = prediction_log_pb2.PredictionLog(
                     predict_log=prediction_log_pb2.PredictLog(request=request)
                 )

@@ -5,7 +5,7 @@ B batch, S source length, T target length (`max_length` where it is decoded), K 
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import tensorflow as tf
 
@@ -15,6 +15,7 @@ from keras_attention.decoding.sampling import Greedy
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.models.generation import DEFAULT_MAX_LENGTH, Generates
 from keras_attention.models.translator import Translator
+from keras_attention.sources import LENGTHS, as_source
 
 from .compiled_shapes import in_shapes
 
@@ -23,17 +24,30 @@ from .compiled_shapes import in_shapes
 class Signature:
     """One function of an exported model."""
 
-    inputs: dict[str, tf.TensorSpec]
+    reads: str  # "source", whatever the model's source is, or "text"
     outputs: dict[str, str]  # name -> dtype, shape and meaning
-    compute: Callable  # (model, decoding, **inputs) -> {name: tensor}
+    compute: Callable  # (model, decoding, source or text, **more) -> {name: tensor}
+    more: dict[str, tf.TensorSpec] = field(default_factory=dict)  # further inputs
+
+    def inputs(self, model: Generates | Translator) -> dict[str, tf.TensorSpec]:
+        """Its inputs for a model, any batch size and any length."""
+        if self.reads == "text":
+            return {"text": tf.TensorSpec((None,), tf.string, name="text"), **self.more}
+        return {**source_tensors(seq2seq_of(model)), **self.more}
 
     def function(self, model: Generates | Translator, decoding: "Decoding") -> Callable:
         """The signature of a model as a `tf.function` that takes its inputs by name."""
 
         def checked(**inputs):
-            return self.compute(model, decoding, **_checked_inputs(seq2seq_of(model), inputs))
+            return self.on_inputs(model, decoding, _checked_inputs(seq2seq_of(model), inputs))
 
         return tf.function(checked, autograph=False)
+
+    def on_inputs(self, model: Generates | Translator, decoding: "Decoding", inputs: dict) -> dict:
+        """Its outputs for inputs by name."""
+        more = {name: inputs[name] for name in self.more}
+        read = as_source({name: tensor for name, tensor in inputs.items() if name not in more})
+        return self.compute(model, decoding, read, **more)
 
 
 class Decoding:
@@ -51,7 +65,7 @@ class Decoding:
         self._functions = functools.cache(self._new_functions)
 
     def decode(self, source, strategy: Strategy) -> Decoded:
-        """(B, S) int32 -> `Decoded`; compiled where the source fits into one of the shapes."""
+        """A source -> `Decoded`; compiled where it fits into one of the shapes."""
         compiled, plain = self._functions(strategy)
         return in_shapes(source, self.shapes, compiled, plain) if self.shapes else plain(source)
 
@@ -99,13 +113,9 @@ def _translated(model, decoding, text, strategy):
     return {"text": text, "scores": scores}
 
 
-_SOURCE = tf.TensorSpec((None, None), tf.int32, name="source")
-_TARGET = tf.TensorSpec((None, None), tf.int32, name="target")
-_TEXT = tf.TensorSpec((None,), tf.string, name="text")
-
 SIGNATURES = {
     "greedy_decode": Signature(
-        inputs={"source": _SOURCE},
+        reads="source",
         outputs={
             "tokens": "int32 (B, T), the end id included, 0 after it",
             "lengths": "int32 (B,), tokens of each row with the end id",
@@ -116,7 +126,7 @@ SIGNATURES = {
         compute=_greedy_decode,
     ),
     "beam_decode": Signature(
-        inputs={"source": _SOURCE},
+        reads="source",
         outputs={
             "tokens": "int32 (B, K, T), best first, the end id included, 0 after it",
             "lengths": "int32 (B, K), tokens with the end id, 0 where there is no hypothesis",
@@ -127,7 +137,8 @@ SIGNATURES = {
         compute=_beam_decode,
     ),
     "score": Signature(
-        inputs={"source": _SOURCE, "target": _TARGET},
+        reads="source",
+        more={"target": tf.TensorSpec((None, None), tf.int32, name="target")},
         outputs={
             "log_probs": "float32 (B,), summed log-probability (nats)",
             "token_log_probs": "float32 (B, T), 0 on padding",
@@ -135,7 +146,7 @@ SIGNATURES = {
         compute=_score,
     ),
     "translate": Signature(
-        inputs={"text": _TEXT},
+        reads="text",
         outputs={
             "text": "string (B,)",
             "scores": "float32 (B,), summed log-probability (nats)",
@@ -143,7 +154,7 @@ SIGNATURES = {
         compute=_translate,
     ),
     "translate_beam": Signature(
-        inputs={"text": _TEXT},
+        reads="text",
         outputs={
             "text": "string (B, K), best first",
             "scores": "float32 (B, K), summed log-probability (nats), -inf where there is no hypothesis",
@@ -185,24 +196,43 @@ def seq2seq_of(model: Generates | Translator) -> Generates:
     return model.seq2seq if isinstance(model, Translator) else model
 
 
+def source_tensors(model: Generates, batch=None, length=None) -> dict[str, tf.TensorSpec]:
+    """The inputs of a model's source; `length` is S, and `batch` B."""
+    return {
+        name: tf.TensorSpec(spec.sized(batch, length), spec.dtype, name=name)
+        for name, spec in model.source_specs().items()
+    }
+
+
 def _checked_inputs(model, inputs):
     """The inputs of a request behind assertions, so that a bad request fails by itself, with the reason."""
-    sizes = {"source": model.source_vocabulary_size, "target": model.target_vocabulary_size}
+    sizes = {name: spec.vocabulary_size for name, spec in model.source_specs().items()}
+    sizes["target"] = model.target_vocabulary_size
     rows = tf.shape(next(iter(inputs.values())))[0]
     checks = []
+
+    def check(condition, *message):
+        checks.append(tf.debugging.Assert(condition, message))
+
     for name, tensor in inputs.items():
-        shape = tf.shape(tensor)
-        not_empty = [f"`{name}` must have at least one row and one column. Received the shape:", shape]
-        one_each = [f"`{name}` must have one row for each source. Received, rows and sources:"]
-        checks += [
-            tf.debugging.Assert(tf.size(tensor) > 0, not_empty),
-            tf.debugging.Assert(tf.equal(shape[0], rows), [*one_each, shape[0], rows]),
-        ]
-        if name in sizes:
-            minimum, maximum = tf.reduce_min(tensor), tf.reduce_max(tensor)
-            in_range = [f"`{name}` must hold ids from 0 to {sizes[name] - 1}. Received, from and to:"]
-            checks.append(
-                tf.debugging.Assert((minimum >= 0) & (maximum < sizes[name]), [*in_range, minimum, maximum])
-            )
+        shape, of = tf.shape(tensor), name.removesuffix(LENGTHS)
+        empty = f"`{name}` must have at least one row and one column. Received the shape:"
+        check(tf.size(tensor) > 0, empty, shape)
+        one_each = f"`{name}` must have one row for each source. Received, rows and sources:"
+        check(tf.equal(shape[0], rows), one_each, shape[0], rows)
+        if tensor.dtype.is_floating:
+            check(tf.reduce_all(tf.math.is_finite(tensor)), f"`{name}` must hold finite numbers.")
+        elif sizes.get(name):
+            largest = sizes[name] - 1
+            _check_between(check, tensor, 0, largest, f"`{name}` must hold ids from 0 to {largest}")
+        elif of != name and of in inputs:
+            what = f"`{name}` must be from 1 to the length of the padded rows"
+            _check_between(check, tensor, 1, tf.shape(inputs[of])[1], what)
     with tf.control_dependencies(checks):
         return {name: tf.identity(tensor) for name, tensor in inputs.items()}
+
+
+def _check_between(check, tensor, least, most, what):
+    minimum, maximum = tf.reduce_min(tensor), tf.reduce_max(tensor)
+    is_right = (minimum >= least) & (maximum <= most)
+    check(is_right, f"{what}. Received, from and to:", minimum, maximum)

@@ -50,6 +50,7 @@ __all__ = [
     "LocalMonotonic",
     "LocalPredictive",
     "LocationScore",
+    "ModelEncoder",
     "Monotonic",
     "Muon",
     "Normalizer",
@@ -60,11 +61,14 @@ __all__ = [
     "Score",
     "Seq2Seq",
     "Softmax",
+    "SourceSpec",
     "Sparsemax",
     "Strategy",
     "TiedHead",
     "TokenAccuracy",
     "TokenCrossentropy",
+    "VectorEncoder",
+    "lengths_mask",
     "masked_softmax",
     "padding_mask",
     "sequence_lengths",
@@ -85,7 +89,13 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
     from keras_attention.layers.heads import DenseHead, Head, PointerHead, TiedHead
     from keras_attention.layers.local import LocalMonotonic, LocalPredictive
     from keras_attention.layers.location import CoverageScore, LocationScore
-    from keras_attention.layers.masking import masked_softmax, padding_mask, sequence_lengths
+    from keras_attention.layers.masking import (
+        lengths_mask,
+        masked_softmax,
+        padding_mask,
+        sequence_lengths,
+    )
+    from keras_attention.layers.model_encoder import ModelEncoder
     from keras_attention.layers.monotonic import Chunkwise, Monotonic
     from keras_attention.layers.multi_head import HeadProjections
     from keras_attention.layers.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
@@ -98,7 +108,9 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
         Score,
     )
     from keras_attention.layers.states import Attended, DecoderState, DecoderStep, Encoded, History
+    from keras_attention.layers.vector_encoder import VectorEncoder
     from keras_attention.models.seq2seq import Seq2Seq
+    from keras_attention.sources import SourceSpec
     from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, shift_right
     from keras_attention.training.attention_losses import AlignmentLoss, CoverageLoss
     from keras_attention.training.muon import Muon

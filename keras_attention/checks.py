@@ -58,20 +58,20 @@ def check_choice(name: str, value, choices):
     return value
 
 
-_ids_are_checked = contextvars.ContextVar("ids_are_checked", default=False)
+_values_are_checked = contextvars.ContextVar("values_are_checked", default=False)
 
 
 @contextlib.contextmanager
-def ids_checked():
-    """Within it `check_tokens` skips the ids: a model has checked them, under the names its user knows."""
-    token = _ids_are_checked.set(True)
+def values_checked():
+    """Within it values are not looked at: a model has checked them, under the names its user knows."""
+    token = _values_are_checked.set(True)
     try:
         yield
     finally:
-        _ids_are_checked.reset(token)
+        _values_are_checked.reset(token)
 
 
-def check_tokens(tokens, name: str, vocabulary_size: int) -> None:
+def check_tokens(tokens, name: str, vocabulary_size: int | None) -> None:
     """Raises unless `tokens` is a batch of token ids that an embedding of that size can look up.
 
     The type, the rank and the static shape are checked always, the ids themselves where they can be
@@ -80,7 +80,7 @@ def check_tokens(tokens, name: str, vocabulary_size: int) -> None:
     Args:
         tokens: tensor or array that should be integer, (B, T), `0 <= id < vocabulary_size`.
         name: what the caller calls it, for the message.
-        vocabulary_size: V, the number of ids.
+        vocabulary_size: V, the number of ids; None leaves the largest unchecked.
 
     Raises:
         TypeError: the ids are not integers.
@@ -96,27 +96,37 @@ def check_tokens(tokens, name: str, vocabulary_size: int) -> None:
         raise ValueError(
             f"`{name}` must have at least one row and one column. Received: {name}.shape={shape}."
         )
-    dtype = getattr(tokens.dtype, "name", str(tokens.dtype))
+    dtype = dtype_name(tokens)
     if "int" not in dtype:
         raise TypeError(
             f"`{name}` must hold integer token ids. Received: {name}.dtype={dtype}. "
             "Cast them where they are made, e.g. `.astype('int32')`."
         )
-    values = None if _ids_are_checked.get() else _values(tokens)
+    values = values_of(tokens)
     if values is None:
         return
-    wrong = (values < 0) | (values >= vocabulary_size)
+    size = LARGEST if vocabulary_size is None else vocabulary_size
+    wrong = (values < 0) | (values >= size)
     if wrong.any():
         row, column = (int(index[0]) for index in wrong.nonzero())
         raise ValueError(
-            f"`{name}` must hold ids from 0 to {vocabulary_size - 1}. Received: "
+            f"`{name}` must hold ids from 0 to {size - 1}. Received: "
             f"{name}[{row}, {column}]={values[row, column]}. Map unknown tokens to {UNKNOWN_ID}."
         )
 
 
-def _values(tokens):
-    """The ids as a NumPy array, or None while they are symbols in a graph that is being traced."""
+def dtype_name(tensor) -> str:
+    """The name of a tensor's or an array's dtype."""
+    return getattr(tensor.dtype, "name", str(tensor.dtype))
+
+
+def values_of(tensor):
+    """The values as a NumPy array; None while they are symbols in a graph, or within `values_checked`."""
+    return None if _values_are_checked.get() else _values(tensor)
+
+
+def _values(tensor):
     try:
-        return np.asarray(tokens)
+        return np.asarray(tensor)
     except (AttributeError, RuntimeError, TypeError, ValueError):  # each backend has its own
         return None

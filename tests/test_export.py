@@ -117,7 +117,7 @@ def test_signatures_are_those_of_the_table(exported):
         written = exported.loaded.signatures[name]
         (args, inputs) = written.structured_input_signature
         assert args == ()
-        assert inputs.keys() == signature.inputs.keys()
+        assert inputs.keys() == signature.inputs(exported.model).keys()
         assert written.structured_outputs.keys() == signature.outputs.keys()
 
 
@@ -506,7 +506,7 @@ def test_warmup_requests_run_through_each_signature(exported):
     (names, requests) = zip(*read_warmup_requests(exported.path), strict=True)
     assert sorted(names) == sorted(export.signatures_of(exported.model))
     for name, request in zip(names, requests, strict=True):
-        expected = export.SIGNATURES[name].inputs
+        expected = export.SIGNATURES[name].inputs(exported.model)
         assert {key: ids.dtype for key, ids in request.items()} == {
             key: spec.dtype for key, spec in expected.items()
         }

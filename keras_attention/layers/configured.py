@@ -35,6 +35,8 @@ class Configured:
 
 
 def _deserialized(name, value):
+    if isinstance(value, list):
+        return [_deserialized(name, item) for item in value]
     is_object = isinstance(value, dict) and "class_name" in value and name != "dtype"
     return keras.saving.deserialize_keras_object(value) if is_object else value
 

@@ -8,6 +8,7 @@ from keras_attention.layers.configured import Configured
 from keras_attention.layers.embedding import Embedding
 from keras_attention.layers.masking import padding_mask, sequence_lengths
 from keras_attention.layers.stack import RecurrentStack
+from keras_attention.sources import ids_specs
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -107,6 +108,10 @@ class Encoder(Configured, keras.layers.Layer):
         # Idea 1: all hidden states are handed over, not only the last.
         mask = ops.expand_dims(tokens_mask, 2)
         return ops.where(mask, memory, ops.zeros_like(memory)), final_state
+
+    def source_specs(self):
+        """The inputs of a model with this encoder, see `keras_attention.sources`."""
+        return ids_specs(self.vocabulary_size)
 
     def compute_mask(self, tokens, previous_mask=None):
         """The mask of the ids, which Keras attaches to the memory."""

@@ -16,6 +16,13 @@ def sequence_lengths(mask):
     return ops.max(ops.where(mask, positions(mask, "int32") + 1, 0), axis=1)
 
 
+def lengths_mask(lengths, sequence):
+    """(B,) integer lengths and (B, S, ...) what they are lengths of -> (B, S) boolean mask, True = real."""
+    while len(sequence.shape) > 2:
+        sequence = sequence[:, :, 0]
+    return positions(sequence, "int32") < ops.expand_dims(ops.cast(lengths, "int32"), 1)
+
+
 def positions(x, dtype="float32"):
     """(..., S) -> (..., S), 0 to S - 1. Made from the tensor, since a KerasTensor has no length."""
     return ops.cumsum(ops.ones_like(x, dtype=dtype), axis=-1) - 1

@@ -13,6 +13,7 @@ from keras_attention.decoding.buffers import lists_of_steps
 from keras_attention.decoding.named import get_strategy
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.models.unfinished import step_of_unfinished
+from keras_attention.sources import as_arrays, check_source
 from keras_attention.tokens import PADDING_ID
 
 DEFAULT_MAX_LENGTH = 128
@@ -30,12 +31,14 @@ class Generates:
 
     The model has
 
+    * `source_specs()`: its inputs, a dict of `SourceSpec`; a *source* is one array for a single input, or
+      a dict of arrays;
     * `encode(source)` -> `(Encoded, states)`: what is computed once per source, and the states before the
       first step, any nest, batch first;
     * `decode_step(tokens, states, encoded)` -> `(log_probs, states, weights)`, as a `Strategy` wants it;
     * `log_probs(source, target)` -> `Scored`, and `check_pairs(source, target)`, which raises for
-      wrong ids;
-    * `source_vocabulary_size`, `target_vocabulary_size`, `start_id`, `end_id`, `recurrent_layers`.
+      wrong ones;
+    * `target_vocabulary_size`, `start_id`, `end_id`, `recurrent_layers`.
     """
 
     @functools.cached_property
@@ -47,7 +50,9 @@ class Generates:
         """Decodes a batch of sources.
 
         Args:
-            source: (B, S) integer ids, each row `tokens + [end]`, padded on the right with 0.
+            source: (B, S) integer ids, each row `tokens + [end]`, padded on the right with 0; or what the
+                encoder reads instead, for a `VectorEncoder` a dict of `source` (B, S, F) and
+                `source_lengths` (B,).
             strategy: how the next token is chosen, by default `Greedy()`: a `Strategy`, or `"greedy"`,
                 `"beam"` (of width 5) or `"sample"`. The graphs of the last few strategies and limits are
                 kept.
@@ -66,10 +71,13 @@ class Generates:
             TypeError, ValueError: as the model does, where `max_length` is no integer >= 1, and for a
                 prefix that is longer.
         """
-        source = as_array(source)
-        check_tokens(source, "source", self.source_vocabulary_size)
+        specs = self.source_specs()
+        source = as_arrays(specs, source)
+        rows = check_source(specs, source)
         strategy, max_length = self.check_strategy(strategy, max_length)
-        return self.run(source, strategy, max_length, prefix, strategy.noise(len(source), max_length))
+        if prefix is not None:
+            prefix = self._check_prefix(as_array(prefix), rows, max_length)
+        return self.run(source, strategy, max_length, prefix, strategy.noise(rows, max_length))
 
     def check_strategy(self, strategy, max_length) -> tuple[Strategy, int]:
         """The strategy, by default `Greedy()`, and the most tokens it may write, by default 128."""
@@ -80,10 +88,10 @@ class Generates:
         return strategy, strategy.longest(max_length) or strategy.longest(DEFAULT_MAX_LENGTH)
 
     def run(self, source, strategy, max_length, prefix=None, noise=None) -> Decoded:
-        """`generate` with every choice made: compiled, and arrays out."""
+        """`generate` with every choice made: compiled, arrays out. A prefix is int32 (B, max_length)."""
         inputs = {"source": source}
         if prefix is not None:
-            inputs["prefix"] = self._check_prefix(as_array(prefix), len(source), max_length)
+            inputs["prefix"] = prefix
         if noise is not None:
             inputs["noise"] = noise
         decode = self._compiled(
@@ -99,14 +107,14 @@ class Generates:
         """Log-probability of given targets.
 
         Args:
-            source: (B, S) integer ids, as for `generate`.
+            source: as for `generate`.
             target: (B, T) integer ids, each row `tokens + [end]`, padded on the right with 0.
 
         Returns:
             `Scored(log_probs, token_log_probs)`, NumPy float32 (B,) and (B, T) in nats, padding 0. For
             the tokens that `generate` found, `log_probs` are the scores that it gave them.
         """
-        source, target = as_array(source), as_array(target)
+        source, target = as_arrays(self.source_specs(), source), as_array(target)
         self.check_pairs(source, target)
         log_probs = self._compiled("log_probs", run_eagerly=self.run_eagerly)
         return Scored(**log_probs.predict_on_batch({"source": source, "target": target}))
@@ -125,7 +133,7 @@ class Generates:
         """`generate` as a part of a graph: tensors in, `Decoded` tensors out, no ids checked.
 
         Args:
-            source: (B, S) int32.
+            source: what `encode` takes.
             strategy, max_length: a `Strategy`, and T, an `int`.
             prefix: (B, T) int32, or None; T here is `strategy.longest(max_length)`.
             noise: what `strategy.noise(B, T)` drew.
@@ -133,7 +141,8 @@ class Generates:
                 written in place. Needs TensorFlow without XLA. A batch of one ignores it, as LiteRT needs.
         """
         encoded, states = self.encode(source)
-        in_place = in_place and source.shape[0] != 1
+        batch = encoded.memory_mask[:, 0]  # (B,)
+        in_place = in_place and batch.shape[0] != 1
         if in_place:
             step = step_of_unfinished(self.decode_step, encoded)
         else:
@@ -142,7 +151,7 @@ class Generates:
             return strategy(
                 step,
                 states,
-                ops.full_like(source[:, 0], self.start_id, dtype="int32"),  # idea 2's first input
+                ops.full_like(batch, self.start_id, dtype="int32"),  # idea 2's first input
                 end_id=self.end_id,
                 max_length=strategy.longest(max_length),
                 source_mask=encoded.memory_mask,

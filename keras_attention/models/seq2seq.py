@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
-from keras_attention.checks import check_size, check_tokens, ids_checked
+from keras_attention.checks import check_size, check_tokens, values_checked
 from keras_attention.layers.decoder import AttentionDecoder
-from keras_attention.layers.encoder import Encoder
 from keras_attention.layers.masking import padding_mask
+from keras_attention.layers.model_encoder import as_encoder
 from keras_attention.models.generation import Generates, Scored
+from keras_attention.sources import RESERVED, SourceSpec, as_source, check_source, named_inputs
 from keras_attention.tokens import END_ID, PADDING_ID, shift_right
 
 BOTH = ("logits", "attention")
@@ -17,12 +18,14 @@ BOTH = ("logits", "attention")
 class Seq2Seq(Generates, keras.Model):
     """A functional Keras model of an encoder and an attention decoder.
 
-    Its inputs are `{"source": (B, S), "target": (B, T)}` integer ids, padded on the right with 0, its
-    output is the float32 logits (B, T, V). The source ends with the end id; the target is what the
-    decoder is fed, `[start] + tokens`, and the logits answer with `tokens + [end]`.
+    Its inputs are a dict of the encoder's, `"source"` or more, and of `"target"`: (B, T) integer ids,
+    padded on the right with 0. Its output is the float32 logits (B, T, V). The target is what the decoder
+    is fed, `[start] + tokens`, and the logits answer with `tokens + [end]`. The source of an `Encoder` is
+    (B, S) integer ids, padded in the same way, each row `tokens + [end]`.
 
     Args:
-        encoder: an `Encoder`.
+        encoder: an `Encoder`, a `VectorEncoder`, any layer that keeps the contract in
+            `keras_attention.sources`, or a Keras model of sequences, see `ModelEncoder`.
         decoder: an `AttentionDecoder`.
         start_id: the token fed first; None takes `end_id`.
         end_id: the token that ends a sequence.
@@ -51,16 +54,25 @@ class Seq2Seq(Generates, keras.Model):
     ):
         if outputs not in ("logits", BOTH, list(BOTH)):
             raise ValueError(f"`outputs` must be 'logits' or {BOTH}. Received: outputs={outputs!r}.")
-        _check_type("encoder", encoder, Encoder)
-        _check_type("decoder", decoder, AttentionDecoder)
+        encoder = as_encoder(encoder)
+        if not isinstance(decoder, AttentionDecoder):
+            raise TypeError(
+                "`decoder` must be a keras_attention.AttentionDecoder. "
+                f"Received: decoder={decoder!r} of type {type(decoder).__name__}."
+            )
         end_id = _check_id("end_id", end_id, decoder)
         start_id = end_id if start_id is None else _check_id("start_id", start_id, decoder)
-        source = keras.Input((None,), dtype="int32", name="source")
+        sources = {
+            name: keras.Input(spec.shape[1:], dtype=spec.dtype, name=name)
+            for name, spec in _checked_specs(encoder, decoder).items()
+        }
         target = keras.Input((None,), dtype="int32", name="target")
-        memory_mask = padding_mask(source)
-        memory, final_state = encoder(source, tokens_mask=memory_mask)
-        logits, attention = decoder(target, memory, final_state, memory_mask=memory_mask, source=source)
-        inputs = {"source": source, "target": target}
+        source = as_source(sources)
+        memory, final_state, memory_mask = _read(encoder, source)
+        logits, attention = decoder(
+            target, memory, final_state, memory_mask, source if decoder.head.copies else None
+        )
+        inputs = {**sources, "target": target}
         found = logits if outputs == "logits" else {"logits": logits, "attention": attention}
         super().__init__(inputs=inputs, outputs=found, name=name)
         if not trainable:  # True would thaw parts that are frozen
@@ -73,11 +85,12 @@ class Seq2Seq(Generates, keras.Model):
         self.which_outputs = outputs if outputs == "logits" else BOTH
 
     def call(self, inputs, training=None, mask=None):
+        specs = self.source_specs()
         if not isinstance(inputs, dict):  # Keras takes a list in the order of the names, too
-            inputs = dict(zip(("source", "target"), inputs, strict=True))
+            inputs = dict(zip((*specs, "target"), inputs, strict=True))
         # Here too, not only in the layers: on the way to them Keras would turn floats into integers.
-        self.check_pairs(inputs["source"], inputs["target"])
-        with ids_checked():
+        self.check_pairs(as_source({name: inputs[name] for name in specs}), inputs["target"])
+        with values_checked():
             return super().call(inputs, training=training, mask=mask)
 
     def make_train_function(self, force=False):
@@ -89,10 +102,9 @@ class Seq2Seq(Generates, keras.Model):
             self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 
-    @property
-    def source_vocabulary_size(self):
-        """How many source ids there are."""
-        return self.encoder.vocabulary_size
+    def source_specs(self):
+        """The inputs of the encoder: a dict of `SourceSpec`."""
+        return self.encoder.source_specs()
 
     @property
     def target_vocabulary_size(self):
@@ -102,13 +114,12 @@ class Seq2Seq(Generates, keras.Model):
     @property
     def recurrent_layers(self):
         """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
-        return [*self.encoder.recurrent_layers, *self.decoder.recurrent_layers]
+        return [*getattr(self.encoder, "recurrent_layers", ()), *self.decoder.recurrent_layers]
 
     def check_pairs(self, source, target):
-        """Raises unless they are ids of as many sources and targets."""
-        check_tokens(source, "source", self.encoder.vocabulary_size)
+        """Raises unless they are as many sources as ids of targets."""
+        rows = check_source(self.source_specs(), source), target.shape[0]
         check_tokens(target, "target", self.decoder.vocabulary_size)
-        rows = source.shape[0], target.shape[0]
         if None not in rows and rows[0] != rows[1]:
             raise ValueError(
                 "`source` and `target` must have one row for each pair. "
@@ -116,9 +127,8 @@ class Seq2Seq(Generates, keras.Model):
             )
 
     def encode(self, source):
-        """(B, S) int32 -> `Encoded` and the first `DecoderState`: what is computed once per source."""
-        memory_mask = padding_mask(source)
-        memory, final_state = self.encoder(source, tokens_mask=memory_mask)
+        """A source -> `Encoded` and the first `DecoderState`: what is computed once per source."""
+        memory, final_state, memory_mask = _read(self.encoder, source)
         encoded = self.decoder.encode(memory, memory_mask, source)
         return encoded, self.decoder.initial_state(encoded, final_state)
 
@@ -132,7 +142,8 @@ class Seq2Seq(Generates, keras.Model):
     def log_probs(self, source, target):
         """`score` as a part of a graph: tensors in, `Scored` tensors out, no ids checked."""
         fed = shift_right(target, self.start_id)
-        logits = super().call({"source": source, "target": fed}, training=False)
+        inputs = named_inputs(self.source_specs(), source)
+        logits = super().call({**inputs, "target": fed}, training=False)
         if self.which_outputs == BOTH:
             logits = logits["logits"]
         losses = ops.sparse_categorical_crossentropy(target, logits, from_logits=True)
@@ -159,12 +170,39 @@ class Seq2Seq(Generates, keras.Model):
         return cls(**{**config, **parts})
 
 
-def _check_type(name: str, value: object, expected: type) -> None:
-    if not isinstance(value, expected):
-        raise TypeError(
-            f"`{name}` must be a keras_attention.{expected.__name__}. "
-            f"Received: {name}={value!r} of type {type(value).__name__}."
+def _read(encoder, source):
+    """What an encoder makes of a source: `(memory, final_state, memory_mask)`."""
+    found = encoder(source)
+    if not isinstance(found, list | tuple) or len(found) != 2 or len(getattr(found[0], "shape", ())) != 3:
+        raise ValueError(
+            f"`encoder` must return (memory, final_state), memory (B, S', D). Received from {encoder!r}: "
+            f"{keras.tree.map_structure(lambda x: getattr(x, 'shape', x), found)}."
         )
+    mask, *_ = keras.tree.flatten(encoder.compute_mask(source, None))
+    if mask is not None and len(mask.shape) != 2:
+        raise ValueError(
+            "`encoder.compute_mask(source, None)` must return the mask of the memory, (B, S') boolean. "
+            f"Received from {encoder!r}: the shape {mask.shape}."
+        )
+    memory, final_state = found
+    return memory, None if isinstance(final_state, tuple | list) else final_state, mask
+
+
+def _checked_specs(encoder, decoder):
+    """The encoder's `source_specs()`, or an error that says what is wrong with them."""
+    specs = encoder.source_specs()
+    is_right = isinstance(specs, dict) and specs and not RESERVED & specs.keys()
+    if not is_right or not all(isinstance(spec, SourceSpec) for spec in specs.values()):
+        raise ValueError(
+            "`encoder.source_specs()` must return a dict of `keras_attention.SourceSpec`, with other names "
+            f"than {', '.join(sorted(RESERVED))}. Received: {specs!r}."
+        )
+    if decoder.head.copies and [len(spec.shape) for spec in specs.values() if spec.is_integer] != [2]:
+        raise ValueError(
+            "This decoder's head copies from the source, whose only input must be ids (B, S). "
+            f"Received: source_specs()={specs!r}."
+        )
+    return specs
 
 
 def _check_id(name: str, value: int, decoder: AttentionDecoder) -> int:

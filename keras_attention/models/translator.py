@@ -45,19 +45,25 @@ class Translator(TranslatesTexts, keras.Model):
         super().__init__(**kwargs)
         if not isinstance(seq2seq, Seq2Seq):
             raise TypeError(f"`seq2seq` must be a Seq2Seq. Received: seq2seq={seq2seq!r}.")
+        specs = seq2seq.source_specs()
+        if specs.keys() != {"source"} or not specs["source"].is_integer:
+            raise ValueError(
+                "`seq2seq` must have one input `source` of ids for a Translator. "
+                f"Received: source_specs()={specs!r}."
+            )
         parts = (
-            ("source", source_tokenizer, seq2seq.encoder),
-            ("target", target_tokenizer, seq2seq.decoder),
+            ("source", source_tokenizer, specs["source"].vocabulary_size),
+            ("target", target_tokenizer, seq2seq.target_vocabulary_size),
         )
-        for side, tokenizer, layer in parts:
+        for side, tokenizer, size in parts:
             if not isinstance(tokenizer, SentencePieceTokenizer):
                 raise TypeError(
                     f"`{side}_tokenizer` must be a SentencePieceTokenizer. Received: {tokenizer!r}."
                 )
-            if tokenizer.vocabulary_size != layer.vocabulary_size:
+            if tokenizer.vocabulary_size != size:
                 raise ValueError(
                     f"`{side}_tokenizer` and its layer must have one vocabulary. Received: "
-                    f"{tokenizer.vocabulary_size} and {layer.vocabulary_size} ids."
+                    f"{tokenizer.vocabulary_size} and {size} ids."
                 )
         self.seq2seq = seq2seq
         self.source_tokenizer = source_tokenizer
