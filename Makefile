@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench bench-peers clean
+.PHONY: demo digits test bench bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/train_dates.py --output build/demo
+
+digits: $(VENV)/installed-digits
+	$(BIN)/python examples/read_digits.py --output build/digits
 
 test: $(VENV)/installed-dev
 	-command -v npm > /dev/null && npm install --prefix examples/web --silent --no-audit --no-fund --no-save
@@ -30,6 +33,10 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-digits: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[digits]"
 	touch $@ $(VENV)/installed
 
 $(VENV)/installed-bench: pyproject.toml | $(BIN)/python

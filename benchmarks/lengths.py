@@ -7,7 +7,7 @@ English and German words (29,000 pairs).
 
 import numpy as np
 
-from keras_attention.text.datasets import TokenizedPairs
+from keras_attention.text.datasets import SequencePairs
 from keras_attention.tokens import END_ID
 
 PROFILES = {
@@ -23,7 +23,7 @@ PROFILES = {
 }
 
 
-def random_pairs(profile: str, count: int, vocabulary_size: int, seed: int = 0) -> TokenizedPairs:
+def random_pairs(profile: str, count: int, vocabulary_size: int, seed: int = 0) -> SequencePairs:
     """`count` pairs, each row `ids + [end]`, with the lengths of a profile."""
     random = np.random.default_rng(seed)
     quantiles, (slope, offset, deviation) = PROFILES[profile].values()
@@ -37,4 +37,4 @@ def random_pairs(profile: str, count: int, vocabulary_size: int, seed: int = 0) 
         ids[starts[1:] - 1] = END_ID
         return ids, starts
 
-    return TokenizedPairs(side(source), side(target))
+    return SequencePairs(side(source), side(target))

@@ -79,7 +79,7 @@ def with_adam():
 
 def batches_by_tokens():
     """As many batches, each of about as many target tokens rather than of as many rows."""
-    groups_of = datasets.TokenizedPairs._groups
+    groups_of = datasets.SequencePairs._groups
 
     def groups(pairs, batch_size, seed, epoch):
         if seed is None:
@@ -96,7 +96,7 @@ def batches_by_tokens():
             found += np.split(window, cuts)
         return [found[i] for i in random.permutation(len(found))]
 
-    datasets.TokenizedPairs._groups = groups
+    datasets.SequencePairs._groups = groups
 
 
 VARIANTS = {

@@ -70,6 +70,7 @@ __all__ = [
     "VectorEncoder",
     "lengths_mask",
     "masked_softmax",
+    "pad",
     "padding_mask",
     "sequence_lengths",
     "shift_right",
@@ -111,7 +112,7 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
     from keras_attention.layers.vector_encoder import VectorEncoder
     from keras_attention.models.seq2seq import Seq2Seq
     from keras_attention.sources import SourceSpec
-    from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, shift_right
+    from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, pad, shift_right
     from keras_attention.training.attention_losses import AlignmentLoss, CoverageLoss
     from keras_attention.training.muon import Muon
     from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
@@ -119,7 +120,8 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
 
     if keras.backend.backend() == "tensorflow":  # what works on texts needs TensorFlow
         from keras_attention.models.translator import Translator
+        from keras_attention.text.datasets import SequencePairs
         from keras_attention.text.tokenizers import SentencePieceTokenizer
         from keras_attention.training.train import Options, train
 
-        __all__ += ["Options", "SentencePieceTokenizer", "Translator", "train"]
+        __all__ += ["Options", "SentencePieceTokenizer", "SequencePairs", "Translator", "train"]

@@ -24,11 +24,7 @@ def plot_attention(attention: np.ndarray, source_pieces: Sequence[str], target_p
         ImportError: matplotlib is not installed.
         ValueError: other numbers of pieces than of weights, or an ending that matplotlib does not know.
     """
-    try:
-        from matplotlib import font_manager
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("Pictures need matplotlib: `pip install 'keras-attention[plot]'`.") from None
+    font_manager, figure_class = _matplotlib()
     if attention.shape != (len(target_pieces), len(source_pieces)):
         raise ValueError(
             "`attention` must be (target pieces, source pieces). Received: "
@@ -36,7 +32,7 @@ def plot_attention(attention: np.ndarray, source_pieces: Sequence[str], target_p
         )
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = [name for name in FONTS if name in installed] or ["sans-serif"]
-    figure = Figure(figsize=(2 + 0.3 * len(source_pieces), 1.5 + 0.3 * len(target_pieces)))
+    figure = figure_class(figsize=(2 + 0.3 * len(source_pieces), 1.5 + 0.3 * len(target_pieces)))
     axes = figure.add_subplot()
     image = axes.imshow(attention, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(source_pieces)), source_pieces, rotation=90, fontfamily=fonts)
@@ -47,3 +43,47 @@ def plot_attention(attention: np.ndarray, source_pieces: Sequence[str], target_p
     axes.set_ylabel("target")
     figure.colorbar(image, label="attention weight")
     figure.savefig(path, bbox_inches="tight", dpi=150)
+
+
+def plot_attention_on_image(attention: np.ndarray, image: np.ndarray, target_pieces: Sequence[str], path):
+    """Draws attention weights over the image that was read: a row for each target piece.
+
+    Args:
+        attention: (T, S') weights; S' may be less than the width, where the encoder shortens its source.
+        image: (height, width) from 0, white, to 1, black, without padding. The encoder reads its columns.
+        target_pieces: T labels.
+        path: the file to write; its ending names the format (.png, .svg, .pdf).
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: other numbers of pieces than of weights, or more weights than columns.
+    """
+    _, figure_class = _matplotlib()
+    height, width = image.shape
+    steps = attention.shape[1]
+    if len(attention) != len(target_pieces) or not 0 < steps <= width:
+        raise ValueError(
+            "`attention` must be (target pieces, at most the image's width). Received: "
+            f"{attention.shape}, {len(target_pieces)} pieces, width {width}."
+        )
+    columns_per_step = -(-width // steps)
+    weights = np.repeat(attention, columns_per_step, axis=1)[:, None, :width]
+    rows = len(target_pieces)
+    figure = figure_class(figsize=(1 + 0.12 * width, 0.4 + 0.16 * height * rows))
+    all_axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
+    for axes, piece, row in zip(all_axes, target_pieces, weights, strict=True):
+        axes.imshow(image, cmap="Greys", vmin=0, vmax=1)
+        opacity = np.broadcast_to(0.75 * row / max(row.max(), 1e-9), image.shape)
+        axes.imshow(np.ones_like(image), cmap="autumn", alpha=opacity)
+        axes.set_xticks([])
+        axes.set_yticks([(height - 1) / 2], [piece])
+    figure.savefig(path, bbox_inches="tight", dpi=150)
+
+
+def _matplotlib():
+    try:
+        from matplotlib import font_manager
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError("Pictures need matplotlib: `pip install 'keras-attention[plot]'`.") from None
+    return font_manager, Figure

@@ -8,8 +8,12 @@ END_ID = 2
 
 
 def pad(rows) -> np.ndarray:
-    """Rows of ids -> int32 (B, length of the longest), padded on the right."""
-    dense = np.full((len(rows), max(map(len, rows))), PADDING_ID, dtype="int32")
+    """Sequences -> one array as long as the longest, padded on the right with 0.
+
+    Of ids int32 (B, S), of vectors (S, F) float32 (B, S, F).
+    """
+    depth = np.shape(rows[0])[1:]
+    dense = np.full((len(rows), max(map(len, rows)), *depth), PADDING_ID, "float32" if depth else "int32")
     for out, row in zip(dense, rows, strict=True):
         out[: len(row)] = row
     return dense

@@ -48,6 +48,12 @@ assert losses[-1] < losses[0], losses
 best = other.generate(source, "beam", 4)
 again = other.score(source, best.tokens[:, 0]).token_log_probs
 np.testing.assert_allclose(again, best.token_scores[:, 0], atol=1e-4)
+vectors = {"source": np.random.default_rng(0).normal(size=(2, 5, 3)), "source_lengths": np.array([5, 3])}
+reader = ka.Seq2Seq(ka.VectorEncoder(3, 6, pyramid=1), ka.AttentionDecoder(7, 5, 4))
+reader.compile(ka.Muon(0.05), ka.TokenCrossentropy())
+losses = reader.fit({**vectors, "target": inputs["target"]}, target, epochs=20, verbose=0).history["loss"]
+assert losses[-1] < losses[0], losses
+assert reader.generate(vectors, max_length=4).attention.shape == (2, 4, 3)
 try:
     model({**inputs, "source": np.array([[3, 9], [2, 2]])})
 except ValueError as error:

@@ -3,7 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
-from keras_attention.text.datasets import tokenize_pairs
+from keras_attention.text.datasets import SequencePairs, tokenize_pairs
 from keras_attention.text.pair_files import BadLines, Pair, read_pairs
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 
@@ -119,3 +119,42 @@ def test_the_parts_of_epochs_are_the_epochs(tokenized, most):
     assert targets(part, passes) == stream[: passes * part.num_batches]
     resumed = pairs.batches(16, seed=3, max_batches=most, first_pass=passes - 1)
     assert targets(resumed, 1) == stream[(passes - 1) * part.num_batches : passes * part.num_batches]
+
+
+def test_vectors_come_with_their_lengths():
+    random = np.random.default_rng(0)
+    vectors = [random.normal(size=(n, 3)) for n in random.integers(1, 20, 50)]
+    targets = [[*random.integers(3, 9, random.integers(0, 5)), 2] for _ in vectors]
+    pairs = SequencePairs.of(vectors, targets)
+    found = []
+    for inputs, target in pairs.batches(8, seed=0).dataset.as_numpy_iterator():
+        np.testing.assert_array_equal(inputs["target"][:, 1:], target[:, :-1])
+        for source, length, ids in zip(inputs["source"], inputs["source_lengths"], target, strict=True):
+            assert (source[length:] == 0).all()
+            found.append((source[:length].tolist(), ids[ids != 0].tolist()))
+    expected = [(x.astype("float32").tolist(), list(ids)) for x, ids in zip(vectors, targets, strict=True)]
+    assert sorted(found) == sorted(expected)
+
+
+def test_ids_from_lists_are_the_pairs_of_a_file(tokenized):
+    texts, tokenizer, expected, _ = tokenized
+    ids = tokenizer.ragged_ids([text for text in texts if len(text) < 25]).to_list()
+    reversed_ids = [[*row[-2::-1], 2] for row in ids]
+    for actual, side in zip(SequencePairs.of(ids, reversed_ids).lengths(), expected.lengths(), strict=True):
+        np.testing.assert_array_equal(actual, side)
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "error", "reason"),
+    [
+        ([], [], ValueError, "at least one"),
+        ([[3, 2]], [[3], [2]], ValueError, "as many sources"),
+        ([[3, 2], []], [[2], [2]], ValueError, "none of them empty"),
+        ([[3.5, 2]], [[2]], TypeError, "`sources` must hold integer ids"),
+        ([np.ones((3, 2)), np.ones((3, 4))], [[2], [2]], ValueError, "of one depth"),
+        ([[3, 2]], [np.ones((3, 2))], ValueError, "`targets` must be sequences of ids,"),
+    ],
+)
+def test_wrong_sequences_are_refused(sources, targets, error, reason):
+    with pytest.raises(error, match=reason):
+        SequencePairs.of(sources, targets)

@@ -11,7 +11,9 @@ import threading
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
+from conftest import DATA
 
 from keras_attention import (
     AttentionDecoder,
@@ -29,6 +31,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 RUNTIME = PAGE / "node_modules" / "@litertjs" / "core"
 WORDS = ["anna", "otto", "baum", "haus", "ton", "not", "regal", "lager"]
 
+interpreters = pytest.importorskip("ai_edge_litert.interpreter")
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
     pytest.mark.skipif(not RUNTIME.is_dir(), reason="no LiteRT.js: `npm install` in examples/web"),
@@ -186,3 +189,112 @@ def test_the_page_names_what_it_cannot_read(server, browser):
     browser.call("Page.navigate", url=f"{address}/index.html?model=bad.tflite")
     browser.wait_for("document.getElementById('status')?.className === 'error'")
     assert "no tokenizers" in browser.evaluate("document.getElementById('status').textContent")
+
+
+# The page that reads what is drawn.
+
+DIGITS = {  # strokes in a box of the width 0.6 and the height 1
+    "0": [
+        [
+            (0.3, 0),
+            (0.1, 0.2),
+            (0.05, 0.5),
+            (0.12, 0.85),
+            (0.3, 1),
+            (0.5, 0.8),
+            (0.55, 0.5),
+            (0.48, 0.15),
+            (0.3, 0),
+        ]
+    ],
+    "1": [[(0.15, 0.25), (0.35, 0), (0.35, 1)]],
+    "2": [[(0.05, 0.2), (0.25, 0), (0.5, 0.15), (0.45, 0.45), (0.05, 1), (0.6, 1)]],
+    "3": [
+        [
+            (0.05, 0.05),
+            (0.45, 0.05),
+            (0.5, 0.25),
+            (0.2, 0.48),
+            (0.5, 0.65),
+            (0.5, 0.9),
+            (0.25, 1),
+            (0.02, 0.9),
+        ]
+    ],
+    "4": [[(0.35, 0), (0.05, 0.55), (0.05, 0.65), (0.6, 0.65)], [(0.45, 0.35), (0.42, 1)]],
+    "7": [[(0.05, 0.05), (0.55, 0.05), (0.3, 0.5), (0.2, 1)]],
+}
+
+
+def draw(browser, text):
+    """Draws digits beside each other by the events of a pointer."""
+    events = []
+    for number, digit in enumerate(text):
+        for stroke in DIGITS[digit]:
+            points = [(40 + 110 * number + 110 * x, 30 + 130 * y) for x, y in stroke]
+            names = ["pointerdown", *["pointermove"] * (len(points) - 1)]
+            events += [[name, *point] for name, point in zip(names, points, strict=True)]
+            events.append(["pointerup", *points[-1]])
+    browser.evaluate(f"""(() => {{
+        delete document.body.dataset.done;
+        const drawing = document.getElementById("drawing");
+        const box = drawing.getBoundingClientRect();
+        for (const [name, x, y] of {json.dumps(events)}) {{
+            const at = {{
+                clientX: box.left + (x * box.width) / drawing.width,
+                clientY: box.top + (y * box.height) / drawing.height,
+            }};
+            drawing.dispatchEvent(new PointerEvent(name, at));
+        }}
+    }})()""")
+    strokes = sum(len(DIGITS[digit]) for digit in text)
+    browser.wait_for(f"document.body.dataset.done === '{strokes}'")
+    return browser.evaluate("document.getElementById('output').textContent")
+
+
+def test_what_is_drawn_is_read(server, browser):
+    """By a model of `examples/read_digits.py`, as Python reads the same columns."""
+    folder, address = server
+    (folder / "digits.tflite").symlink_to(DATA / "digits_int8.tflite")
+    browser.call("Page.navigate", url=f"{address}/digits.html?model=digits.tflite")
+    browser.wait_for("document.getElementById('status')?.textContent.startsWith('Reads')")
+    interpreter = interpreters.Interpreter(model_path=str(DATA / "digits_int8.tflite"))
+    for text in ("0", "4", "7", "70421", "1234"):  # one after the other: the second is read as the first
+        browser.evaluate("document.getElementById('clear').click()")
+        found = draw(browser, text)
+        columns = browser.evaluate("""(async () => {
+            const { columnsOf } = await import("./columns.js");
+            return columnsOf(window.strokes()).columns;
+        })()""")
+        expected, attention = read_columns(interpreter, np.array(columns, "float32"))
+        assert found == expected
+        shown = browser.evaluate("""[...document.querySelectorAll("#attention canvas")].map((canvas) =>
+            canvas.title.split(": ")[1].split(" ").map(Number))""")
+        np.testing.assert_allclose(shown, attention, atol=0.02)  # int8: each runtime rounds in its own way
+        if text != "1234":  # whose first digit it takes for an 8
+            assert found == text
+
+
+def read_columns(interpreter, columns):
+    """(text, attention of each digit) of columns, by `encode` and `decode_step` in Python."""
+    encode, decode_step = (interpreter.get_signature_runner(name) for name in ("encode", "decode_step"))
+    source = np.zeros((1, 128, 8), "float32")
+    source[0, : len(columns)] = columns
+    states = encode(source=source, source_lengths=np.array([len(columns)], "int32"))
+    token, text, attention = 2, "", []
+    while len(text) < 12:
+        found = decode_step(token=np.array([token], "int32"), **states)
+        token = int(found["log_probs"].argmax())
+        if token == 2:
+            break
+        text, attention = text + str(token - 3), [*attention, found["attention"][0]]
+        states |= {name: value for name, value in found.items() if name.startswith("state_")}
+    return text, attention
+
+
+def test_the_page_of_digits_refuses_other_models(server, browser):
+    folder, address = server
+    (folder / "text.tflite").symlink_to(DATA / "saved" / "translator.tflite")
+    browser.call("Page.navigate", url=f"{address}/digits.html?model=text.tflite")
+    browser.wait_for("document.getElementById('status')?.className === 'error'")
+    assert "reads something else" in browser.evaluate("document.getElementById('status').textContent")

@@ -1,7 +1,7 @@
-"""Pairs of texts -> batches of ids, each of rows of about one length."""
+"""Pairs of sequences -> batches, each of rows of about one length."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,14 +25,41 @@ class Batches(NamedTuple):
 
 
 @dataclass
-class TokenizedPairs:
-    """Pairs as ids, held in memory at 4 bytes an id, whatever the number of epochs.
+class SequencePairs:
+    """Pairs of sequences, held in memory at 4 bytes a number, whatever the number of epochs.
 
-    `source` and `target` are (ids, starts): all rows one after the other, and where each begins.
+    `source` and `target` are (values, starts): all rows one after the other, and where each begins. The
+    values are ids (N,), or in a source vectors (N, F).
+
+    Example:
+        vectors = [np.random.normal(size=(length, 8)) for length in (5, 3, 9)]
+        pairs = keras_attention.SequencePairs.of(vectors, [[5, 7, 2], [4, 2], [9, 9, 4, 2]])
+        for inputs, target in pairs.batches(batch_size=2, seed=0).dataset:
+            print(inputs["source"].shape, inputs["source_lengths"], target.shape)
     """
 
     source: tuple[np.ndarray, np.ndarray]
     target: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, sources: Sequence, targets: Sequence) -> "SequencePairs":
+        """Pairs of sequences, one array each.
+
+        Args:
+            sources: of each pair ids (S,), the end included, or vectors (S, F).
+            targets: of each pair ids (T,), the end included.
+
+        Raises:
+            ValueError: no pairs, another number of targets than of sources, an empty sequence, vectors of
+                several depths.
+            TypeError: ids that are not integers.
+        """
+        if len(sources) != len(targets) or not len(sources):
+            raise ValueError(
+                "There must be as many sources as targets, and at least one. Received: "
+                f"{len(sources)} and {len(targets)}."
+            )
+        return cls(_side("sources", sources), _side("targets", targets, ranks=(1,)))
 
     def __len__(self) -> int:
         return len(self.source[1]) - 1
@@ -80,12 +107,18 @@ class TokenizedPairs:
             )
             for rows in itertools.islice(stream, place, place + num_batches):
                 source, target = (pad(_rows(side, rows)) for side in (self.source, self.target))
-                yield {"source": source, "target": shift_right(target, start_id)}, target
+                inputs = {"source": source, "target": shift_right(target, start_id)}
+                if has_vectors:
+                    inputs["source_lengths"] = lengths[0][rows].astype("int32")
+                yield inputs, target
 
         ids = tf.TensorSpec((None, None), tf.int32)
-        dataset = tf.data.Dataset.from_generator(
-            generate, output_signature=({"source": ids, "target": ids}, ids)
-        )
+        inputs = {"source": ids, "target": ids}
+        has_vectors = self.source[0].ndim == 2
+        if has_vectors:
+            inputs["source"] = tf.TensorSpec((None, None, self.source[0].shape[1]), tf.float32)
+            inputs["source_lengths"] = tf.TensorSpec((None,), tf.int32)
+        dataset = tf.data.Dataset.from_generator(generate, output_signature=(inputs, ids))
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(4)
         # Nothing here is tuned, and the end of a pass may wait a minute for the tuner (docs/upstream.md).
         settings = tf.data.Options()
@@ -114,7 +147,7 @@ def tokenize_pairs(
     max_target_length: int,
     bad_lines: BadLines | None = None,
     keep: Callable[[Pair], bool] = lambda pair: True,
-) -> TokenizedPairs:
+) -> SequencePairs:
     """Pairs of texts -> pairs of ids; those longer than a limit go to `bad_lines`.
 
     Args:
@@ -141,13 +174,30 @@ def tokenize_pairs(
         for side in range(2):
             ids[side].append(tf.ragged.boolean_mask(rows[side], fits).flat_values.numpy())
             lengths[side].append(widths[side][fits])
-    return TokenizedPairs(*(_joined(i, n) for i, n in zip(ids, lengths, strict=True)))
+    return SequencePairs(*(_joined(i, n) for i, n in zip(ids, lengths, strict=True)))
+
+
+def _side(name, rows, ranks=(1, 2)):
+    """Some sequences one after the other, and where each begins."""
+    rows = [np.asarray(row) for row in rows]
+    depths = {row.shape[1:] for row in rows}
+    if len(depths) > 1 or rows[0].ndim not in ranks or min(map(len, rows)) == 0:
+        kinds = " or vectors (S, F) of one depth" if 2 in ranks else ""
+        raise ValueError(
+            f"`{name}` must be sequences of ids{kinds}, none of them empty. "
+            f"Received the shapes: {sorted({row.shape for row in rows}, key=len)[:5]}."
+        )
+    dtype = "int32" if rows[0].ndim == 1 else "float32"
+    if dtype == "int32" and any(row.dtype.kind not in "iu" for row in rows):
+        raise TypeError(f"`{name}` must hold integer ids. Received: {rows[0]!r}.")
+    starts = np.cumsum([0, *map(len, rows)])
+    return np.concatenate(rows).astype(dtype), starts
 
 
 def _rows(side, rows) -> list[np.ndarray]:
     """Some rows of one side."""
-    ids, starts = side
-    return [ids[starts[row] : starts[row + 1]] for row in rows]
+    values, starts = side
+    return [values[starts[row] : starts[row + 1]] for row in rows]
 
 
 def _joined(ids, lengths):

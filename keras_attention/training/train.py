@@ -11,7 +11,7 @@ import keras
 
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator, load_translator
-from keras_attention.text.datasets import TokenizedPairs, tokenize_pairs
+from keras_attention.text.datasets import SequencePairs, tokenize_pairs
 from keras_attention.text.pair_files import BadLines, Pair, read_pairs
 from keras_attention.training.attention_losses import CoverageLoss
 from keras_attention.training.muon import Muon
@@ -122,7 +122,7 @@ def _splitter(options, validation_file) -> Callable[[Pair], bool]:
     return is_training
 
 
-def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> TokenizedPairs:
+def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> SequencePairs:
     return tokenize_pairs(
         pairs,
         translator.source_tokenizer,
