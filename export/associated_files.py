@@ -46,6 +46,7 @@ def add_associated_files(path, model, decoding, source_length, quantize, names) 
             for side in ("source", "target"):
                 tokenizer = getattr(model, f"{side}_tokenizer")
                 description[f"{side}_tokenizer"] = tokenizer.kind
+                description[f"{side}_unicode_form"] = tokenizer.unicode_form
                 archive.writestr(f"{side}.model", tokenizer.model)
                 pieces = tokenizer.pieces(range(tokenizer.vocabulary_size))
                 archive.writestr(f"{side}_vocabulary.txt", "\n".join(pieces) + "\n")

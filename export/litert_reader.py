@@ -45,7 +45,11 @@ class LiteRTTranslator(TranslatesTexts):
         if len(models) < 2:
             raise ValueError(f"{path} holds no tokenizers: it was made from a Seq2Seq. It takes only ids.")
         self.source_tokenizer, self.target_tokenizer = (
-            SentencePieceTokenizer(models[side], self.description[f"{side}_tokenizer"])
+            SentencePieceTokenizer(
+                models[side],
+                self.description[f"{side}_tokenizer"],
+                self.description.get(f"{side}_unicode_form"),  # which older files do not have
+            )
             for side in ("source", "target")
         )
         # Of the content: of a path it maps the file, which may be replaced meanwhile.

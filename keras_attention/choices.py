@@ -1,6 +1,7 @@
 """The names that options choose from. The command line reads them before it imports Keras."""
 
 KINDS = ("char", "word", "bpe", "unigram")  # of tokenizers
+UNICODE_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 CELLS = ("lstm", "gru")
 SCORES = ("dot", "scaled_dot", "general", "additive", "concat", "location", "coverage")
 NORMALIZERS = ("softmax", "sparsemax", "entmax15", "local_m", "local_p", "monotonic", "chunkwise")

@@ -14,6 +14,7 @@ from keras_attention.choices import (
     NORMALIZERS,
     SCORES,
     STRATEGIES,
+    UNICODE_FORMS,
 )
 from keras_attention.quiet import quick_start
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
@@ -136,6 +137,9 @@ def _add_train(train):
     train.add_argument("--output", required=True, metavar="RUN", help="the folder to make")
     train.add_argument("--validation", metavar="DEV.tsv", help="pairs to choose the best model by")
     option("validation_split", "SHARE", "of the sources set aside where there is no --validation")
+    choice(
+        "unicode_form", UNICODE_FORMS, "of both sides: NFD takes letters apart, and they are joined again"
+    )
     for side in ("source", "target"):
         choice(f"{side}_tokenizer", KINDS, "by default what suits the data")
         option(f"{side}_vocabulary_size", help="ids, at most")

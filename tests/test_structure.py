@@ -59,6 +59,7 @@ ORDER = [
     "decoding.search",
     "decoding.beam",
     "decoding.named",
+    "text.unicode_rules",
     "text.tokenizers",
     "text.translations",
     "text.pair_files",
@@ -118,6 +119,7 @@ PREFER_TENSORFLOW = {
     "training.token_statistics",
 }
 LIBRARIES = {
+    "text.unicode_rules": {"sentencepiece"},
     "text.tokenizers": {"sentencepiece", "tensorflow_text"},
     "training.evaluate": {"sacrebleu"},
     "plotting": {"matplotlib"},

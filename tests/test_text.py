@@ -1,3 +1,5 @@
+import unicodedata
+
 import keras
 import numpy as np
 import pytest
@@ -110,3 +112,39 @@ def test_wrong_training_is_refused(options, reason):
 def test_something_else_than_a_model_is_refused():
     with pytest.raises(ValueError, match="must be a serialized SentencePiece model"):
         SentencePieceTokenizer(b"not a model", "char")
+
+
+KOREAN = ["한국어", "각하", "학교", "사람", "고양이"]
+MIXED = [*KOREAN, "cafe\u0301 Vi\u1ec7t", "\u212b\u00bd \ufb01n", "\u1112\u1161\u11ab", "a\u0301\u0323", ""]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+@pytest.mark.parametrize("kind", ["char", "word", "unigram"])
+def test_a_unicode_form_is_in_the_model_and_texts_are_composed_again(form, kind):
+    texts = [*MIXED[:-2], "a\u0323\u0301"]  # marks in the canonical order
+    tokenizer = SentencePieceTokenizer.train(texts * 5, kind, 200, "identity", form)
+    again = SentencePieceTokenizer.from_config(tokenizer.get_config())
+    normal = [unicodedata.normalize(form, text) for text in texts]
+    ids = again.tokenize(texts).numpy().tolist()
+    assert ids == again.tokenize(normal).numpy().tolist()
+    for row, text, expected in zip(ids, texts, normal, strict=True):
+        plain = again.processor.encode(text)  # as a program that reads the model alone
+        assert plain == [i for i in row if i not in (0, 2)]
+        pieces = "".join(again.pieces(plain)).replace("\u2581", " ").strip()
+        assert pieces == expected
+    written = [text.decode() for text in again.detokenize(tf.constant(ids)).numpy()]
+    assert written == [unicodedata.normalize("NFC", text) for text in normal]
+
+
+def test_a_unicode_form_cleans_as_the_rule_that_it_replaces():
+    texts = ["a\tb", "c\u00a0d", "e\u200bf", "g\u0007h", "\u3000i"]
+    rules = [SentencePieceTokenizer.train(texts, "char", 50, "nmt_nfkc", form) for form in (None, "NFKD")]
+    pieces = [[t.pieces(row) for row in t.tokenize(texts).numpy()] for t in rules]
+    assert pieces[0] == pieces[1]
+
+
+def test_a_rule_with_another_form_is_refused():
+    with pytest.raises(ValueError, match="`normalization` must be one of nmt_nfkc, identity"):
+        SentencePieceTokenizer.train(["a"], "char", 10, "nfkc_cf", "NFD")
+    with pytest.raises(ValueError, match="`unicode_form` must be one of"):
+        SentencePieceTokenizer.train(["a"], "char", 10, unicode_form="NFX")

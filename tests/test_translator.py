@@ -16,7 +16,7 @@ from keras_attention import AttentionDecoder, Beam, Encoder, Greedy, Sample, Seq
 from keras_attention.cli import main
 from keras_attention.models.translator import Translator, load_translator
 from keras_attention.text.tokenizers import SentencePieceTokenizer
-from keras_attention.training.new_translator import suitable_tokenizer
+from keras_attention.training.new_translator import suitable_form, suitable_tokenizer
 from keras_attention.training.train import Options, train
 
 LIMITS = {"max_source_length": 20, "max_target_length": 9}
@@ -251,6 +251,12 @@ def test_vocabularies_that_differ_are_refused():
 )
 def test_the_tokenizer_suits_the_texts(texts, kind):
     assert suitable_tokenizer(iter(texts)) == kind
+
+
+def test_hangul_syllables_are_taken_apart():
+    assert suitable_form(["한국어 abc", "사람"]) == "NFD"
+    assert suitable_form(["한 abc", "Straße", "日本語"]) is None
+    assert suitable_form([]) is None
 
 
 def write_pairs(path, pairs=400):

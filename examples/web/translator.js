@@ -22,9 +22,10 @@ export class Translator {
     this.idOf = new Map(source.map((piece, id) => [piece, id]));
   }
 
-  // Text -> its pieces and ids, the end included: as SentencePiece's nmt_nfkc rule writes them.
+  // Text -> its pieces and ids, the end included: as SentencePiece's nmt_nfkc rule writes them, or in the
+  // normal form that the model was trained with.
   tokenize(text) {
-    const clean = text.normalize("NFKC").replace(/\s+/gu, " ").trim();
+    const clean = text.normalize(this.limits.source_unicode_form ?? "NFKC").replace(/\s+/gu, " ").trim();
     const [pieces, ids] = [[], []];
     for (const letter of clean.replaceAll(" ", SPACE)) {
       const id = this.idOf.get(letter) ?? this.limits.unknown_id;
@@ -51,6 +52,7 @@ export class Translator {
   // Pieces -> text.
   detokenize(pieces) {
     const unknown = this.target[this.limits.unknown_id];
-    return pieces.map((piece) => (piece === unknown ? " ⁇ " : piece)).join("").replaceAll(SPACE, " ").trim();
+    const text = pieces.map((piece) => (piece === unknown ? " ⁇ " : piece)).join("").replaceAll(SPACE, " ").trim();
+    return this.limits.target_unicode_form ? text.normalize("NFC") : text;
   }
 }

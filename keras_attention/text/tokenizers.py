@@ -5,15 +5,19 @@ import functools
 import io
 import itertools
 import random
+import tempfile
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from keras_attention.checks import check_choice, check_size
-from keras_attention.choices import KINDS
+from keras_attention.choices import KINDS, UNICODE_FORMS
 from keras_attention.quiet import quiet
+from keras_attention.text.unicode_rules import rules_of
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
 SPACE = "\u2581"  # how SentencePiece writes a space
@@ -34,6 +38,8 @@ class SentencePieceTokenizer:
         model: a serialized SentencePiece model, `bytes` (or base64 `str`, as a configuration has it),
             whose padding, unknown and end ids are 0, 1 and 2.
         kind: `"char"`, `"word"`, `"bpe"` or `"unigram"`, as which it was trained.
+        unicode_form: the normal form that its rules make, `"NFC"`, `"NFD"`, `"NFKC"` or `"NFKD"`, if it was
+            trained with one. Texts that it writes are composed again (NFC).
 
     Raises:
         ValueError: an unknown kind, no SentencePiece model, or one with other reserved ids.
@@ -46,8 +52,9 @@ class SentencePieceTokenizer:
     Reference: Kudo and Richardson (2018), *SentencePiece*.
     """
 
-    def __init__(self, model, kind):
+    def __init__(self, model, kind, unicode_form=None):
         check_choice("kind", kind, KINDS)
+        self.unicode_form = check_choice("unicode_form", unicode_form, (None, *UNICODE_FORMS))
         self.model = base64.b64decode(model) if isinstance(model, str) else model
         self.kind = kind
         reserved = [self.processor.pad_id(), self.processor.unk_id(), self.processor.eos_id()]
@@ -65,6 +72,7 @@ class SentencePieceTokenizer:
         kind: str = "unigram",
         vocabulary_size: int = 8000,
         normalization: str = "nmt_nfkc",
+        unicode_form: str | None = None,
     ) -> "SentencePieceTokenizer":
         """Trains a tokenizer.
 
@@ -77,6 +85,9 @@ class SentencePieceTokenizer:
             kind: `"char"`, `"word"` (between spaces), `"bpe"` or `"unigram"`.
             vocabulary_size: the most ids it may have.
             normalization: SentencePiece's rule for Unicode: `"nmt_nfkc"`, ..., or `"identity"`.
+            unicode_form: the normal form of what it reads, in the place of the rule's NFKC or, with
+                `"identity"`, of none: `"NFD"` or `"NFKD"` take letters apart, such as Hangul syllables into
+                their sounds. The rules are in the model, so that each program that reads it applies them.
 
         Raises:
             ValueError: an unknown kind or rule, no text, or a vocabulary too small for the characters.
@@ -84,13 +95,26 @@ class SentencePieceTokenizer:
         vocabulary_size = check_size("vocabulary_size", vocabulary_size, least=4)
         check_choice("kind", kind, KINDS)
         check_choice("normalization", normalization, NORMALIZATIONS)
-        import sentencepiece  # late, here and below: it and TensorFlow Text cost time that few imports need
-
+        if check_choice("unicode_form", unicode_form, (None, *UNICODE_FORMS)):
+            check_choice("normalization", normalization, ("nmt_nfkc", "identity"))
         written, texts = io.BytesIO(), sample(texts, TRAINING_TEXTS)
         if not texts:
             raise ValueError("There are no texts to train a tokenizer on.")
         if kind == "unigram":
             texts += overlooked_words(texts)
+        with tempfile.TemporaryDirectory() as folder:
+            rules = {"normalization_rule_name": normalization}
+            if unicode_form:
+                file = Path(folder) / "rules.tsv"
+                file.write_text(rules_of(unicode_form, normalization != "identity"), encoding="utf-8")
+                rules = {"normalization_rule_tsv": str(file)}
+            cls._train(texts, written, kind, vocabulary_size, rules)
+        return cls(written.getvalue(), kind, unicode_form)
+
+    @staticmethod
+    def _train(texts, written, kind, vocabulary_size, rules):
+        import sentencepiece  # late, here and below: it and TensorFlow Text cost time that few imports need
+
         try:
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=iter(texts),
@@ -103,7 +127,7 @@ class SentencePieceTokenizer:
                 bos_id=-1,
                 hard_vocab_limit=False,
                 character_coverage=1.0 if kind != "unigram" else 0.9999,
-                normalization_rule_name=normalization,
+                **rules,
                 add_dummy_prefix=kind != "char",
                 # By default a million, which takes longer and leaves no better pieces.
                 seed_sentencepiece_size=max(SEEDS * vocabulary_size, 10_000),
@@ -115,7 +139,6 @@ class SentencePieceTokenizer:
                 f"No {kind} tokenizer of {vocabulary_size} ids could be trained on these texts: "
                 f"{str(error).strip().splitlines()[-1]}"
             ) from None
-        return cls(written.getvalue(), kind)
 
     @functools.cached_property
     def processor(self):
@@ -160,7 +183,12 @@ class SentencePieceTokenizer:
     def detokenize(self, tokens) -> tf.Tensor:
         """(B, T) int32 ids, the end id and padding among them -> (B,) string."""
         written = tf.ragged.boolean_mask(tokens, (tokens != PADDING_ID) & (tokens != END_ID))
-        return tf.strings.strip(self._run("detokenize", written))
+        texts = tf.strings.strip(self._run("detokenize", written))
+        if not self.unicode_form:
+            return texts
+        import tensorflow_text
+
+        return tensorflow_text.normalize_utf8(texts, "NFC")
 
     def _run(self, method, argument):
         try:
@@ -178,8 +206,13 @@ class SentencePieceTokenizer:
         ids = (other.processor.piece_to_id(piece) for piece in self.pieces(range(self.vocabulary_size)))
         return [0 if id_ == UNKNOWN_ID else id_ for id_ in ids]
 
+    def composed(self, text: str) -> str:
+        """Joined pieces as this tokenizer writes a text."""
+        return unicodedata.normalize("NFC", text) if self.unicode_form else text
+
     def get_config(self) -> dict:
-        return {"model": base64.b64encode(self.model).decode("ascii"), "kind": self.kind}
+        config = {"model": base64.b64encode(self.model).decode("ascii"), "kind": self.kind}
+        return {**config, "unicode_form": self.unicode_form} if self.unicode_form else config
 
     @classmethod
     def from_config(cls, config: dict) -> "SentencePieceTokenizer":

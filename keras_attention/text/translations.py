@@ -137,7 +137,7 @@ class TranslatesTexts:
             for t in np.flatnonzero(ids == UNKNOWN_ID):
                 pieces[t] = surfaces[int(attention[t, : len(surfaces)].argmax())]
             written = (piece for piece, i in zip(pieces, ids, strict=True) if i != END_ID)
-            text = "".join(written).replace(SPACE, " ").strip()
+            text = self.target_tokenizer.composed("".join(written).replace(SPACE, " ").strip())
         return text, found.scores, attention, self.source_tokenizer.pieces(row), pieces
 
     def _surfaces(self, text: bytes) -> list[str]:

@@ -14,6 +14,7 @@ from keras_attention.text.pair_files import chunks, read_pairs
 from keras_attention.text.tokenizers import TRAINING_TEXTS, SentencePieceTokenizer, sample
 from keras_attention.training.options import Options
 
+HANGUL = frozenset(map(chr, range(0xAC00, 0xD7A4)))  # the syllables
 MAX_IDS = 256  # no text in training has more, unless its limit is given
 # The source as its reader would normalise it; the target as it is written.
 NORMALIZATIONS = {"source": "nmt_nfkc", "target": "identity"}
@@ -28,9 +29,13 @@ def new_translator(train_file, is_training, options, say) -> Translator:
         texts = [getattr(pair, side) for pair in pairs]
         kind = getattr(options, f"{side}_tokenizer") or suitable_tokenizer(texts)
         size = getattr(options, f"{side}_vocabulary_size") or DEFAULT_VOCABULARY_SIZES[kind]
-        tokenizer = SentencePieceTokenizer.train(texts, kind, size, normalization)
+        form = options.unicode_form
+        if side == "source" and options.head != "pointer":  # which copies pieces that both sides have
+            form = form or suitable_form(texts)
+        tokenizer = SentencePieceTokenizer.train(texts, kind, size, normalization, form)
         limit = getattr(options, f"max_{side}_length") or _suitable_limit(texts, tokenizer)
-        say(f"{side}: {kind} tokenizer, {tokenizer.vocabulary_size} ids, at most {limit} of them a text")
+        ids = f"{tokenizer.vocabulary_size} ids{f' of {form}' if form else ''}"
+        say(f"{side}: {kind} tokenizer, {ids}, at most {limit} of them a text")
         tokenizers.append(tokenizer)
         limits.append(limit)
     source, target = tokenizers
@@ -72,6 +77,12 @@ def suitable_tokenizer(texts) -> str:
     if num_words > 1.5 * num_texts and len(words) <= 500 and num_words > 20 * len(words):
         return "word"
     return "char" if num_characters <= 40 * num_texts else "unigram"
+
+
+def suitable_form(texts) -> str | None:
+    """NFD, which takes Hangul syllables apart, where most letters are such; else None."""
+    letters = [letter for text in itertools.islice(texts, 100_000) for letter in text if letter.isalpha()]
+    return "NFD" if sum(letter in HANGUL for letter in letters) > len(letters) / 2 else None
 
 
 def _suitable_limit(texts, tokenizer) -> int:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from keras_attention.checks import check_between, check_choice, check_flag, check_rate, check_size
-from keras_attention.choices import CELLS, HEADS, KINDS, NORMALIZERS, SCORES
+from keras_attention.choices import CELLS, HEADS, KINDS, NORMALIZERS, SCORES, UNICODE_FORMS
 
 MAX_LAYERS = 100
 AUTO = "auto"
@@ -13,6 +13,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", AUTO)
 CHOICES = {
     "source_tokenizer": (None, *KINDS),
     "target_tokenizer": (None, *KINDS),
+    "unicode_form": (None, *UNICODE_FORMS),
     "cell": CELLS,
     "score": SCORES,
     "normalizer": NORMALIZERS,
@@ -31,6 +32,7 @@ class Options:
 
     source_tokenizer: str | None = None
     target_tokenizer: str | None = None
+    unicode_form: str | None = None
     source_vocabulary_size: int | None = None
     target_vocabulary_size: int | None = None
     max_source_length: int | None = None

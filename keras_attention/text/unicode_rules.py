@@ -1,0 +1,53 @@
+"""Unicode's normal forms as rules for SentencePiece, so that a form travels within the model."""
+
+import functools
+import sys
+import unicodedata
+
+SURROGATES = range(0xD800, 0xE000)
+
+
+@functools.lru_cache(maxsize=4)
+def rules_of(form: str, cleans: bool) -> str:
+    """The text of a `normalization_rule_tsv`: what is replaced, a tab, what by, as code points.
+
+    SentencePiece replaces the longest text that a rule knows. So a composed form is made from its whole
+    decomposition or from its last two characters; marks in another than the canonical order are not sorted.
+
+    Args:
+        form: `"NFC"`, `"NFD"`, `"NFKC"` or `"NFKD"`.
+        cleans: whether white space becomes a space and other control characters are dropped, as by
+            SentencePiece's rule `nmt_nfkc`.
+    """
+    rules = {}
+    for character in map(chr, (i for i in range(sys.maxunicode + 1) if i not in SURROGATES)):
+        whole = unicodedata.normalize("NFD", character)
+        if form in ("NFC", "NFKC") and unicodedata.normalize("NFC", whole) == character != whole:
+            rules[whole] = character
+            parts = unicodedata.decomposition(character).split()
+            if len(parts) == 2:
+                rules["".join(chr(int(part, 16)) for part in parts)] = character
+        normal = unicodedata.normalize(form, character)
+        if normal != character:
+            rules[character] = normal
+    if cleans:
+        rules |= _cleaning()
+    return "".join(f"{_code_points(a)}\t{_code_points(b)}\n" for a, b in rules.items())
+
+
+def _cleaning() -> dict[str, str]:
+    """What SentencePiece's own rule makes of white space and of control characters."""
+    import sentencepiece
+
+    normalizer = sentencepiece.SentencePieceNormalizer(rule_name="nmt_nfkc")
+    found = {}
+    for character in map(chr, range(0x10000)):
+        if unicodedata.category(character) in ("Cc", "Cf", "Zs", "Zl", "Zp"):
+            middle = normalizer.normalize(f"a{character}b").replace("\u2581", " ").strip()[1:-1]
+            if middle in ("", " ") and middle != character:
+                found[character] = middle
+    return found
+
+
+def _code_points(text: str) -> str:
+    return " ".join(f"{ord(character):X}" for character in text)
