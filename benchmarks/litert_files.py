@@ -36,7 +36,7 @@ def main(run, test_file, num_texts):
     tf.config.threading.set_inter_op_parallelism_threads(1)
     translator = keras.saving.load_model(f"{run}/translator.keras")
     references = read_references(test_file)
-    texts = list(references)
+    texts = [text for text, _ in references]
     live = translator.translate(texts)
     ids = translator.source_tokenizer.tokenize(tf.constant(texts[:1]))
     quality, calls, sizes = {"SavedModel": evaluate(live.texts, list(references.values()))}, {}, {}

@@ -45,7 +45,10 @@ def prepare(task: str, data: Path, folder: Path) -> None:
     random.Random(0).shuffle(pairs)  # a dictionary is in alphabetical order
     for name, written in (("train", pairs), ("dev", held_out)):
         _write(folder / f"{name}.tsv", ["\t".join(pair) for pair in written])
-    sources = {"train": [source for source, _ in pairs], "dev": list(read_references(folder / "dev.tsv"))}
+    sources = {
+        "train": [source for source, _ in pairs],
+        "dev": [text for text, _ in read_references(folder / "dev.tsv")],
+    }
     targets = {"train": [target for _, target in pairs], "valid": [target for _, target in held_out]}
     sources["valid"] = [source for source, _ in held_out]
     for side, texts in (("src", sources), ("tgt", targets)):

@@ -149,7 +149,8 @@ def trained(name, train_file, folder, validation_file=None, **options):
 def greedy_figures(translator, file) -> dict:
     """What `evaluate` says of the greedy translations of a file of pairs."""
     references = read_references(file)
-    return evaluate(translator.translate(list(references)).texts, list(references.values()), "none")
+    texts = [text for text, _ in references]
+    return evaluate(translator.translate(texts).texts, list(references.values()), "none")
 
 
 def printed_by_child(script, *arguments) -> dict | None:

@@ -16,6 +16,7 @@ from .signatures import seq2seq_of
 
 FORMAT = 1  # of the description
 DESCRIPTION = "keras_attention.json"
+SIDES = ("source", "target", "features")  # which may have a tokenizer
 READ = {"max_length", "beam"}
 READ_OF_TRANSLATORS = {"max_source_length", "too_long", "source_tokenizer", "target_tokenizer"}
 
@@ -43,8 +44,10 @@ def add_associated_files(path, model, decoding, source_length, quantize, names) 
         if isinstance(model, Translator):
             description["max_source_length"] = model.max_source_length
             description["too_long"] = model.too_long
-            for side in ("source", "target"):
+            for side in SIDES:
                 tokenizer = getattr(model, f"{side}_tokenizer")
+                if tokenizer is None:
+                    continue
                 description[f"{side}_tokenizer"] = tokenizer.kind
                 description[f"{side}_unicode_form"] = tokenizer.unicode_form
                 archive.writestr(f"{side}.model", tokenizer.model)
@@ -59,7 +62,7 @@ def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, byte
         with zipfile.ZipFile(path) as archive:
             description = json.loads(archive.read(DESCRIPTION))
             names = set(archive.namelist())
-            models = {s: archive.read(f"{s}.model") for s in ("source", "target") if f"{s}.model" in names}
+            models = {s: archive.read(f"{s}.model") for s in SIDES if f"{s}.model" in names}
             if not isinstance(description, dict):
                 raise KeyError(DESCRIPTION)
     except (

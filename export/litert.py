@@ -119,13 +119,14 @@ def _source_length(model, source_length):
 
 def _signature_names(model, signatures, text):
     is_translator = isinstance(model, Translator)
-    fits = is_translator and model.source_tokenizer.kind in FAST_KINDS
+    fits = is_translator and model.source_tokenizer.kind in FAST_KINDS and not model.features_tokenizer
     if text and not fits:
         reason = "The model has no tokenizers."
         if is_translator:
-            reason = f"The source tokenizer is of the kind {model.source_tokenizer.kind!r}."
+            reason = f"The source tokenizer is of the kind {model.source_tokenizer.kind!r}"
+            reason += " and has features beside it." if model.features_tokenizer else "."
         raise ValueError(
-            "`text=True` needs a Translator whose source tokenizer is of the kind "
+            "`text=True` needs a Translator without features whose source tokenizer is of the kind "
             f"{' or '.join(FAST_KINDS)}: LiteRT's operator makes other ids for other kinds. {reason} "
             "Take `text=False` and tokenize in the app; the SentencePiece models are in the file."
         )

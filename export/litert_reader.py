@@ -44,14 +44,10 @@ class LiteRTTranslator(TranslatesTexts):
         self.description, models = read_associated_files(path)
         if len(models) < 2:
             raise ValueError(f"{path} holds no tokenizers: it was made from a Seq2Seq. It takes only ids.")
-        self.source_tokenizer, self.target_tokenizer = (
-            SentencePieceTokenizer(
-                models[side],
-                self.description[f"{side}_tokenizer"],
-                self.description.get(f"{side}_unicode_form"),  # which older files do not have
-            )
-            for side in ("source", "target")
-        )
+        for side in models:
+            kind = self.description[f"{side}_tokenizer"]
+            form = self.description.get(f"{side}_unicode_form")  # which older files do not have
+            setattr(self, f"{side}_tokenizer", SentencePieceTokenizer(models[side], kind, form))
         # Of the content: of a path it maps the file, which may be replaced meanwhile.
         interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
         self._runners = {
@@ -90,11 +86,22 @@ class LiteRTTranslator(TranslatesTexts):
             raise ValueError("A LiteRT file takes no prefixes.")
         is_beam = isinstance(strategy, Beam)
         run = self._runners["beam_decode" if is_beam else "greedy_decode"]
-        padded = np.zeros((len(source), self.source_length), "int32")
-        padded[:, : source.shape[1]] = source
+        given = source if isinstance(source, dict) else {"source": source}
+        widths = [values.shape[1] for values in given.values()]
+        if max(widths) > self.source_length:
+            raise ValueError(f"The file takes at most {self.source_length} ids. Received: {max(widths)}.")
+        padded = {
+            name: np.pad(ids, ((0, 0), (0, self.source_length - ids.shape[1])))
+            for name, ids in given.items()
+        }
         with self._lock, quiet():  # the first call reports the delegate that it creates
-            found = [run(source=row[None]) for row in padded]
+            rows = range(len(given["source"]))
+            found = [run(**{name: ids[row : row + 1] for name, ids in padded.items()}) for row in rows]
         decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
+        parts = [  # each input has a padded part of the memory
+            decoded.attention[..., i * self.source_length :][..., :width] for i, width in enumerate(widths)
+        ]
+        decoded = decoded._replace(attention=np.concatenate(parts, axis=-1))
         decoded.scores[
             ~possible(decoded.scores)
         ] = -np.inf  # LiteRT stores -inf as the most negative number

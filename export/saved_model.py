@@ -140,7 +140,8 @@ def _write(model: Generates | Translator, path: Path, decoding: Decoding, chosen
     # with variables that nothing initialises (Keras 3.15).
     module.weights = [weight.value for weight in model.weights]
     if isinstance(model, Translator):
-        module.tokenizers = [model.source_tokenizer.operators, model.target_tokenizer.operators]
+        tokenizers = (model.source_tokenizer, model.target_tokenizer, model.features_tokenizer)
+        module.tokenizers = [tokenizer.operators for tokenizer in tokenizers if tokenizer]
     with without_cudnn(seq2seq_of(model)):
         signatures = {
             name: signature.function(model, decoding).get_concrete_function(**signature.inputs(model))
@@ -179,19 +180,19 @@ def _write_warmup_requests(model: Generates | Translator, path: Path, shapes, ch
         )
         return
     seq2seq = seq2seq_of(model)
-    texts = {"text": np.array([b"a"])}
     file = path / "assets.extra" / "tf_serving_warmup_requests"
     file.parent.mkdir()
     with tf.io.TFRecordWriter(str(file)) as writer:
         for name, signature in chosen.items():
             for rows, length in (shapes or [(1, 1)]) if name in COMPILED_SIGNATURES else [(1, 1)]:
-                values = {**texts, **example_sources(seq2seq, [length] * rows, length)}
+                values = example_sources(seq2seq, [length] * rows, length)
                 values["target"] = np.full((rows, length), seq2seq.end_id)
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name = "warmup"
                 request.model_spec.signature_name = name
                 for key, spec in signature.inputs(model).items():
-                    request.inputs[key].CopyFrom(tf.make_tensor_proto(values[key], dtype=spec.dtype))
+                    value = [b"a"] if spec.dtype == tf.string else values[key]
+                    request.inputs[key].CopyFrom(tf.make_tensor_proto(value, dtype=spec.dtype))
                 log = prediction_log_pb2.PredictionLog(
                     predict_log=prediction_log_pb2.PredictLog(request=request)
                 )

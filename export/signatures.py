@@ -32,7 +32,8 @@ class Signature:
     def inputs(self, model: Generates | Translator) -> dict[str, tf.TensorSpec]:
         """Its inputs for a model, any batch size and any length."""
         if self.reads == "text":
-            return {"text": tf.TensorSpec((None,), tf.string, name="text"), **self.more}
+            names = ("text", "features") if model.features_tokenizer else ("text",)
+            return {name: tf.TensorSpec((None,), tf.string, name=name) for name in names} | self.more
         return {**source_tensors(seq2seq_of(model)), **self.more}
 
     def function(self, model: Generates | Translator, decoding: "Decoding") -> Callable:
@@ -222,7 +223,7 @@ def _checked_inputs(model, inputs):
         check(tf.equal(shape[0], rows), one_each, shape[0], rows)
         if tensor.dtype.is_floating:
             check(tf.reduce_all(tf.math.is_finite(tensor)), f"`{name}` must hold finite numbers.")
-        elif sizes.get(name):
+        elif tensor.dtype.is_integer and sizes.get(name):
             largest = sizes[name] - 1
             _check_between(check, tensor, 0, largest, f"`{name}` must hold ids from 0 to {largest}")
         elif of != name and of in inputs:

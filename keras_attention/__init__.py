@@ -41,6 +41,8 @@ __all__ = [
     "Encoder",
     "Entmax15",
     "ExactMatch",
+    "FeaturesEncoder",
+    "Gated",
     "GeneralScore",
     "Greedy",
     "HardHead",
@@ -86,6 +88,7 @@ if not is_command():  # a command imports what it needs, `--help` not even Keras
     from keras_attention.layers.context import AttentionContext
     from keras_attention.layers.decoder import AttentionDecoder
     from keras_attention.layers.encoder import Encoder
+    from keras_attention.layers.features import FeaturesEncoder, Gated
     from keras_attention.layers.hard_attention import HardHead
     from keras_attention.layers.heads import DenseHead, Head, PointerHead, TiedHead
     from keras_attention.layers.local import LocalMonotonic, LocalPredictive

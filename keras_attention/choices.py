@@ -1,6 +1,7 @@
 """The names that options choose from. The command line reads them before it imports Keras."""
 
 KINDS = ("char", "word", "bpe", "unigram")  # of tokenizers
+COLUMNS = ("source", "target", "features")  # of a file; features are optional
 UNICODE_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 CELLS = ("lstm", "gru")
 SCORES = ("dot", "scaled_dot", "general", "additive", "concat", "location", "coverage")

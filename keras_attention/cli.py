@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--bleu-tokenizer", default="13a", choices=BLEU_TOKENIZERS,
                           help="sacrebleu's; none for texts that are tokenized already")  # fmt: skip
     evaluate.add_argument("--strict", action="store_true", help="stop at the first bad line")
+    _add_columns(evaluate)
     _add_decoding(evaluate)
     evaluate.set_defaults(command="evaluate")
 
@@ -112,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
     plot = subparsers.add_parser("plot", help="draw the attention")
     plot.add_argument("run", metavar="RUN")
-    plot.add_argument("text")
+    plot.add_argument("text", help="with features: text, a tab, features")
     plot.add_argument("--output", required=True, metavar="FILE.png")
     plot.set_defaults(command="plot")
     return parser
@@ -137,9 +138,8 @@ def _add_train(train):
     train.add_argument("--output", required=True, metavar="RUN", help="the folder to make")
     train.add_argument("--validation", metavar="DEV.tsv", help="pairs to choose the best model by")
     option("validation_split", "SHARE", "of the sources set aside where there is no --validation")
-    choice(
-        "unicode_form", UNICODE_FORMS, "of both sides: NFD takes letters apart, and they are joined again"
-    )
+    _add_columns(train, defaults.columns)
+    choice("unicode_form", UNICODE_FORMS, "of both sides: NFD takes letters apart; outputs are composed")
     for side in ("source", "target"):
         choice(f"{side}_tokenizer", KINDS, "by default what suits the data")
         option(f"{side}_vocabulary_size", help="ids, at most")
@@ -174,6 +174,12 @@ def _add_train(train):
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN")
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")
     train.set_defaults(command="train")
+
+
+def _add_columns(parser, default=None):
+    parser.add_argument("--columns", type=lambda text: tuple(text.split(",")), default=default,
+                        metavar="NAME,...", help="of a line, between tabs: source, target, and features "
+                        "beside the source, such as tags between semicolons (source,target)")  # fmt: skip
 
 
 def _add_decoding(parser):

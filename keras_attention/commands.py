@@ -9,13 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_attention.checks import check_size
-from keras_attention.choices import STRATEGIES
+from keras_attention.choices import COLUMNS, STRATEGIES
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.named import get_strategy
 from keras_attention.export import LiteRTTranslator
 from keras_attention.models.translator import load_translator
 from keras_attention.plotting import plot_attention
-from keras_attention.text.pair_files import BadLines, bare_lines, chunks, read_references
+from keras_attention.text.pair_files import BadLines, bare_lines, chunks, read_references, split_features
 from keras_attention.training.allocator import keep_freed_memory
 from keras_attention.training.evaluate import evaluate as compare
 from keras_attention.training.options import Options
@@ -54,17 +54,22 @@ def translate(options):
     check_size("batch_size", options.batch_size)
     if options.seed is not None:  # one stream for all chunks of lines, whatever their size
         options.seed = np.random.default_rng(check_size("seed", options.seed, least=0))
-    decoding = (strategy_of(options), options.batch_size, None, options.replace_unknown)
+    strategy = strategy_of(options)
     translator = _load(options.run)
+    bad_lines = BadLines()
     shows_progress = sys.stderr.isatty()
     written = 0
     for lines in chunks(bare_lines(sys.stdin.buffer), 16 * options.batch_size):
+        texts, features = lines, None
+        if translator.features_tokenizer:
+            texts, features = split_features(lines, bad_lines, written + 1)
+        decoding = (texts, strategy, options.batch_size, None, options.replace_unknown, features)
         if options.n_best:
-            for number, found in enumerate(translator.translate_n_best(lines, *decoding), written + 1):
+            for number, found in enumerate(translator.translate_n_best(*decoding), written + 1):
                 for text, score in zip(found.texts, found.scores, strict=True):
                     _write_line(f"{number}\t{score:.4f}\t{text}")
         else:
-            for text in translator.translate(lines, *decoding).texts:
+            for text in translator.translate(*decoding).texts:
                 _write_line(text)
         sys.stdout.buffer.flush()
         written += len(lines)
@@ -72,18 +77,34 @@ def translate(options):
             print(f"\r{written} lines", end="", file=sys.stderr, flush=True)
     if shows_progress:
         print(file=sys.stderr)
+    if len(bad_lines):
+        reason = str(bad_lines).replace("left out", "read as far as they go")
+        print(f"{reason}; a line is text<TAB>features", file=sys.stderr)
 
 
 def evaluate(options):
     strategy = strategy_of(options)
     bad_lines = BadLines(options.strict)
-    references = read_references(options.test_file, bad_lines)
+    translator = _load(options.run)
+    has_features = translator.features_tokenizer is not None
+    columns = options.columns or COLUMNS[: 3 if has_features else 2]
+    if ("features" in columns) != has_features:
+        raise ValueError(
+            f"--columns must {'' if has_features else 'not '}name features for this model. "
+            f"Received: {','.join(columns)}."
+        )
+    references = read_references(options.test_file, bad_lines, columns)
     if len(bad_lines):
         print(bad_lines, file=sys.stderr)
     if not references:
         raise ValueError(f"There are no pairs in {options.test_file}.")
-    texts, *_ = _load(options.run).translate(
-        list(references), strategy, options.batch_size, replace_unknown=options.replace_unknown
+    texts, features = (list(column) for column in zip(*references, strict=True))
+    texts, *_ = translator.translate(
+        texts,
+        strategy,
+        options.batch_size,
+        replace_unknown=options.replace_unknown,
+        features=features if has_features else None,
     )
     figures = compare(texts, list(references.values()), options.bleu_tokenizer)
     figures["strategy"] = repr(strategy)
@@ -121,7 +142,10 @@ def plot(options):
     output = Path(options.output)
     if not output.suffix or output.is_dir():
         raise ValueError(f"--output must be a file like attention.png. Received: {options.output!r}.")
-    found = _load(options.run).translate([options.text])
+    translator, texts, features = _load(options.run), [options.text.encode()], None
+    if translator.features_tokenizer:
+        texts, features = split_features(texts, BadLines(strict=True))
+    found = translator.translate(texts, features=features)
     plot_attention(found.attention[0], found.source_pieces[0], found.target_pieces[0], output)
     print(f"{found.texts[0]}\nattention in {output}")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_attention.text.datasets import SequencePairs, tokenize_pairs
-from keras_attention.text.pair_files import BadLines, Pair, read_pairs
+from keras_attention.text.pair_files import BadLines, Pair, read_pairs, split_features
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 
 LINES = [
@@ -158,3 +158,29 @@ def test_ids_from_lists_are_the_pairs_of_a_file(tokenized):
 def test_wrong_sequences_are_refused(sources, targets, error, reason):
     with pytest.raises(error, match=reason):
         SequencePairs.of(sources, targets)
+
+
+def test_columns_may_stand_in_any_order_and_wrong_lines_are_counted(tmp_path):
+    path = tmp_path / "lines.tsv"
+    path.write_text("V;PST\tgo\twent\nV\tgo\n\tbe\tis\nV\t\tx\nV\ta\tb\tc\n", encoding="utf-8")
+    bad_lines = BadLines()
+    found = list(read_pairs(path, bad_lines, ("features", "source", "target")))
+    assert found == [Pair(1, "go", "went", "V;PST"), Pair(3, "be", "is", "")]
+    assert bad_lines.first == {"not 2 tabs": [2, 5], "an empty side": [4]}
+
+
+def test_lines_without_features_are_counted_and_read():
+    bad_lines = BadLines()
+    found = split_features([b"go\tV;PST", b"be", b"a\tb\tc"], bad_lines, first=7)
+    assert found == ([b"go", b"be", b"a"], [b"V;PST", b"", b"b"])
+    assert bad_lines.first == {"not one tab": [8, 9]}
+
+
+def test_batches_have_the_features_of_their_rows():
+    pairs = SequencePairs.of([[3, 2], [4, 4, 2]], [[5, 2], [6, 2]], [[7, 8, 2], [9, 2]])
+    ((inputs, _),) = pairs.batches(2).dataset.as_numpy_iterator()
+    rows = {
+        tuple(source): tuple(features)
+        for source, features in zip(*(inputs[n] for n in ("source", "features")), strict=True)
+    }
+    assert rows == {(3, 2, 0): (7, 8, 2), (4, 4, 2): (9, 2, 0)}

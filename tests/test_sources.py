@@ -98,6 +98,10 @@ KINDS = {
         lambda: sequential([keras.Input((None,), dtype="int32"), layers.Embedding(11, 4, mask_zero=True)]),
         {"head": ka.PointerHead(13, list(range(11)))},
     ),
+    "features": (
+        lambda: ka.FeaturesEncoder(ka.Encoder(11, 5, 6), ka.Encoder(11, 4, 6)),
+        {"normalizer": ka.Gated("sparsemax"), "input_feeding": True},
+    ),
     "functional": (functional, {"num_heads": 2, "attention_units": 6, "num_layers": 2}),
 }
 SETTINGS = ["eager", "graph", "xla", "mixed_bfloat16"]
@@ -141,16 +145,18 @@ def assert_equal(actual, expected):
 
 
 def test_padding_has_no_weight_and_more_of_it_changes_nothing(model):
-    few = model.generate(make_source(model), max_length=4)
-    more = model.generate(make_source(model, length=14, padding=5.0), max_length=4)
+    sources = make_source(model), make_source(model, length=14, padding=5.0)
+    few, more = (model.generate(source, max_length=4) for source in sources)
     np.testing.assert_array_equal(more.tokens, few.tokens)
     assert_equal(more.scores, few.scores)
-    steps = few.attention.shape[2]
-    assert_equal(more.attention[..., :steps], few.attention)
-    assert (more.attention[..., steps:] == 0).all()
-    mask = keras.tree.flatten(model.encoder.compute_mask(make_source(model)))[0]
-    assert mask.shape[1] == steps
-    assert (few.attention[~np.broadcast_to(np.asarray(mask)[:, None], few.attention.shape)] == 0).all()
+    masks = [
+        np.asarray(keras.tree.flatten(model.encoder.compute_mask(source, None))[0]) for source in sources
+    ]
+    for row in range(len(LENGTHS)):
+        few_row, more_row = few.attention[row], more.attention[row]
+        assert_equal(more_row[:, masks[1][row]], few_row[:, masks[0][row]])
+        assert (few_row[:, ~masks[0][row]] == 0).all()
+        assert (more_row[:, ~masks[1][row]] == 0).all()
 
 
 def test_a_batch_equals_its_rows(model):
@@ -225,6 +231,52 @@ def test_exported_equals_live(name, format_name, tmp_path):
         assert_equal(found[field], expected)
     scores = signatures["score"](**inputs, target=tf.constant(live.tokens))["log_probs"]
     assert_equal(scores, live.scores)
+
+
+# Of features.
+
+
+def test_a_gate_mixes_the_contexts_of_both_parts():
+    random = np.random.default_rng(0)
+    query, memory = random.normal(size=(2, 3, 5)), random.normal(size=(2, 7, 4))
+    marks, mask = np.zeros((2, 7, 2)), np.array([[1, 1, 1, 0, 1, 1, 0], [1, 0, 0, 0, 1, 0, 0]], bool)
+    marks[:, :4, 0], marks[:, 4:, 1] = mask[:, :4], mask[:, 4:]
+    memory = np.concatenate([memory, marks], axis=-1).astype("float32")
+    attention = ka.AttentionContext(normalizer=ka.Gated())
+    attention(query, memory, memory_mask=mask)
+    for weight in attention.normalizer.weights:
+        weight.assign(random.normal(size=weight.shape))
+    context, weights = attention(query, memory, memory_mask=mask)
+    v, bias = attention.normalizer.get_weights()
+    gate = 1 / (1 + np.exp(-(query @ v + bias)))[..., None]
+    plain = ka.AttentionContext()
+    plain(query, memory)
+    plain.score.set_weights(attention.score.get_weights())
+    parts = [plain(query, memory, memory_mask=mask & (marks[..., i] > 0))[0] for i in range(2)]
+    assert_equal(context, gate * parts[0] + (1 - gate) * parts[1])
+    assert_equal(weights.numpy().sum(axis=-1), np.ones((2, 3)))
+    assert_equal(weights.numpy()[..., :4].sum(axis=-1), gate[..., 0])
+
+
+def test_vectors_may_have_features_too():
+    encoder = ka.FeaturesEncoder(ka.VectorEncoder(FEATURES, 6, pyramid=1), ka.Encoder(11, 4, 6))
+    model = ka.Seq2Seq(encoder, ka.AttentionDecoder(13, 7, 4, normalizer=ka.Gated()))
+    model.run_eagerly = True
+    assert [*model.source_specs()] == ["source", "source_lengths", "features"]
+    source = make_source(model)
+    assert model.generate(source, max_length=4).attention.shape == (3, 4, 5 + 9)
+    other = {**source, "features": source["features"] % 2 + 3}
+    assert np.abs(model.score(source, TARGET).log_probs - model.score(other, TARGET).log_probs).max() > 1e-6
+
+
+def test_what_cannot_be_an_encoder_of_features_is_refused():
+    with pytest.raises(TypeError, match="`features` a keras_attention"):
+        ka.FeaturesEncoder(ka.Encoder(11, 5, 6), ka.VectorEncoder(FEATURES, 6))
+    different = ka.FeaturesEncoder(ka.Encoder(11, 5, 6), ka.Encoder(9, 4, 8))
+    with pytest.raises(ValueError, match="must have one depth"):
+        different({"source": np.array([[3, 2]]), "features": np.array([[4, 2]])})
+    with pytest.raises(ValueError, match="`normalizer` must be one of softmax"):
+        ka.Gated(ka.LocalMonotonic())
 
 
 # Of vectors alone.

@@ -45,6 +45,7 @@ ORDER = [
     "layers.encoder",
     "layers.vector_encoder",
     "layers.model_encoder",
+    "layers.features",
     "layers.loop",
     "layers.unrolling",
     "layers.cell",

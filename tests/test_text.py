@@ -148,3 +148,8 @@ def test_a_rule_with_another_form_is_refused():
         SentencePieceTokenizer.train(["a"], "char", 10, "nfkc_cf", "NFD")
     with pytest.raises(ValueError, match="`unicode_form` must be one of"):
         SentencePieceTokenizer.train(["a"], "char", 10, unicode_form="NFX")
+
+
+def test_separators_are_read_as_spaces():
+    tokenizer = SentencePieceTokenizer.train(["V;PST", "N;PL"], "word", 20, "identity", separators=";")
+    assert tokenizer.pieces(tokenizer.tokenize(["PL;V PST"]).numpy()[0]) == ["▁PL", "▁V", "▁PST", "</s>"]

@@ -23,6 +23,7 @@ class Translator(TranslatesTexts, keras.Model):
         max_target_length: the most ids it writes, the end id included.
         too_long: what happens to a longer source: `"cut"` reads its beginning and says so (a warning in
             Python, a line on standard error in the SavedModel), `"refuse"` raises.
+        features_tokenizer: the `SentencePieceTokenizer` of the features, for a `FeaturesEncoder`.
 
     Raises:
         TypeError: parts of another type.
@@ -40,21 +41,25 @@ class Translator(TranslatesTexts, keras.Model):
         max_source_length,
         max_target_length,
         too_long="cut",
+        features_tokenizer=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         if not isinstance(seq2seq, Seq2Seq):
             raise TypeError(f"`seq2seq` must be a Seq2Seq. Received: seq2seq={seq2seq!r}.")
         specs = seq2seq.source_specs()
-        if specs.keys() != {"source"} or not specs["source"].is_integer:
+        needed = {"source", "features"} if features_tokenizer else {"source"}
+        if specs.keys() != needed or not all(spec.is_integer for spec in specs.values()):
             raise ValueError(
-                "`seq2seq` must have one input `source` of ids for a Translator. "
+                f"The inputs of `seq2seq` must be ids for these tokenizers: {', '.join(sorted(needed))}. "
                 f"Received: source_specs()={specs!r}."
             )
-        parts = (
+        parts = [
             ("source", source_tokenizer, specs["source"].vocabulary_size),
             ("target", target_tokenizer, seq2seq.target_vocabulary_size),
-        )
+        ]
+        if features_tokenizer:
+            parts.append(("features", features_tokenizer, specs["features"].vocabulary_size))
         for side, tokenizer, size in parts:
             if not isinstance(tokenizer, SentencePieceTokenizer):
                 raise TypeError(
@@ -68,6 +73,7 @@ class Translator(TranslatesTexts, keras.Model):
         self.seq2seq = seq2seq
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
+        self.features_tokenizer = features_tokenizer
         self.max_source_length = check_size("max_source_length", max_source_length)
         self.max_target_length = check_size("max_target_length", max_target_length)
         self.too_long = check_choice("too_long", too_long, TOO_LONG)
@@ -82,13 +88,23 @@ class Translator(TranslatesTexts, keras.Model):
     def translate_tensors(self, texts, decode) -> tuple[tf.Tensor, tf.Tensor]:
         """`translate` as a part of a graph: (B,) string -> (B,) string and (B,) float32 scores.
 
-        `decode(source)` is from (B, S) int32 to `Decoded`; of a `Beam` all hypotheses: (B, K) and (B, K).
+        With features, `texts` is a dict of `text` and `features`. `decode` is from a source to `Decoded`;
+        of a `Beam` all hypotheses: (B, K) and (B, K).
         """
         found = decode(self.source_tensors(texts))
         return self.detokenize(found.tokens), found.scores
 
-    def source_tensors(self, texts) -> tf.Tensor:
-        """(B,) string -> (B, S) int32; texts over the limit are refused, or cut with a warning."""
+    def source_tensors(self, texts):
+        """(B,) string -> (B, S) int32; texts over the limit are refused, or cut with a warning.
+
+        With features, a dict of `text` and `features` -> one of `source` and `features`.
+        """
+        if self.features_tokenizer:
+            features = self.features_tokenizer.tokenize(texts["features"])
+            return {"source": self._text_ids(texts["text"]), "features": features}
+        return self._text_ids(texts)
+
+    def _text_ids(self, texts) -> tf.Tensor:
         ids = self.source_tokenizer.ragged_ids(texts)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         too_long = tf.reduce_sum(tf.cast(lengths > self.max_source_length, tf.int32))
@@ -123,11 +139,16 @@ class Translator(TranslatesTexts, keras.Model):
             self.max_source_length,
             self.max_target_length,
             self.too_long,
+            self.features_tokenizer,
         )
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
+        features = (
+            {"features_tokenizer": serialize(self.features_tokenizer)} if self.features_tokenizer else {}
+        )
         return {
+            **features,
             "name": self.name,
             "seq2seq": serialize(self.seq2seq),
             "source_tokenizer": serialize(self.source_tokenizer),
@@ -139,9 +160,11 @@ class Translator(TranslatesTexts, keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
+        names = ("seq2seq", "source_tokenizer", "target_tokenizer", "features_tokenizer")
         parts = {
             key: keras.saving.deserialize_keras_object(config[key], custom_objects)
-            for key in ("seq2seq", "source_tokenizer", "target_tokenizer")
+            for key in names
+            if key in config
         }
         return cls(**{**config, **parts})
 

@@ -28,8 +28,8 @@ class Batches(NamedTuple):
 class SequencePairs:
     """Pairs of sequences, held in memory at 4 bytes a number, whatever the number of epochs.
 
-    `source` and `target` are (values, starts): all rows one after the other, and where each begins. The
-    values are ids (N,), or in a source vectors (N, F).
+    `source` and `target`, and `features` where there are any, are (values, starts): all rows one after the
+    other, and where each begins. The values are ids (N,), or in a source vectors (N, F).
 
     Example:
         vectors = [np.random.normal(size=(length, 8)) for length in (5, 3, 9)]
@@ -40,26 +40,31 @@ class SequencePairs:
 
     source: tuple[np.ndarray, np.ndarray]
     target: tuple[np.ndarray, np.ndarray]
+    features: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
-    def of(cls, sources: Sequence, targets: Sequence) -> "SequencePairs":
+    def of(cls, sources: Sequence, targets: Sequence, features: Sequence | None = None) -> "SequencePairs":
         """Pairs of sequences, one array each.
 
         Args:
             sources: of each pair ids (S,), the end included, or vectors (S, F).
             targets: of each pair ids (T,), the end included.
+            features: of each pair ids (G,), the end included, for a `FeaturesEncoder`.
 
         Raises:
-            ValueError: no pairs, another number of targets than of sources, an empty sequence, vectors of
-                several depths.
+            ValueError: no pairs, other numbers of targets or features than of sources, an empty sequence,
+                vectors of several depths.
             TypeError: ids that are not integers.
         """
-        if len(sources) != len(targets) or not len(sources):
+        sides = {"sources": sources, "targets": targets, "features": features}
+        sides = {name: rows for name, rows in sides.items() if rows is not None}
+        numbers = [len(rows) for rows in sides.values()]
+        if len(set(numbers)) > 1 or not numbers[0]:
             raise ValueError(
-                "There must be as many sources as targets, and at least one. Received: "
-                f"{len(sources)} and {len(targets)}."
+                f"There must be as many sources as {' and '.join([*sides][1:])}, and at least one. "
+                f"Received: {', '.join(map(str, numbers))}."
             )
-        return cls(_side("sources", sources), _side("targets", targets, ranks=(1,)))
+        return cls(*(_side(n, rows, (1, 2) if n == "sources" else (1,)) for n, rows in sides.items()))
 
     def __len__(self) -> int:
         return len(self.source[1]) - 1
@@ -108,12 +113,16 @@ class SequencePairs:
             for rows in itertools.islice(stream, place, place + num_batches):
                 source, target = (pad(_rows(side, rows)) for side in (self.source, self.target))
                 inputs = {"source": source, "target": shift_right(target, start_id)}
+                if self.features:
+                    inputs["features"] = pad(_rows(self.features, rows))
                 if has_vectors:
                     inputs["source_lengths"] = lengths[0][rows].astype("int32")
                 yield inputs, target
 
         ids = tf.TensorSpec((None, None), tf.int32)
         inputs = {"source": ids, "target": ids}
+        if self.features:
+            inputs["features"] = ids
         has_vectors = self.source[0].ndim == 2
         if has_vectors:
             inputs["source"] = tf.TensorSpec((None, None, self.source[0].shape[1]), tf.float32)
@@ -147,6 +156,7 @@ def tokenize_pairs(
     max_target_length: int,
     bad_lines: BadLines | None = None,
     keep: Callable[[Pair], bool] = lambda pair: True,
+    features_tokenizer=None,
 ) -> SequencePairs:
     """Pairs of texts -> pairs of ids; those longer than a limit go to `bad_lines`.
 
@@ -156,28 +166,29 @@ def tokenize_pairs(
         max_source_length, max_target_length: the most ids of a side, the end id included.
         bad_lines: where the numbers of pairs that are too long go.
         keep: which pairs to take.
+        features_tokenizer: that of the features, where there are any.
     """
     bad_lines = BadLines() if bad_lines is None else bad_lines
-    tokenizers = (source_tokenizer, target_tokenizer)
+    tokenizers = {"source": source_tokenizer, "target": target_tokenizer, "features": features_tokenizer}
+    tokenizers = {side: tokenizer for side, tokenizer in tokenizers.items() if tokenizer}
     limits = (max_source_length, max_target_length)
-    ids: tuple[list, list] = ([], [])
-    lengths: tuple[list, list] = ([], [])
+    ids, lengths = ([[] for _ in tokenizers] for _ in range(2))
     for chunk in chunks((pair for pair in pairs if keep(pair)), CHUNK):
         rows = [
-            tokenizer.ragged_ids([pair[side] for pair in chunk])
-            for side, tokenizer in enumerate(tokenizers, start=1)
+            tokenizer.ragged_ids([getattr(pair, side) for pair in chunk])
+            for side, tokenizer in tokenizers.items()
         ]
         widths = [row.row_lengths().numpy() for row in rows]
         fits = (widths[0] <= limits[0]) & (widths[1] <= limits[1])
         for i in np.flatnonzero(~fits):
             bad_lines.add(chunk[i].line, f"longer than {limits[0]} source or {limits[1]} target ids")
-        for side in range(2):
+        for side in range(len(rows)):
             ids[side].append(tf.ragged.boolean_mask(rows[side], fits).flat_values.numpy())
             lengths[side].append(widths[side][fits])
     return SequencePairs(*(_joined(i, n) for i, n in zip(ids, lengths, strict=True)))
 
 
-def _side(name, rows, ranks=(1, 2)):
+def _side(name, rows, ranks):
     """Some sequences one after the other, and where each begins."""
     rows = [np.asarray(row) for row in rows]
     depths = {row.shape[1:] for row in rows}

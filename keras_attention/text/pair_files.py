@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+PAIR = ("source", "target")
+
 
 class Pair(NamedTuple):
-    """A line of a file: its number, from 1, and its two texts."""
+    """A line of a file: its number, from 1, and its texts."""
 
     line: int
     source: str
     target: str
+    features: str = ""
 
 
 @dataclass
@@ -67,12 +70,14 @@ def read_lines(path) -> Iterator[bytes]:
                 raise ValueError(f"{path} is a damaged gzip file: {error}") from None
 
 
-def read_pairs(path, bad_lines: BadLines | None = None) -> Iterator[Pair]:
+def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterator[Pair]:
     """The pairs of a file of `source<TAB>target` lines in UTF-8, plain or gzip, as a stream.
 
     Args:
         path: the file.
-        bad_lines: where lines go that have no tab or several, an empty side, or invalid UTF-8.
+        bad_lines: where lines go that have another number of tabs, an empty side, or invalid UTF-8.
+        columns: what stands between the tabs: `"source"`, `"target"` and perhaps `"features"`, which may be
+            empty, in any order.
 
     Raises:
         OSError: the file cannot be read.
@@ -81,27 +86,47 @@ def read_pairs(path, bad_lines: BadLines | None = None) -> Iterator[Pair]:
     bad_lines = BadLines() if bad_lines is None else bad_lines
     for number, line in enumerate(read_lines(path), start=1):
         try:
-            sides = line.decode("utf-8").split("\t")
+            texts = line.decode("utf-8").split("\t")
         except UnicodeDecodeError:
             bad_lines.add(number, "invalid UTF-8")
             continue
-        if len(sides) != 2:
-            bad_lines.add(number, "not one tab")
-        elif not sides[0].strip() or not sides[1].strip():
+        if len(texts) != len(columns):
+            bad_lines.add(number, "not one tab" if len(columns) == 2 else f"not {len(columns) - 1} tabs")
+            continue
+        pair = Pair(number, **dict(zip(columns, texts, strict=True)))
+        if not pair.source.strip() or not pair.target.strip():
             bad_lines.add(number, "an empty side")
         else:
-            yield Pair(number, *sides)
+            yield pair
 
 
-def read_references(path, bad_lines: BadLines | None = None) -> dict[str, list[str]]:
-    """The pairs of a file, read as by `read_pairs`: each source with its references.
+def read_references(
+    path, bad_lines: BadLines | None = None, columns=PAIR
+) -> dict[tuple[str, str], list[str]]:
+    """The pairs of a file, read as by `read_pairs`: the references of each source and its features.
 
     In a target, runs of spaces become one space, and spaces at its ends are removed.
     """
-    references: dict[str, list[str]] = {}
-    for pair in read_pairs(path, bad_lines):
-        references.setdefault(pair.source, []).append(" ".join(pair.target.split()))
+    references: dict[tuple[str, str], list[str]] = {}
+    for pair in read_pairs(path, bad_lines, columns):
+        given = pair.source, pair.features
+        references.setdefault(given, []).append(" ".join(pair.target.split()))
     return references
+
+
+def split_features(lines: Iterable[bytes], bad_lines: BadLines, first: int = 1):
+    """Lines of `text<TAB>features` -> `(texts, features)`; lines with another number of tabs are counted.
+
+    Each line gives a text: one without a tab has no features, and what follows a second tab is left out.
+    """
+    texts, features = [], []
+    for number, line in enumerate(lines, start=first):
+        text, *rest = line.split(b"\t")
+        if len(rest) != 1:
+            bad_lines.add(number, "not one tab")
+        texts.append(text)
+        features.append(rest[0] if rest else b"")
+    return texts, features
 
 
 def chunks(items: Iterable, size: int) -> Iterator[list]:

@@ -73,6 +73,7 @@ class SentencePieceTokenizer:
         vocabulary_size: int = 8000,
         normalization: str = "nmt_nfkc",
         unicode_form: str | None = None,
+        separators: str = "",
     ) -> "SentencePieceTokenizer":
         """Trains a tokenizer.
 
@@ -88,6 +89,7 @@ class SentencePieceTokenizer:
             unicode_form: the normal form of what it reads, in the place of the rule's NFKC or, with
                 `"identity"`, of none: `"NFD"` or `"NFKD"` take letters apart, such as Hangul syllables into
                 their sounds. The rules are in the model, so that each program that reads it applies them.
+            separators: characters that are read as spaces, such as the `";"` between tags.
 
         Raises:
             ValueError: an unknown kind or rule, no text, or a vocabulary too small for the characters.
@@ -95,7 +97,7 @@ class SentencePieceTokenizer:
         vocabulary_size = check_size("vocabulary_size", vocabulary_size, least=4)
         check_choice("kind", kind, KINDS)
         check_choice("normalization", normalization, NORMALIZATIONS)
-        if check_choice("unicode_form", unicode_form, (None, *UNICODE_FORMS)):
+        if check_choice("unicode_form", unicode_form, (None, *UNICODE_FORMS)) or separators:
             check_choice("normalization", normalization, ("nmt_nfkc", "identity"))
         written, texts = io.BytesIO(), sample(texts, TRAINING_TEXTS)
         if not texts:
@@ -104,9 +106,10 @@ class SentencePieceTokenizer:
             texts += overlooked_words(texts)
         with tempfile.TemporaryDirectory() as folder:
             rules = {"normalization_rule_name": normalization}
-            if unicode_form:
-                file = Path(folder) / "rules.tsv"
-                file.write_text(rules_of(unicode_form, normalization != "identity"), encoding="utf-8")
+            if unicode_form or separators:
+                file, cleans = Path(folder) / "rules.tsv", normalization != "identity"
+                form = unicode_form or ("NFKC" if cleans else None)
+                file.write_text(rules_of(form, cleans, separators), encoding="utf-8")
                 rules = {"normalization_rule_tsv": str(file)}
             cls._train(texts, written, kind, vocabulary_size, rules)
         return cls(written.getvalue(), kind, unicode_form)

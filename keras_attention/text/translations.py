@@ -22,7 +22,7 @@ class Translations(NamedTuple):
     texts: list[str]
     scores: np.ndarray  # (N,) float32, summed log-probability (nats)
     attention: list[np.ndarray]  # of each (T, S) float32
-    source_pieces: list[list[str]]  # of each S pieces, the end included
+    source_pieces: list[list[str]]  # of each S pieces, the end included, and then those of its features
     target_pieces: list[list[str]]  # of each T pieces, the end included where there is one
 
 
@@ -30,17 +30,22 @@ class TranslatesTexts:
     """Base of what translates texts: it has two tokenizers and two limits, and a decoder of ids.
 
     A subclass sets `source_tokenizer`, `target_tokenizer`, `max_source_length`, `max_target_length` and
-    `too_long`, as `Translator` has them, and overrides `check_strategy` and `decode_ids`.
+    `too_long`, as `Translator` has them, and overrides `check_strategy` and `decode_ids`. Where it has a
+    `features_tokenizer`, each text comes with features, and a source is a dict of both.
     """
 
     default_beam = Beam(5)
+    features_tokenizer = None
 
     def check_strategy(self, strategy) -> tuple[Strategy, int]:
         """The strategy that is meant, and the most ids that it may write; raises where it cannot be."""
         raise NotImplementedError
 
     def decode_ids(self, source, strategy, max_length, prefix, noise) -> Decoded:
-        """(B, S) int32 ids -> what the strategy found, arrays; of a `Beam` (B, K, ...)."""
+        """(B, S) int32 ids -> what the strategy found, arrays; of a `Beam` (B, K, ...).
+
+        With features, a dict of `source` and `features`, and the attention is (..., T, S + G).
+        """
         raise NotImplementedError
 
     def __call__(self, texts, **options):
@@ -53,6 +58,7 @@ class TranslatesTexts:
         batch_size: int = 64,
         prefixes: Sequence[str | bytes] | None = None,
         replace_unknown: bool = False,
+        features: Sequence[str | bytes] | None = None,
     ) -> Translations:
         """Translates texts, batched by length; the answers stand in the order of the texts.
 
@@ -64,15 +70,17 @@ class TranslatesTexts:
             replace_unknown: whether an unknown piece in an answer gives way to the source's piece with the
                 highest attention (Luong et al. 2015b, *Addressing the rare word problem*, section 3.3,
                 there from positions). Meant for names and numbers, with word tokenizers.
+            features: the features of each text, for a model that was trained with them.
 
         Raises:
             TypeError: something else than texts.
-            ValueError: a text longer than `max_source_length`, where `too_long` is `"refuse"`; prefixes of
-                another number, or that leave no room; a model whose probabilities are not numbers.
+            ValueError: a text longer than `max_source_length`, where `too_long` is `"refuse"`; prefixes or
+                features of another number; prefixes that leave no room; no features for a model that needs
+                them, or some for one that has none; a model whose probabilities are not numbers.
         """
         strategy, max_length = self.check_strategy(strategy)
         decoding = (strategy.single_best(), max_length)
-        answers = self._hypotheses(texts, *decoding, batch_size, prefixes, replace_unknown)
+        answers = self._hypotheses(texts, *decoding, batch_size, prefixes, replace_unknown, features)
         return _gathered(hypotheses[0] for hypotheses in answers)
 
     def translate_n_best(
@@ -82,30 +90,36 @@ class TranslatesTexts:
         batch_size: int = 64,
         prefixes: Sequence[str | bytes] | None = None,
         replace_unknown: bool = False,
+        features: Sequence[str | bytes] | None = None,
     ) -> list[Translations]:
         """The best translations of each text, best first: as `translate`, a `Translations` for each text.
 
         Args:
             strategy: by default `Beam(5)`, or the beam of a file; it gives all that there are.
-            texts, batch_size, prefixes, replace_unknown: as in `translate`.
+            texts, batch_size, prefixes, replace_unknown, features: as in `translate`.
         """
         decoding = self.check_strategy(self.default_beam if strategy is None else strategy)
-        answers = self._hypotheses(texts, *decoding, batch_size, prefixes, replace_unknown)
+        answers = self._hypotheses(texts, *decoding, batch_size, prefixes, replace_unknown, features)
         return [_gathered(hypotheses) for hypotheses in answers]
 
-    def _hypotheses(self, texts, strategy, max_length, batch_size, prefixes, replace_unknown):
+    def _hypotheses(self, texts, strategy, max_length, batch_size, prefixes, replace_unknown, features):
         """For each text its hypotheses, best first, each a tuple of the fields of `Translations`."""
         batch_size = check_size("batch_size", batch_size)
         texts = _as_texts("texts", texts)
         rows = self._source_ids(texts)
+        feature_rows = self._feature_ids(features, len(rows))
         prefix = None if prefixes is None else self._prefix_ids(prefixes, len(rows), max_length)
         noise = strategy.noise(len(rows), max_length)
         order = np.argsort([len(row) for row in rows], kind="stable")
         answers = [None] * len(rows)
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
+            source = pad([rows[i] for i in batch])
+            length = source.shape[1]
+            if feature_rows:
+                source = {"source": source, "features": pad([feature_rows[i] for i in batch])}
             found = self.decode_ids(
-                pad([rows[i] for i in batch]),
+                source,
                 strategy,
                 max_length,
                 None if prefix is None else prefix[batch],
@@ -117,8 +131,9 @@ class TranslatesTexts:
             for row, index in enumerate(batch):
                 surfaces = self._surfaces(texts[index]) if replace_unknown else None
                 hypotheses = [Decoded(*fields) for fields in zip(*(f[row] for f in columns), strict=True)]
+                features_of_row = (length, feature_rows[index]) if feature_rows else None
                 answers[index] = [
-                    self._hypothesis(rows[index], text, hypothesis, surfaces)
+                    self._hypothesis(rows[index], features_of_row, text, hypothesis, surfaces)
                     for text, hypothesis in zip(texts_of_rows[row], hypotheses, strict=True)
                     if possible(hypothesis.scores)  # else there were no more
                 ]
@@ -129,16 +144,22 @@ class TranslatesTexts:
                     )
         return answers
 
-    def _hypothesis(self, row, text, found, surfaces):
+    def _hypothesis(self, row, features, text, found, surfaces):
         ids, text = found.tokens[: found.lengths], text.decode("utf-8")
         attention = found.attention[: found.lengths, : len(row)]
+        source_pieces = self.source_tokenizer.pieces(row)
+        if features:  # which come after the padded sources
+            start, feature_row = features
+            to_features = found.attention[: found.lengths, start : start + len(feature_row)]
+            attention = np.concatenate([attention, to_features], axis=1)
+            source_pieces += self.features_tokenizer.pieces(feature_row)
         pieces = self.target_tokenizer.pieces(ids)
         if surfaces and UNKNOWN_ID in ids:
             for t in np.flatnonzero(ids == UNKNOWN_ID):
                 pieces[t] = surfaces[int(attention[t, : len(surfaces)].argmax())]
             written = (piece for piece, i in zip(pieces, ids, strict=True) if i != END_ID)
             text = self.target_tokenizer.composed("".join(written).replace(SPACE, " ").strip())
-        return text, found.scores, attention, self.source_tokenizer.pieces(row), pieces
+        return text, found.scores, attention, source_pieces, pieces
 
     def _surfaces(self, text: bytes) -> list[str]:
         """The pieces of a source as they were written, unknown ones too, without the end."""
@@ -163,6 +184,20 @@ class TranslatesTexts:
                 f"{int(ids.row_lengths()[longest])} ids at index {longest}, which begin {start!r}."
             )
         return ids.to_tensor(PADDING_ID, shape=(None, max_length)).numpy()
+
+    def _feature_ids(self, features, rows) -> list[np.ndarray] | None:
+        if (features is None) != (self.features_tokenizer is None):
+            needs = "no features" if features is not None else "features for each text"
+            raise ValueError(f"This model takes {needs}. Received: features={str(features)[:80]}.")
+        if features is None or not rows:
+            return None
+        features = _as_texts("features", features)
+        if len(features) != rows:
+            raise ValueError(
+                f"`features` must be as many as the texts. Received: {len(features)} for {rows} texts."
+            )
+        ids = self.features_tokenizer.ragged_ids(features)
+        return [ids.flat_values.numpy()[a:b] for a, b in itertools.pairwise(ids.row_splits.numpy())]
 
     def _source_ids(self, texts) -> list[np.ndarray]:
         if not texts:

@@ -1,4 +1,4 @@
-"""Unicode's normal forms as rules for SentencePiece, so that a form travels within the model."""
+"""What SentencePiece replaces before it splits a text, as rules that travel within the model."""
 
 import functools
 import sys
@@ -8,17 +8,26 @@ SURROGATES = range(0xD800, 0xE000)
 
 
 @functools.lru_cache(maxsize=4)
-def rules_of(form: str, cleans: bool) -> str:
+def rules_of(form: str | None, cleans: bool, separators: str = "") -> str:
     """The text of a `normalization_rule_tsv`: what is replaced, a tab, what by, as code points.
 
     SentencePiece replaces the longest text that a rule knows. So a composed form is made from its whole
     decomposition or from its last two characters; marks in another than the canonical order are not sorted.
 
     Args:
-        form: `"NFC"`, `"NFD"`, `"NFKC"` or `"NFKD"`.
+        form: `"NFC"`, `"NFD"`, `"NFKC"`, `"NFKD"`, or None.
         cleans: whether white space becomes a space and other control characters are dropped, as by
             SentencePiece's rule `nmt_nfkc`.
+        separators: characters that become spaces.
     """
+    rules = _rules_of_form(form) if form else {}
+    if cleans:
+        rules |= _cleaning()
+    rules |= dict.fromkeys(separators, " ")
+    return "".join(f"{_code_points(a)}\t{_code_points(b)}\n" for a, b in rules.items())
+
+
+def _rules_of_form(form) -> dict[str, str]:
     rules = {}
     for character in map(chr, (i for i in range(sys.maxunicode + 1) if i not in SURROGATES)):
         whole = unicodedata.normalize("NFD", character)
@@ -30,9 +39,7 @@ def rules_of(form: str, cleans: bool) -> str:
         normal = unicodedata.normalize(form, character)
         if normal != character:
             rules[character] = normal
-    if cleans:
-        rules |= _cleaning()
-    return "".join(f"{_code_points(a)}\t{_code_points(b)}\n" for a, b in rules.items())
+    return rules
 
 
 def _cleaning() -> dict[str, str]:

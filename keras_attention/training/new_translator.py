@@ -6,6 +6,7 @@ import itertools
 from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.decoder import AttentionDecoder
 from keras_attention.layers.encoder import Encoder
+from keras_attention.layers.features import FeaturesEncoder, Gated
 from keras_attention.layers.heads import PointerHead
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator
@@ -24,7 +25,8 @@ DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram"
 def new_translator(train_file, is_training, options, say) -> Translator:
     """Trains the tokenizers on the training pairs and assembles an untrained model."""
     tokenizers, limits = [], []
-    pairs = sample((pair for pair in read_pairs(train_file) if is_training(pair)), TRAINING_TEXTS)
+    read = read_pairs(train_file, columns=options.columns)
+    pairs = sample((pair for pair in read if is_training(pair)), TRAINING_TEXTS)
     for side, normalization in NORMALIZATIONS.items():
         texts = [getattr(pair, side) for pair in pairs]
         kind = getattr(options, f"{side}_tokenizer") or suitable_tokenizer(texts)
@@ -40,16 +42,37 @@ def new_translator(train_file, is_training, options, say) -> Translator:
         limits.append(limit)
     source, target = tokenizers
     copy_ids = source.ids_in(target) if options.head == "pointer" else None
-    model = new_model(options, source.vocabulary_size, target.vocabulary_size, copy_ids)
-    translator = Translator(model, source, target, *limits)
+    sizes, features = [source.vocabulary_size, target.vocabulary_size], None
+    if options.has_features:
+        features = features_tokenizer(pair.features for pair in pairs)
+        say(f"features: {features.vocabulary_size} ids")
+        sizes.append(features.vocabulary_size)
+    model = new_model(options, *sizes, copy_ids=copy_ids)
+    translator = Translator(model, source, target, *limits, features_tokenizer=features)
     say(f"model: {translator.count_params():,} parameters")
     return translator
 
 
-def new_model(options: Options, source_size: int, target_size: int, copy_ids=None) -> Seq2Seq:
+def features_tokenizer(texts) -> SentencePieceTokenizer:
+    """A tokenizer of tags between semicolons or spaces."""
+    texts = [text for text in texts if text.strip(" ;")]
+    if not texts:
+        raise ValueError("No training pair has features. Name two --columns, or give features.")
+    size = DEFAULT_VOCABULARY_SIZES["word"]
+    return SentencePieceTokenizer.train(texts, "word", size, "identity", separators=";")
+
+
+def new_model(
+    options: Options, source_size: int, target_size: int, features_size=None, copy_ids=None
+) -> Seq2Seq:
     """An untrained model for vocabularies of these sizes; `copy_ids` are those of a `PointerHead`."""
-    encoder = Encoder(source_size, num_layers=options.layers, **_arguments(options, Encoder))
+    arguments = _arguments(options, Encoder)
+    encoder = Encoder(source_size, num_layers=options.layers, **arguments)
+    if features_size:
+        encoder = FeaturesEncoder(encoder, Encoder(features_size, **arguments))
     arguments = _arguments(options, AttentionDecoder, AttentionDecoderCell)
+    if features_size and not options.head.startswith("hard"):  # which need a plain softmax
+        arguments["normalizer"] = Gated(options.normalizer)
     if options.head == "pointer":
         arguments["head"] = PointerHead(target_size, copy_ids, name="head")
     decoder = AttentionDecoder(target_size, num_layers=options.layers, **arguments)

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from keras_attention.checks import check_between, check_choice, check_flag, check_rate, check_size
-from keras_attention.choices import CELLS, HEADS, KINDS, NORMALIZERS, SCORES, UNICODE_FORMS
+from keras_attention.choices import CELLS, COLUMNS, HEADS, KINDS, NORMALIZERS, SCORES, UNICODE_FORMS
 
 MAX_LAYERS = 100
+GATED = ("softmax", "sparsemax", "entmax15")  # normalizers that there are with features
 AUTO = "auto"
 PRECISIONS = ("float32", "mixed_bfloat16", AUTO)
 CHOICES = {
@@ -30,6 +31,7 @@ PART = 1000  # the most updates without a validation
 class Options:
     """How to train. What is None follows from the data, see `for_pairs` and `training.train`."""
 
+    columns: tuple[str, ...] = COLUMNS[:2]
     source_tokenizer: str | None = None
     target_tokenizer: str | None = None
     unicode_form: str | None = None
@@ -63,6 +65,17 @@ class Options:
     validation_split: float = 0.02
 
     def __post_init__(self):
+        self.columns = tuple(self.columns)
+        if sorted(self.columns) not in (sorted(COLUMNS), sorted(COLUMNS[:2])):
+            raise ValueError(
+                "`columns` must be source, target and perhaps features, each once, in the file's order. "
+                f"Received: columns={','.join(map(str, self.columns))}."
+            )
+        if self.has_features and (self.normalizer not in GATED or self.head == "pointer"):
+            raise ValueError(
+                f"With features the normalizer must be one of {', '.join(GATED)}, and nothing is copied. "
+                f"Received: normalizer={self.normalizer}, head={self.head}."
+            )
         for name in ("units", "embedding_dim", "layers", "num_heads", "batch_size", "epochs", "patience"):
             if getattr(self, name) is not None:
                 check_size(name, getattr(self, name))
@@ -101,6 +114,11 @@ class Options:
                 "`units` must be even: each direction of the encoder has half of them. "
                 f"Received: units={self.units}."
             )
+
+    @property
+    def has_features(self) -> bool:
+        """Whether there are features beside the sources."""
+        return "features" in self.columns
 
     def for_pairs(self, num_pairs: int) -> "Options":
         """The options with batch size, epochs, patience and learning rate chosen, where they are None.

@@ -1,5 +1,6 @@
 """From a file of text pairs to a trained `Translator`, in a folder from which training can go on."""
 
+import functools
 import hashlib
 import importlib.util
 import time
@@ -86,14 +87,15 @@ def train(
         if resume:
             say("There was no validation yet: the training begins again.")
         translator = new_translator(train_file, is_training, options, say)
-    pairs = {"train": _tokenized(read_pairs(train_file, bad_lines), translator, bad_lines, is_training)}
+    read = functools.partial(read_pairs, columns=options.columns)
+    pairs = {"train": _tokenized(read(train_file, bad_lines), translator, bad_lines, is_training)}
     if validation_file is None:
-        held_out = read_pairs(train_file)
+        held_out = read(train_file)
         pairs["validation"] = _tokenized(
             held_out, translator, BadLines(), lambda pair: not is_training(pair)
         )
     else:
-        pairs["validation"] = _tokenized(read_pairs(validation_file, bad_lines), translator, bad_lines)
+        pairs["validation"] = _tokenized(read(validation_file, bad_lines), translator, bad_lines)
     for side, tokenized in pairs.items():
         if not len(tokenized):
             raise ValueError(f"There are no {side} pairs in {validation_file or train_file}. {bad_lines}")
@@ -131,6 +133,7 @@ def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> Sequence
         translator.max_target_length,
         bad_lines,
         keep,
+        translator.features_tokenizer,
     )
 
 

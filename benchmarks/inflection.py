@@ -1,0 +1,89 @@
+"""Inflection of five Austronesian languages (SIGMORPHON 2020, task 0): one model each, or one for all.
+
+    python benchmarks/inflection.py DATA [--seeds 0] [--languages ceb hil mao mlg tgl] [--together]
+
+DATA holds `<language>.trn.gz`, `.dev.gz` and `.tst.gz`, lines of lemma, form and tags. Each model is
+trained by the defaults of `keras-attention train --columns source,target,features`; with `--together`
+a single model reads the name of the language as one more tag. Prints the exact match (%) of greedy
+decoding and of a beam of 5 on the test lines, and the CPU seconds of the training.
+"""
+
+import argparse
+import contextlib
+import gzip
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from what_helps import printed_by_child
+
+from keras_attention.decoding.beam import Beam
+from keras_attention.training.options import Options
+from keras_attention.training.train import train
+
+COLUMNS = ("source", "target", "features")
+STRATEGIES = {"greedy": None, "beam": Beam(5)}
+
+
+def lines_of(data, language, part, with_language):
+    """(lemma, form, tags) of a file; the language may be one of the tags."""
+    with gzip.open(data / f"{language}.{part}.gz", "rt", encoding="utf-8") as file:
+        for line in file:
+            lemma, form, tags = line.rstrip("\n").split("\t")
+            yield lemma, form, f"{language};{tags}" if with_language else tags
+
+
+def run(data, languages, seed) -> None:
+    """Trains and evaluates in this process, and prints the figures as JSON."""
+    together = len(languages) > 1
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        files = {}
+        for part in ("trn", "dev"):
+            lines = [line for language in languages for line in lines_of(data, language, part, together)]
+            files[part] = Path(folder) / part
+            files[part].write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
+        started = time.process_time()
+        options = Options(columns=COLUMNS, seed=seed)
+        translator = train(files["trn"], Path(folder) / "run", options, files["dev"], verbose=0)
+        figures = {"seed": seed, "cpu_seconds": round(time.process_time() - started)}
+        for language in languages:
+            lemmas, forms, tags = zip(*lines_of(data, language, "tst", together), strict=True)
+            for name, strategy in STRATEGIES.items():
+                found = translator.translate(lemmas, strategy, features=tags).texts
+                right = [a == b for a, b in zip(found, forms, strict=True)]
+                figures[f"{language} {name}"] = round(100 * statistics.mean(right), 1)
+    print(json.dumps(figures))
+
+
+def main(options) -> None:
+    groups = [options.languages] if options.together else [[language] for language in options.languages]
+    for seed in options.seeds:
+        found = {}
+        for group in groups:
+            figures = printed_by_child(__file__, options.data, "--child", str(seed), *group)
+            if figures is None:
+                sys.exit(f"The training of {', '.join(group)} failed.")
+            print(json.dumps(figures), flush=True)
+            found |= figures
+        for name in STRATEGIES:
+            rates = [found[f"{language} {name}"] for language in options.languages]
+            print(f"seed {seed}, {name}: mean exact match {statistics.mean(rates):.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--languages", nargs="*", default=["ceb", "hil", "mao", "mlg", "tgl"])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--together", action="store_true", help="one model for all languages")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        seed, *languages = arguments.child
+        run(arguments.data, languages, int(seed))
+    else:
+        arguments.data = str(arguments.data)
+        main(arguments)

@@ -1,0 +1,134 @@
+"""A translator whose texts have features beside them: Python, files, exports, commands."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_attention as ka
+from keras_attention import export
+from keras_attention.models.translator import load_translator
+from keras_attention.training.new_translator import features_tokenizer
+
+LEMMAS = ["waiata", "patu", "ka", "aroha"]
+TAGS = ["V;PASS", "V", "V;PASS;PL", ""]
+
+
+@pytest.fixture(scope="module")
+def translator():
+    keras.utils.set_random_seed(3)
+    letters = ka.SentencePieceTokenizer.train(LEMMAS * 5, "char", 40)
+    tags = features_tokenizer(TAGS)
+    sizes = letters.vocabulary_size, tags.vocabulary_size
+    encoder = ka.FeaturesEncoder(ka.Encoder(sizes[0], 5, 6), ka.Encoder(sizes[1], 5, 6))
+    model = ka.Seq2Seq(encoder, ka.AttentionDecoder(sizes[0], 7, 4, normalizer=ka.Gated()))
+    for weight in model.weights:
+        weight.assign(weight * 4)
+    return ka.Translator(model, letters, letters, 12, 9, features_tokenizer=tags)
+
+
+def test_answers_depend_on_the_features_and_batches_do_not_matter(translator):
+    found = translator.translate(LEMMAS, features=TAGS)
+    for i, text in enumerate(LEMMAS):
+        alone = translator.translate([text], features=[TAGS[i]])
+        assert alone.texts[0] == found.texts[i]
+        np.testing.assert_allclose(alone.scores[0], found.scores[i], rtol=1e-4)
+        np.testing.assert_allclose(alone.attention[0], found.attention[i], atol=1e-5)
+    assert found.attention[0].shape[1] == len(found.source_pieces[0])
+    assert found.source_pieces[0][-3:] == ["▁V", "▁PASS", "</s>"]
+    np.testing.assert_allclose(found.attention[0].sum(axis=1), 1, atol=1e-5)
+    others = translator.translate(LEMMAS, features=TAGS[::-1]).scores
+    assert np.abs(others - found.scores).max() > 1e-3
+
+
+@pytest.mark.parametrize("features", [None, TAGS[:2], "V;PASS"])
+def test_missing_features_are_refused(translator, features):
+    with pytest.raises((TypeError, ValueError), match="features"):
+        translator.translate(LEMMAS, features=features)
+
+
+def test_features_for_a_model_without_are_refused(translator):
+    letters = translator.source_tokenizer
+    size = letters.vocabulary_size
+    plain = ka.Seq2Seq(ka.Encoder(size, 4, 4), ka.AttentionDecoder(size, 4, 4))
+    with pytest.raises(ValueError, match="This model takes no features"):
+        ka.Translator(plain, letters, letters, 9, 9).translate(["ka"], features=["V"])
+    with pytest.raises(ValueError, match="must be ids for these tokenizers: features, source"):
+        ka.Translator(plain, letters, letters, 9, 9, features_tokenizer=translator.features_tokenizer)
+
+
+def test_files_and_exports_answer_as_the_model(translator, tmp_path):
+    expected = translator.translate(LEMMAS, features=TAGS)
+    translator.save(tmp_path / "t.keras")
+    loaded = load_translator(tmp_path / "t.keras").translate(LEMMAS, features=TAGS)
+    assert loaded.texts == expected.texts
+
+    translator.export(tmp_path / "1", signatures=["translate", "greedy_decode"])
+    translate = tf.saved_model.load(tmp_path / "1").signatures["translate"]
+    given = {"text": tf.constant(LEMMAS), "features": tf.constant(TAGS)}
+    found = translate(**given)
+    assert [text.decode() for text in found["text"].numpy()] == expected.texts
+    np.testing.assert_allclose(found["scores"], expected.scores, rtol=1e-4)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one row for each"):
+        translate(**{**given, "features": tf.constant(TAGS[:1])})
+
+    pytest.importorskip("ai_edge_litert")
+    with pytest.raises(ValueError, match="without features"):
+        translator.export(tmp_path / "t.tflite", "litert", text=True)
+    translator.export(tmp_path / "t.tflite", "litert", signatures=["greedy_decode"])
+    reader = export.LiteRTTranslator(tmp_path / "t.tflite")
+    found = reader.translate(LEMMAS, features=TAGS)
+    assert found.texts == expected.texts
+    for actual, attention in zip(found.attention, expected.attention, strict=True):
+        np.testing.assert_allclose(actual, attention, atol=1e-4)
+    assert found.source_pieces == expected.source_pieces
+    with pytest.raises(ValueError, match="at most 12 ids"):
+        reader.translate(["ka"], features=["V " * 20])
+
+
+def command(*arguments, **options):
+    run = [sys.executable, "-m", "keras_attention.cli", *map(str, arguments)]
+    return subprocess.run(run, capture_output=True, text=True, **options)
+
+
+def test_commands_with_columns(tmp_path):
+    """Training, translation of good and bad lines, evaluation."""
+    lines = [
+        f"V{';PST' * (i % 2)}\t{a}{b}\t{a}{b}{'ed' * (i % 2)}"
+        for a in "abcd"
+        for b in "xyzw"
+        for i in (0, 1)
+    ]
+    (tmp_path / "pairs.tsv").write_text("\n".join([*lines, "V\tno target"]) + "\n", encoding="utf-8")
+    columns = ["--columns", "features,source,target"]
+    small = ["--units", 8, "--embedding-dim", 8, "--epochs", 1, "--validation-split", 0.3]
+    trained = command("train", tmp_path / "pairs.tsv", *columns, "--output", tmp_path / "run", *small)
+    assert trained.returncode == 0, trained.stderr
+    assert "features: 5 ids" in trained.stdout
+    assert "1 line left out, not 2 tabs: 33" in trained.stdout
+    done = command("translate", tmp_path / "run", input="ax\tV;PST\nby\ncz\tV\tmore\n")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 3
+    assert "2 lines read as far as they go, not one tab: 2, 3" in done.stderr
+    done = command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv", *columns)
+    assert "sentences: 32" in done.stdout
+    done = command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv", "--columns", "source,target")
+    assert done.returncode == 2
+    assert "--columns must name features" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "columns", [("source",), ("source", "source"), ("source", "target", "tags"), "source"]
+)
+def test_columns_that_cannot_be_are_refused(columns):
+    with pytest.raises(ValueError, match="`columns` must be source, target"):
+        ka.Options(columns=columns)
+
+
+def test_features_exclude_what_cannot_read_them():
+    for option in ({"normalizer": "monotonic"}, {"head": "pointer"}):
+        with pytest.raises(ValueError, match="With features"):
+            ka.Options(columns=("source", "target", "features"), **option)
