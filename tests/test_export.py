@@ -15,6 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 import keras_attention
+import keras_attention as ka
 from keras_attention import export
 from keras_attention.export.signatures import SIGNATURES, default_signature
 
@@ -281,7 +282,8 @@ def test_saved_model_cli_runs_it(exported, tmp_path):
 LINKER = ["-fuse-ld=gold"] if shutil.which("ld.gold") else []
 
 
-def test_a_c_program_runs_it(exported, tmp_path):
+@pytest.mark.parametrize("kind", ["ids", "vectors"])
+def test_a_c_program_runs_it(exported, tmp_path, kind):
     compiler = shutil.which("cc")
     if compiler is None or sys.platform != "linux":
         pytest.skip("needs a C compiler, `cc`, and the libraries of TensorFlow's Linux wheel")
@@ -292,16 +294,23 @@ def test_a_c_program_runs_it(exported, tmp_path):
         *("-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"),
         *LINKER,
     )
-    definition = read_proto(exported.path).signature_def["greedy_decode"]
-    source_name, _ = definition.inputs["source"].name.split(":")  # operation:index
-    tokens_name, tokens_index = definition.outputs["tokens"].name.split(":")
-    source = make_source(5, 7)
-    output = run_command(
-        *(program, exported.path, source_name, tokens_name, tokens_index),
-        *(*source.shape, *source.flatten()),
-    )
+    if kind == "ids":
+        model, path, inputs = exported.model, exported.path, {"source": make_source(5, 7)}
+    else:
+        model = ka.Seq2Seq(ka.VectorEncoder(3, 6, pyramid=1), ka.AttentionDecoder(TARGET_VOCABULARY, 5, 4))
+        path = model.export(tmp_path / "1", max_length=MAX_LENGTH, signatures=["greedy_decode"])
+        vectors = np.random.default_rng(0).normal(size=(5, 7, 3)).astype("float32")
+        inputs = {"source": vectors, "source_lengths": np.arange(3, 8, dtype="int32")}
+    definition = read_proto(path).signature_def["greedy_decode"]
+    arguments = definition.outputs["tokens"].name.split(":")  # operation:index
+    for name, values in inputs.items():
+        operation, _ = definition.inputs[name].name.split(":")
+        dtype = "float32" if values.dtype == "float32" else "int32"
+        arguments += [operation, dtype, values.ndim, *values.shape, *values.flatten().tolist()]
+    output = run_command(program, path, *arguments)
     tokens = [[int(token) for token in line.split()] for line in output.splitlines()]
-    np.testing.assert_array_equal(tokens, live_decode(exported.model, source)["tokens"])
+    source = inputs if kind == "vectors" else inputs["source"]
+    np.testing.assert_array_equal(tokens, live_decode(model, source)["tokens"])
 
 
 def run_command(*command):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import DATA
-from write_saved_files import FOLDER, KINDS, SOURCE, STRATEGY, TEXTS
+from write_saved_files import ENCODERS, FOLDER, HANGUL, KINDS, STRATEGY, TAGS, TEXTS, make_source
 
 from keras_attention import export
 from keras_attention.models.translator import load_translator
@@ -14,25 +14,34 @@ from keras_attention.models.translator import load_translator
 ANSWERS = json.loads((FOLDER / "answers.json").read_text())
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [*KINDS, *ENCODERS])
 def test_a_model_answers_as_it_did(name):
     model = keras.saving.load_model(FOLDER / f"{name}.keras")
     model.run_eagerly = True
-    found = model.generate(SOURCE, STRATEGY, max_length=6)
+    found = model.generate(make_source(model), STRATEGY, max_length=6)
     np.testing.assert_array_equal(found.tokens, ANSWERS[name]["tokens"])
     np.testing.assert_allclose(found.scores, ANSWERS[name]["scores"], rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "texts", "options"),
+    [("translator", TEXTS, {}), ("translator_features", HANGUL, {"features": TAGS})],
+)
 @pytest.mark.parametrize("ending", ["keras", "tflite"])
-def test_a_translator_answers_as_it_did(ending):
+def test_a_translator_answers_as_it_did(name, texts, options, ending):
     if ending == "tflite":
         pytest.importorskip("ai_edge_litert")
     load = {"keras": load_translator, "tflite": export.LiteRTTranslator}[ending]
-    found = load(FOLDER / f"translator.{ending}").translate(TEXTS)
-    assert found.texts == ANSWERS["translator"]["texts"]
-    np.testing.assert_allclose(found.scores, ANSWERS["translator"]["scores"], rtol=1e-3)
+    found = load(FOLDER / f"{name}.{ending}").translate(texts, **options)
+    assert found.texts == ANSWERS[name]["texts"]
+    np.testing.assert_allclose(found.scores, ANSWERS[name]["scores"], rtol=1e-3)
 
 
 def test_every_file_is_of_a_kind_that_is_tested():
     files = {file.name for file in (DATA / "saved").iterdir()} - {"answers.json"}
-    assert files == {f"{name}.keras" for name in KINDS} | {"translator.keras", "translator.tflite"}
+    translators = {
+        f"{name}.{ending}"
+        for name in ("translator", "translator_features")
+        for ending in ("keras", "tflite")
+    }
+    assert files == {f"{name}.keras" for name in (*KINDS, *ENCODERS)} | translators

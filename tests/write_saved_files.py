@@ -2,21 +2,23 @@
 
     python tests/write_saved_files.py
 
-Run it again only when a format changes on purpose, and say so in the changelog.
+It writes only what `answers.json` does not name. Remove a file and its answers there when a format changes
+on purpose, and say so in the changelog.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 import keras
 import numpy as np
 
 import keras_attention as ka
+from keras_attention.sources import as_source
 
 FOLDER = Path(__file__).parent / "data" / "saved"
 SOURCE = np.array([[3, 7, 4, 9, 2], [5, 2, 0, 0, 0], [9, 10, 2, 0, 0]])
 TEXTS = ["anna", "otto", "nota bene"]
+HANGUL = ["한국", "각", "하 é"]
 KINDS = {  # most layers that have weights or options of their own
     "additive_fed": {"score": ka.AdditiveScore(normalize=True), "input_feeding": True, "num_layers": 2},
     "location_heads_tied": {"score": "location", "num_heads": 2, "head": "tied", "embedding_dim": 4},
@@ -35,7 +37,32 @@ KINDS = {  # most layers that have weights or options of their own
         "scheduled_sampling": 0.1,
     },
 }
+ENCODERS = {  # of the kinds of source beside ids, with a plain decoder
+    "vectors_front_end_pyramid": lambda: ka.VectorEncoder(
+        4,
+        6,
+        pyramid=1,
+        front_end=[keras.layers.Conv1D(5, 3, padding="same"), keras.layers.MaxPooling1D(2, padding="same")],
+    ),
+    "features_gated": lambda: ka.FeaturesEncoder(ka.Encoder(11, 5, 6), ka.Encoder(7, 5, 6)),
+    "keras_model": lambda: keras.Sequential(
+        [keras.Input((None, 4)), keras.layers.GRU(6, return_sequences=True)]
+    ),
+}
 STRATEGY = ka.Beam(3, min_length=4)
+TAGS = ["V;PST", "N", "V;PL"]
+
+
+def make_source(model):
+    """The same source for a model each time: the ids, or vectors or features of the same lengths."""
+    given = {
+        "source": SOURCE
+        if model.source_specs()["source"].is_integer
+        else np.sin(np.arange(60)).reshape(3, 5, 4),
+        "source_lengths": np.array([5, 2, 3]),
+        "features": np.array([[3, 2], [5, 2], [6, 2]]),
+    }
+    return as_source({name: given[name] for name in model.source_specs()})
 
 
 def make_model(options):
@@ -51,6 +78,22 @@ def with_larger_weights(model):
     return model
 
 
+def make_model_of(encoder):
+    normalizer = ka.Gated() if isinstance(encoder, ka.FeaturesEncoder) else "softmax"
+    return with_larger_weights(ka.Seq2Seq(encoder, ka.AttentionDecoder(13, 7, 4, normalizer=normalizer)))
+
+
+def make_translator_with_features():
+    """Of decomposed letters, and with tags."""
+    letters = ka.SentencePieceTokenizer.train(["한국", "각하", "café"] * 5, "char", 30, "identity", "NFD")
+    tags = ka.SentencePieceTokenizer.train(TAGS, "word", 9, "identity", separators=";")
+    sizes = letters.vocabulary_size, tags.vocabulary_size
+    encoder = ka.FeaturesEncoder(ka.Encoder(sizes[0], 5, 6), ka.Encoder(sizes[1], 5, 6))
+    decoder = ka.AttentionDecoder(sizes[0], 7, 4, normalizer=ka.Gated())
+    model = with_larger_weights(ka.Seq2Seq(encoder, decoder))
+    return ka.Translator(model, letters, letters, 20, 6, features_tokenizer=tags)
+
+
 def make_translator():
     tokenizers = [
         ka.SentencePieceTokenizer.train(["anna", "otto", "nota"] * 5, kind, 20, "identity")
@@ -63,20 +106,37 @@ def make_translator():
     return ka.Translator(model, *tokenizers, 20, 6)
 
 
+def write(name, model, source):
+    model.save(FOLDER / f"{name}.keras")
+    found = model.generate(source, STRATEGY, max_length=6)
+    return {"tokens": found.tokens.tolist(), "scores": found.scores.tolist()}
+
+
+def write_translator(name, translator, texts, **options):
+    translator.save(FOLDER / f"{name}.keras")
+    settings = {"signatures": ["greedy_decode"], "source_length": 12, "overwrite": True}
+    translator.export(FOLDER / f"{name}.tflite", "litert", **settings)
+    found = translator.translate(texts, **options)
+    return {"texts": found.texts, "scores": found.scores.tolist()}
+
+
 if __name__ == "__main__":
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(0)
-    answers = {}
-    for name, options in KINDS.items():
-        model = make_model(options)
-        model.save(FOLDER / f"{name}.keras")
-        found = model.generate(SOURCE, STRATEGY, max_length=6)
-        answers[name] = {"tokens": found.tokens.tolist(), "scores": found.scores.tolist()}
-    translator = make_translator()
-    translator.save(FOLDER / "translator.keras")
-    options = {"signatures": ["greedy_decode"], "source_length": 12}
-    translator.export(FOLDER / "translator.tflite", "litert", **options)
-    found = translator.translate(TEXTS)
-    answers["translator"] = {"texts": found.texts, "scores": found.scores.tolist()}
+    answers = (
+        json.loads((FOLDER / "answers.json").read_text()) if (FOLDER / "answers.json").is_file() else {}
+    )
+    models = {name: lambda options=options: make_model(options) for name, options in KINDS.items()}
+    models |= {name: lambda make=make: make_model_of(make()) for name, make in ENCODERS.items()}
+    for name, make in models.items():
+        if name not in answers:
+            model = make()
+            answers[name] = write(name, model, make_source(model))
+    if "translator" not in answers:
+        answers["translator"] = write_translator("translator", make_translator(), TEXTS)
+    if "translator_features" not in answers:
+        made = make_translator_with_features()
+        answers["translator_features"] = write_translator(
+            "translator_features", made, HANGUL, features=TAGS
+        )
     (FOLDER / "answers.json").write_text(json.dumps(answers, indent=1) + "\n")

@@ -1,12 +1,13 @@
 /* Decodes one batch with a SavedModel through TensorFlow's C API, without Python.
  *
- * decode DIR SOURCE_OP TOKENS_OP TOKENS_INDEX ROWS COLUMNS ID...
+ * decode DIR TOKENS_OP TOKENS_INDEX {OP int32|float32 RANK SIZE... VALUE...}...
  *
- * Prints the ids that the model wrote, one row for each source. On an error prints TensorFlow's
+ * An input is named by its operation, and has its type, its shape, and all its values. Prints the ids that the model wrote, one row for each source. On an error prints TensorFlow's
  * message and exits 1.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <tensorflow/c/c_api.h>
 
 static void check(TF_Status* status) {
@@ -15,13 +16,22 @@ static void check(TF_Status* status) {
   exit(1);
 }
 
-static TF_Tensor* read_source(char** arguments) {
-  int64_t shape[2] = {atoll(arguments[0]), atoll(arguments[1])};
-  int64_t count = shape[0] * shape[1];
-  TF_Tensor* source = TF_AllocateTensor(TF_INT32, shape, 2, count * sizeof(int32_t));
-  int32_t* ids = TF_TensorData(source);
-  for (int64_t i = 0; i < count; i++) ids[i] = atoi(arguments[2 + i]);
-  return source;
+enum { MOST_INPUTS = 4, MOST_DIMENSIONS = 4 };
+
+/* Reads an input from the arguments after its operation; moves them on to what follows it. */
+static TF_Tensor* read_input(char*** arguments) {
+  int is_float = strcmp(*(*arguments)++, "float32") == 0;
+  int rank = atoi(*(*arguments)++);
+  int64_t shape[MOST_DIMENSIONS], count = 1;
+  for (int i = 0; i < rank; i++) count *= shape[i] = atoll(*(*arguments)++);
+  TF_Tensor* input = TF_AllocateTensor(is_float ? TF_FLOAT : TF_INT32, shape, rank, count * 4);
+  float* numbers = TF_TensorData(input);
+  int32_t* ids = TF_TensorData(input);
+  for (int64_t i = 0; i < count; i++) {
+    if (is_float) numbers[i] = strtof(*(*arguments)++, NULL);
+    else ids[i] = atoi(*(*arguments)++);
+  }
+  return input;
 }
 
 static void print_tokens(const TF_Tensor* tokens) {
@@ -42,15 +52,21 @@ int main(int count, char** arguments) {
       TF_LoadSessionFromSavedModel(options, NULL, arguments[1], tags, 1, graph, NULL, status);
   check(status);
 
-  TF_Output source = {TF_GraphOperationByName(graph, arguments[2]), 0};
-  TF_Output tokens = {TF_GraphOperationByName(graph, arguments[3]), atoi(arguments[4])};
-  TF_Tensor* input = read_source(arguments + 5);
+  TF_Output tokens = {TF_GraphOperationByName(graph, arguments[2]), atoi(arguments[3])};
+  TF_Output operations[MOST_INPUTS];
+  TF_Tensor* inputs[MOST_INPUTS];
+  int num_inputs = 0;
+  char** rest = arguments + 4;
+  while (*rest && num_inputs < MOST_INPUTS) {
+    operations[num_inputs] = (TF_Output){TF_GraphOperationByName(graph, *rest++), 0};
+    inputs[num_inputs++] = read_input(&rest);
+  }
   TF_Tensor* output = NULL;
-  TF_SessionRun(session, NULL, &source, &input, 1, &tokens, &output, 1, NULL, 0, NULL, status);
+  TF_SessionRun(session, NULL, operations, inputs, num_inputs, &tokens, &output, 1, NULL, 0, NULL, status);
   check(status);
   print_tokens(output);
 
-  TF_DeleteTensor(input);
+  for (int i = 0; i < num_inputs; i++) TF_DeleteTensor(inputs[i]);
   TF_DeleteTensor(output);
   TF_CloseSession(session, status);
   TF_DeleteSession(session, status);
