@@ -128,6 +128,15 @@ def test_columns_that_cannot_be_are_refused(columns):
         ka.Options(columns=columns)
 
 
+def test_a_file_with_other_columns_is_named(tmp_path):
+    (tmp_path / "pairs.tsv").write_text("a\tb\tV\n" * 3, encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"no training pairs in .*pairs\.tsv, of source, target\. 3 lines left"
+    ):
+        ka.train(tmp_path / "pairs.tsv", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_features_exclude_what_cannot_read_them():
     for option in ({"normalizer": "monotonic"}, {"head": "pointer"}):
         with pytest.raises(ValueError, match="With features"):

@@ -438,7 +438,7 @@ def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
         (["translate", "nothing"], "There is no trained model at nothing"),
         (["train", "nothing.tsv", "--output", "run"], "nothing.tsv"),
         (["train", "nothing.tsv", "--output", "run", "--resume"], "no training to resume"),
-        (["train", "{bad}", "--output", "run"], "no texts to train"),
+        (["train", "{bad}", "--output", "run"], "no training pairs in"),
         (["train", "{bad}", "--output", "run", "--learning-rate", "inf"], "`learning_rate` must be from"),
         (["train", "{bad}", "--output", "run", "--units", "3"], "`units` must be even"),
         (["train", "{bad}", "--output", "run", "--validation", "nothing.tsv"], "nothing.tsv"),

@@ -11,7 +11,7 @@ from keras_attention.layers.heads import PointerHead
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator
 from keras_attention.text.datasets import CHUNK
-from keras_attention.text.pair_files import chunks, read_pairs
+from keras_attention.text.pair_files import BadLines, chunks, read_pairs
 from keras_attention.text.tokenizers import TRAINING_TEXTS, SentencePieceTokenizer, sample
 from keras_attention.training.options import Options
 
@@ -25,8 +25,12 @@ DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram"
 def new_translator(train_file, is_training, options, say) -> Translator:
     """Trains the tokenizers on the training pairs and assembles an untrained model."""
     tokenizers, limits = [], []
-    read = read_pairs(train_file, columns=options.columns)
+    bad_lines = BadLines()
+    read = read_pairs(train_file, bad_lines, options.columns)
     pairs = sample((pair for pair in read if is_training(pair)), TRAINING_TEXTS)
+    if not pairs:
+        columns = ", ".join(options.columns)
+        raise ValueError(f"There are no training pairs in {train_file}, of {columns}. {bad_lines}".strip())
     for side, normalization in NORMALIZATIONS.items():
         texts = [getattr(pair, side) for pair in pairs]
         kind = getattr(options, f"{side}_tokenizer") or suitable_tokenizer(texts)
