@@ -2,7 +2,8 @@
 
     python examples/read_digits.py [--output build/digits] [--train-size 12000] [--epochs 8]
 
-Needs scikit-learn, whose package holds the images, and matplotlib for the picture of the attention.
+Needs scikit-learn, whose package holds the images, matplotlib for the picture of the attention, and
+ai-edge-litert.
 """
 
 import argparse
@@ -148,7 +149,9 @@ def main() -> None:
     found = model.generate(inputs_of([longest]), max_length=MAX_LENGTH)
     labels = [*as_text(found.tokens[0]), "end"][: found.lengths[0]]
     picture = options.output / "attention.png"
-    plot_attention_on_image(found.attention[0, : len(labels)], longest.T, labels, picture)
+    plot_attention_on_image(
+        found.attention[0, : len(labels)], longest.T, labels, picture, model.encoder.reduction
+    )
     print(f"attention in {picture}")
     right = exact_match(by_server, expected)
     print(f"single_digits={single:.3f} lines={right:.3f} training_minutes={minutes:.1f}")

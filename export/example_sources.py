@@ -21,7 +21,7 @@ def example_sources(model: Generates, lengths, length: int) -> dict[str, np.ndar
         elif spec.is_integer:
             size = spec.vocabulary_size or END_ID + 1
             values = random.integers(min(3, size - 1), size, shape)
-            if len(shape) == 2:
+            if len(shape) == 2 and shape[1] == length:
                 values[np.arange(len(lengths)), lengths - 1] = min(END_ID, size - 1)
         else:
             values = random.normal(size=shape)

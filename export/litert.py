@@ -44,15 +44,17 @@ def litert(
 
     Its signatures have the names, inputs and outputs of the SavedModel's (`greedy_decode`, `beam_decode`,
     `translate`, `translate_beam`). Two more are for those who drive the loop themselves: `encode`, from
-    `source` to `memory`, `keys` (or `keys_0`, ...), `memory_mask` and `state_0`, ...; and `decode_step`,
-    from these and `token` to `log_probs` (1, V), `attention` (1, S) and `state_0`, .... The weights are in
-    the file once. Tokenizers, limits and ids are in it as associated files: it is a zip archive as well.
+    the source to `memory`, `keys` (or `keys_0`, ...), `memory_mask` and `state_0`, ...; and `decode_step`,
+    from these and `token` to `log_probs` (1, V), `attention` (1, S'), S' the length of the memory, and
+    `state_0`, .... The weights are in the file once. Tokenizers, limits and ids are in it as associated
+    files: it is a zip archive as well.
 
-    Shorter sources are padded with 0 to `source_length`. An id out of range is read as unknown. The text
-    signatures read the beginning of a text that is too long; where the translator's `too_long` is
-    `"refuse"` they answer with an empty text and the score of no hypothesis, which is here not -inf but
-    -3.4e38, the least float32, or -65504 where `quantize` is `"float16"`. A text may begin or end with a
-    space, which is stripped elsewhere. A model in mixed precision is written in float32.
+    Shorter sources are padded with 0 to `source_length`. An id out of range is read as unknown, a length
+    out of range as the nearest that is possible. The text signatures read the beginning of a text that is
+    too long; where the translator's `too_long` is `"refuse"` they answer with an empty text and the score of no
+    hypothesis, which is here not -inf but -3.4e38, the least float32, or -65504 where `quantize` is
+    `"float16"`. A text may begin or end with a space, which is stripped elsewhere. A model in mixed
+    precision is written in float32.
 
     The file is checked before it gets its name: its operators, and its answers in both interfaces of
     `ai_edge_litert` (Interpreter and CompiledModel) against the model's.
@@ -61,8 +63,8 @@ def litert(
         model: a `Seq2Seq` or a `Translator`, on the TensorFlow backend.
         path: the file to make, `.tflite`.
         signatures: their names; None takes all that the model and `text` allow.
-        source_length: S, how many ids a source has, the end and the padding included; `"limit"` takes the
-            translator's, or 128.
+        source_length: S, how many ids or vectors a source has, the end and the padding included, and how
+            many ids of features; `"limit"` takes the translator's, or 128.
         max_length: T, the most tokens that are written; None takes the translator's, or 128.
         beam: the `Beam` of `beam_decode` and `translate_beam`, with its limits; or its width alone.
         quantize: None, `"float16"` (weights), or `"int8"` (weights; activations as they come).
@@ -123,8 +125,9 @@ def _signature_names(model, signatures, text):
     if text and not fits:
         reason = "The model has no tokenizers."
         if is_translator:
-            reason = f"The source tokenizer is of the kind {model.source_tokenizer.kind!r}"
-            reason += " and has features beside it." if model.features_tokenizer else "."
+            reason = f"The source tokenizer is of the kind {model.source_tokenizer.kind!r}."
+            if model.features_tokenizer:
+                reason = "The model has features."
         raise ValueError(
             "`text=True` needs a Translator without features whose source tokenizer is of the kind "
             f"{' or '.join(FAST_KINDS)}: LiteRT's operator makes other ids for other kinds. {reason} "

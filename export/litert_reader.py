@@ -87,9 +87,12 @@ class LiteRTTranslator(TranslatesTexts):
         is_beam = isinstance(strategy, Beam)
         run = self._runners["beam_decode" if is_beam else "greedy_decode"]
         given = source if isinstance(source, dict) else {"source": source}
-        widths = [values.shape[1] for values in given.values()]
-        if max(widths) > self.source_length:
-            raise ValueError(f"The file takes at most {self.source_length} ids. Received: {max(widths)}.")
+        widths = {name: values.shape[1] for name, values in given.items()}
+        for name, width in widths.items():
+            if width > self.source_length:
+                raise ValueError(
+                    f"The file takes at most {self.source_length} ids of `{name}`. Received: {width}."
+                )
         padded = {
             name: np.pad(ids, ((0, 0), (0, self.source_length - ids.shape[1])))
             for name, ids in given.items()
@@ -99,7 +102,8 @@ class LiteRTTranslator(TranslatesTexts):
             found = [run(**{name: ids[row : row + 1] for name, ids in padded.items()}) for row in rows]
         decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
         parts = [  # each input has a padded part of the memory
-            decoded.attention[..., i * self.source_length :][..., :width] for i, width in enumerate(widths)
+            decoded.attention[..., i * self.source_length :][..., :width]
+            for i, width in enumerate(widths.values())
         ]
         decoded = decoded._replace(attention=np.concatenate(parts, axis=-1))
         decoded.scores[

@@ -179,7 +179,7 @@ def _add_train(train):
 def _add_columns(parser, default=None):
     parser.add_argument("--columns", type=lambda text: tuple(text.split(",")), default=default,
                         metavar="NAME,...", help="of a line, between tabs: source, target, and features "
-                        "beside the source, such as tags between semicolons (source,target)")  # fmt: skip
+                        "beside the source, such as tags between semicolons")  # fmt: skip
 
 
 def _add_decoding(parser):

@@ -15,7 +15,15 @@ from keras_attention.decoding.named import get_strategy
 from keras_attention.export import LiteRTTranslator
 from keras_attention.models.translator import load_translator
 from keras_attention.plotting import plot_attention
-from keras_attention.text.pair_files import BadLines, bare_lines, chunks, read_references, split_features
+from keras_attention.text.pair_files import (
+    PAIR,
+    BadLines,
+    bare_lines,
+    check_columns,
+    chunks,
+    read_references,
+    split_features,
+)
 from keras_attention.training.allocator import keep_freed_memory
 from keras_attention.training.evaluate import evaluate as compare
 from keras_attention.training.options import Options
@@ -56,7 +64,7 @@ def translate(options):
         options.seed = np.random.default_rng(check_size("seed", options.seed, least=0))
     strategy = strategy_of(options)
     translator = _load(options.run)
-    bad_lines = BadLines()
+    bad_lines = BadLines(outcome="read as far as possible")
     shows_progress = sys.stderr.isatty()
     written = 0
     for lines in chunks(bare_lines(sys.stdin.buffer), 16 * options.batch_size):
@@ -78,27 +86,28 @@ def translate(options):
     if shows_progress:
         print(file=sys.stderr)
     if len(bad_lines):
-        reason = str(bad_lines).replace("left out", "read as far as they go")
-        print(f"{reason}; a line is text<TAB>features", file=sys.stderr)
+        print(f"A line must be text<TAB>features. {bad_lines}", file=sys.stderr)
 
 
 def evaluate(options):
     strategy = strategy_of(options)
     bad_lines = BadLines(options.strict)
-    translator = _load(options.run)
-    has_features = translator.features_tokenizer is not None
-    columns = options.columns or COLUMNS[: 3 if has_features else 2]
-    if ("features" in columns) != has_features:
-        raise ValueError(
-            f"--columns must {'' if has_features else 'not '}name features for this model. "
-            f"Received: {','.join(columns)}."
-        )
+    columns = check_columns(options.columns or _columns_of(options.run))
     references = read_references(options.test_file, bad_lines, columns)
     if len(bad_lines):
         print(bad_lines, file=sys.stderr)
     if not references:
         raise ValueError(f"There are no pairs in {options.test_file}.")
+    translator = _load(options.run)
+    has_features = translator.features_tokenizer is not None
+    if ("features" in columns) != has_features:
+        raise ValueError(
+            f"--columns must {'' if has_features else 'not '}name features for this model. "
+            f"Received: {','.join(columns)}."
+        )
     texts, features = (list(column) for column in zip(*references, strict=True))
+    composed = translator.target_tokenizer.composed  # as what it writes
+    right = [[composed(text) for text in alternatives] for alternatives in references.values()]
     texts, *_ = translator.translate(
         texts,
         strategy,
@@ -106,13 +115,21 @@ def evaluate(options):
         replace_unknown=options.replace_unknown,
         features=features if has_features else None,
     )
-    figures = compare(texts, list(references.values()), options.bleu_tokenizer)
+    figures = compare(texts, right, options.bleu_tokenizer)
     figures["strategy"] = repr(strategy)
     if options.json:
         print(json.dumps(figures, indent=2))
     else:
         for name, value in figures.items():
             print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
+
+
+def _columns_of(run):
+    """The columns that a run was trained on; of a file the usual ones."""
+    path = Path(run)
+    if (path / "config.json").is_file():
+        return Options.from_json(path / "config.json").columns
+    return COLUMNS if path.exists() and _load(run).features_tokenizer else PAIR
 
 
 def export(options):
@@ -144,7 +161,11 @@ def plot(options):
         raise ValueError(f"--output must be a file like attention.png. Received: {options.output!r}.")
     translator, texts, features = _load(options.run), [options.text.encode()], None
     if translator.features_tokenizer:
-        texts, features = split_features(texts, BadLines(strict=True))
+        if options.text.count("\t") != 1:
+            raise ValueError(
+                f"The text must be text<TAB>features for this model. Received: {options.text!r}."
+            )
+        texts, features = split_features(texts, BadLines())
     found = translator.translate(texts, features=features)
     plot_attention(found.attention[0], found.source_pieces[0], found.target_pieces[0], output)
     print(f"{found.texts[0]}\nattention in {output}")

@@ -45,29 +45,30 @@ def plot_attention(attention: np.ndarray, source_pieces: Sequence[str], target_p
     figure.savefig(path, bbox_inches="tight", dpi=150)
 
 
-def plot_attention_on_image(attention: np.ndarray, image: np.ndarray, target_pieces: Sequence[str], path):
+def plot_attention_on_image(
+    attention: np.ndarray, image: np.ndarray, target_pieces: Sequence[str], path, reduction: int = 1
+):
     """Draws attention weights over the image that was read: a row for each target piece.
 
     Args:
-        attention: (T, S') weights; S' may be less than the width, where the encoder shortens its source.
+        attention: (T, ceil(width / reduction)) weights.
         image: (height, width) from 0, white, to 1, black, without padding. The encoder reads its columns.
         target_pieces: T labels.
         path: the file to write; its ending names the format (.png, .svg, .pdf).
+        reduction: how many columns become one step of the memory, as in `VectorEncoder.reduction`.
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: other numbers of pieces than of weights, or more weights than columns.
+        ValueError: other numbers of pieces or of columns than of weights.
     """
     _, figure_class = _matplotlib()
     height, width = image.shape
-    steps = attention.shape[1]
-    if len(attention) != len(target_pieces) or not 0 < steps <= width:
+    if attention.shape != (len(target_pieces), -(-width // reduction)):
         raise ValueError(
-            "`attention` must be (target pieces, at most the image's width). Received: "
-            f"{attention.shape}, {len(target_pieces)} pieces, width {width}."
+            "`attention` must be (target pieces, ceil(width / reduction)). Received: "
+            f"{attention.shape}, {len(target_pieces)} pieces, width {width}, reduction {reduction}."
         )
-    columns_per_step = -(-width // steps)
-    weights = np.repeat(attention, columns_per_step, axis=1)[:, None, :width]
+    weights = np.repeat(attention, reduction, axis=1)[:, None, :width]
     rows = len(target_pieces)
     figure = figure_class(figsize=(1 + 0.12 * width, 0.4 + 0.16 * height * rows))
     all_axes = figure.subplots(rows, 1, squeeze=False)[:, 0]

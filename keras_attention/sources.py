@@ -20,7 +20,7 @@ import numpy as np
 from keras_attention.checks import check_tokens, dtype_name, values_of
 
 LENGTHS = "_lengths"
-RESERVED = {"target", "prefix", "noise"}  # inputs of a model beside those of its encoder
+RESERVED = {"target", "prefix", "noise"}  # names of what training and decoding read beside a source
 
 
 class SourceSpec(NamedTuple):
@@ -36,7 +36,7 @@ class SourceSpec(NamedTuple):
         return "int" in self.dtype
 
     def sized(self, batch: int | None, length: int | None) -> tuple:
-        """The shape with these sizes in the place of None."""
+        """The shape with None replaced by these sizes."""
         return (batch, *(length if size is None else size for size in self.shape[1:]))
 
 
@@ -67,19 +67,24 @@ def as_source(inputs: dict):
 
 
 def as_arrays(specs: dict[str, SourceSpec], source):
-    """A source as NumPy arrays, features as float32; `ValueError` for rows of several lengths."""
+    """A source as NumPy arrays, vectors as float32; `ValueError` for rows of several lengths."""
     arrays = {}
     for name, values in named_inputs(specs, source).items():
-        try:
-            arrays[name] = np.asarray(values)
-        except ValueError as error:
-            raise ValueError(
-                f"`{name}` must be one array, with rows padded with 0 to one length. "
-                f"Received: a {type(values).__name__} that is none ({error})."
-            ) from None
+        arrays[name] = as_array(name, values)
         if not specs[name].is_integer and arrays[name].dtype.kind == "f":
             arrays[name] = arrays[name].astype("float32")
     return as_source(arrays)
+
+
+def as_array(name: str, values) -> np.ndarray:
+    """What a user gave as one array; `ValueError` for rows of several lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be one array, with rows padded with 0 to one length. "
+            f"Received: a {type(values).__name__} that cannot be made into one ({error})."
+        ) from None
 
 
 def check_source(specs: dict[str, SourceSpec], source) -> int | None:
@@ -129,8 +134,16 @@ def _check_input(tensor, name, spec):
             f"`{name}` must hold {kind}. Received: {name}.dtype={dtype}. "
             f"Cast them where they are made, e.g. `.astype('{spec.dtype}')`."
         )
-    values = None if spec.is_integer else values_of(tensor)
-    if values is not None and not np.isfinite(values.astype("float32")).all():
+    values = values_of(tensor)
+    if values is None:
+        return None
+    if spec.is_integer:
+        if spec.vocabulary_size and ((values < 0) | (values >= spec.vocabulary_size)).any():
+            raise ValueError(
+                f"`{name}` must hold ids from 0 to {spec.vocabulary_size - 1}. "
+                f"Received: from {values.min()} to {values.max()}."
+            )
+    elif not np.isfinite(values.astype("float32")).all():
         wrong = np.argwhere(~np.isfinite(values.astype("float32")))[0].tolist()
         raise ValueError(f"`{name}` must hold finite numbers. Received: {values[tuple(wrong)]} at {wrong}.")
     return None

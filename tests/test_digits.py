@@ -35,9 +35,9 @@ def test_lines_are_columns_of_their_digits(distort):
 
 def test_the_picture_has_a_row_for_each_piece(tmp_path):
     image = np.eye(8, 19)
-    plot_attention_on_image(np.full((3, 5), 0.2), image, ["7", "1", "end"], tmp_path / "a.png")
+    plot_attention_on_image(np.full((3, 5), 0.2), image, ["7", "1", "end"], tmp_path / "a.png", 4)
     assert (tmp_path / "a.png").stat().st_size > 1000
     for attention, pieces in ((np.ones((3, 20)), "abc"), (np.ones((3, 5)), "ab")):
         with pytest.raises(ValueError, match="must be"):
-            plot_attention_on_image(attention, image, list(pieces), tmp_path / "b.png")
+            plot_attention_on_image(attention, image, list(pieces), tmp_path / "b.png", 4)
     assert not (tmp_path / "b.png").exists()

@@ -44,6 +44,14 @@ def test_answers_depend_on_the_features_and_batches_do_not_matter(translator):
     assert np.abs(others - found.scores).max() > 1e-3
 
 
+def test_n_best_and_prefixes_go_with_features(translator):
+    best = translator.translate_n_best(LEMMAS, ka.Beam(2), features=TAGS)
+    one = translator.translate(LEMMAS, ka.Beam(2), features=TAGS)
+    assert [found.texts[0] for found in best] == one.texts
+    begun = translator.translate(LEMMAS, prefixes=["ka"] * 4, replace_unknown=True, features=TAGS)
+    assert all(text.startswith("ka") for text in begun.texts)
+
+
 @pytest.mark.parametrize("features", [None, TAGS[:2], "V;PASS"])
 def test_missing_features_are_refused(translator, features):
     with pytest.raises((TypeError, ValueError), match="features"):
@@ -78,14 +86,16 @@ def test_files_and_exports_answer_as_the_model(translator, tmp_path):
     pytest.importorskip("ai_edge_litert")
     with pytest.raises(ValueError, match="without features"):
         translator.export(tmp_path / "t.tflite", "litert", text=True)
-    translator.export(tmp_path / "t.tflite", "litert", signatures=["greedy_decode"])
+    translator.export(
+        tmp_path / "t.tflite", "litert", signatures=["greedy_decode", "encode", "decode_step"]
+    )
     reader = export.LiteRTTranslator(tmp_path / "t.tflite")
     found = reader.translate(LEMMAS, features=TAGS)
     assert found.texts == expected.texts
     for actual, attention in zip(found.attention, expected.attention, strict=True):
         np.testing.assert_allclose(actual, attention, atol=1e-4)
     assert found.source_pieces == expected.source_pieces
-    with pytest.raises(ValueError, match="at most 12 ids"):
+    with pytest.raises(ValueError, match="at most 12 ids of `features`"):
         reader.translate(["ka"], features=["V " * 20])
 
 
@@ -112,9 +122,13 @@ def test_commands_with_columns(tmp_path):
     done = command("translate", tmp_path / "run", input="ax\tV;PST\nby\ncz\tV\tmore\n")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 3
-    assert "2 lines read as far as they go, not one tab: 2, 3" in done.stderr
-    done = command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv", *columns)
-    assert "sentences: 32" in done.stdout
+    assert "2 lines read as far as possible, not one tab: 2, 3" in done.stderr
+    figures = command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv").stdout  # in the run's order
+    assert "sentences: 32" in figures
+    assert command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv", *columns).stdout == figures
+    done = command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv", "--columns", "source,tags")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "`columns` must be source, target" in done.stderr
     done = command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv", "--columns", "source,target")
     assert done.returncode == 2
     assert "--columns must name features" in done.stderr
@@ -138,6 +152,7 @@ def test_a_file_with_other_columns_is_named(tmp_path):
 
 
 def test_features_exclude_what_cannot_read_them():
-    for option in ({"normalizer": "monotonic"}, {"head": "pointer"}):
+    options = {"normalizer": "monotonic", "head": "pointer", "score": "location", "num_heads": 2}
+    for option in [{name: value} for name, value in options.items()]:
         with pytest.raises(ValueError, match="With features"):
             ka.Options(columns=("source", "target", "features"), **option)

@@ -270,7 +270,7 @@ def test_vectors_may_have_features_too():
 
 
 def test_what_cannot_be_an_encoder_of_features_is_refused():
-    with pytest.raises(TypeError, match="`features` a keras_attention"):
+    with pytest.raises(TypeError, match="`features` must be a keras_attention"):
         ka.FeaturesEncoder(ka.Encoder(11, 5, 6), ka.VectorEncoder(FEATURES, 6))
     different = ka.FeaturesEncoder(ka.Encoder(11, 5, 6), ka.Encoder(9, 4, 8))
     with pytest.raises(ValueError, match="must have one depth"):
@@ -357,6 +357,34 @@ def test_ids_may_come_in_a_dict_too():
         check_source(ids_specs(9), {"words": np.array([[3, 2]])})
 
 
+def test_ids_of_any_rank_are_checked():
+    specs = {"tag": SourceSpec((None,), "int32", 5)}
+    assert check_source(specs, np.array([0, 4])) == 2
+    for wrong in (-1, 5):
+        with pytest.raises(ValueError, match="`tag` must hold ids from 0 to 4"):
+            check_source(specs, np.array([wrong]))
+
+
+def test_a_mask_of_none_means_that_all_is_real():
+    class Whole(ConvolutionalEncoder):
+        def compute_mask(self, source, previous_mask=None):
+            return None
+
+    for encoder in (Whole(), ka.FeaturesEncoder(Whole(), ka.Encoder(11, 4, 8))):
+        model = ka.Seq2Seq(encoder, ka.AttentionDecoder(13, 7, 4, bridge=False))
+        model.run_eagerly = True
+        attention = model.generate(make_source(model, [9, 9]), max_length=3).attention
+        assert (attention[:, 0] > 0).all()
+
+
+def test_embeddings_within_a_model_are_found():
+    inner = keras.Sequential([keras.Input((None,), dtype="int32"), layers.Embedding(9, 4)])
+    recurrent = layers.GRU(3, return_sequences=True)
+    outer = keras.Sequential([keras.Input((None,), dtype="int32"), inner, recurrent])
+    with pytest.raises(ValueError, match="mask_zero=True"):
+        ka.ModelEncoder(outer)
+
+
 def test_compiled_shapes_are_for_ids(exported, tmp_path):
     with pytest.raises(ValueError, match="`jit_compile` pads a source of ids"):
         exported[0].export(tmp_path / "1", jit_compile=True)
@@ -388,6 +416,7 @@ class Broken(ConvolutionalEncoder):
         ("found", lambda memory: memory, r"must return \(memory, final_state\)"),
         ("found", lambda memory: (memory[:, 0], ()), r"must return \(memory, final_state\)"),
         ("mask", lambda mask: mask[:, 0], "must return the mask of the memory"),
+        ("found", lambda memory: (memory, [memory[:, 0]] * 2), "must be one tensor"),
     ],
 )
 def test_an_encoder_that_breaks_the_contract_is_told_how(part, value, reason):
@@ -441,12 +470,21 @@ def test_a_keras_model_that_is_no_encoder_is_refused(first, error, reason):
         ),
         (layers.MaxPooling1D(2), ValueError, "padding='same'"),
         (layers.MaxPooling1D(3, 2, padding="same"), ValueError, "as long as its stride"),
+        (layers.AveragePooling1D(3, 1, padding="same"), ValueError, "as long as its stride"),
+        (layers.ZeroPadding1D(2), ValueError, "padding='same'"),
+        (layers.GRU(4, return_sequences=True), ValueError, "must not hold recurrent layers"),
         ("conv", TypeError, "list of Keras layers"),
     ],
 )
 def test_a_front_end_whose_padding_would_matter_is_refused(layer, error, reason):
     with pytest.raises(error, match=reason):
         ka.VectorEncoder(FEATURES, 8, front_end=[layer])
+
+
+def test_a_front_end_must_keep_its_length():
+    encoder = ka.VectorEncoder(FEATURES, 8, front_end=[layers.UpSampling1D(2)])
+    with pytest.raises(ValueError, match="must make ceil"):
+        encoder.build({"source": (None, None, FEATURES), "source_lengths": (None,)})
 
 
 def test_a_front_end_must_end_in_vectors():

@@ -115,13 +115,22 @@ def test_something_else_than_a_model_is_refused():
 
 
 KOREAN = ["한국어", "각하", "학교", "사람", "고양이"]
-MIXED = [*KOREAN, "cafe\u0301 Vi\u1ec7t", "\u212b\u00bd \ufb01n", "\u1112\u1161\u11ab", "a\u0301\u0323", ""]
+MIXED = [
+    *KOREAN,
+    "cafe\u0301 Vi\u1ec7t",
+    "\u212b\u00bd \ufb01n",
+    "\u1112\u1161\u11ab",
+    "a\u0301\u0323",
+    "",
+]
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
 @pytest.mark.parametrize("kind", ["char", "word", "unigram"])
 def test_a_unicode_form_is_in_the_model_and_texts_are_composed_again(form, kind):
     texts = [*MIXED[:-2], "a\u0323\u0301"]  # marks in the canonical order
+    if form != "NFKC":  # SentencePiece's own rule leaves this as it is
+        texts.append("\uac00\u11a8")
     tokenizer = SentencePieceTokenizer.train(texts * 5, kind, 200, "identity", form)
     again = SentencePieceTokenizer.from_config(tokenizer.get_config())
     normal = [unicodedata.normalize(form, text) for text in texts]
@@ -153,3 +162,13 @@ def test_a_rule_with_another_form_is_refused():
 def test_separators_are_read_as_spaces():
     tokenizer = SentencePieceTokenizer.train(["V;PST", "N;PL"], "word", 20, "identity", separators=";")
     assert tokenizer.pieces(tokenizer.tokenize(["PL;V PST"]).numpy()[0]) == ["▁PL", "▁V", "▁PST", "</s>"]
+
+
+def test_nfkc_is_sentencepieces_own_rule():
+    """A table of single letters would leave what compatibility letters combine to."""
+    text = "\uff8a\uff9e \u3131\u314f \uff41\u0301"
+    tokenizer = SentencePieceTokenizer.train(
+        [unicodedata.normalize("NFKC", text)], "char", 30, "identity", "NFKC"
+    )
+    pieces = "".join(tokenizer.pieces(tokenizer.tokenize([text]).numpy()[0])[:-1])
+    assert pieces.replace("\u2581", " ").strip() == unicodedata.normalize("NFKC", text)

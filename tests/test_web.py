@@ -264,7 +264,7 @@ def test_what_is_drawn_is_read(server, browser):
         found = draw(browser, text)
         columns = browser.evaluate("""(async () => {
             const { columnsOf } = await import("./columns.js");
-            return columnsOf(window.strokes()).columns;
+            return columnsOf(window.strokes());
         })()""")
         expected, attention = read_columns(interpreter, np.array(columns, "float32"))
         assert found == expected

@@ -3,7 +3,7 @@
 const [HEIGHT, SQUARE, PEN] = [32, 4, 5]; // pixels; the width of the pen suits these images
 const MOST_BLANK = 5; // columns between two digits: as in training
 
-// Each stroke is a list of [x, y]. Gives {columns: [[8 numbers], ...], xs: where each begins in the drawing}.
+// Strokes, each a list of [x, y] -> columns, each eight numbers.
 export function columnsOf(strokes) {
   const points = strokes.flat();
   const [left, top] = [0, 1].map((i) => Math.min(...points.map((point) => point[i])));
@@ -22,7 +22,7 @@ export function columnsOf(strokes) {
     context.stroke();
   }
   const pixels = context.getImageData(0, 0, width, HEIGHT).data;
-  const [columns, xs] = [[], []];
+  const columns = [];
   let blank = 0;
   for (let x = 0; x < width; x += SQUARE) {
     const column = Array(HEIGHT / SQUARE).fill(0);
@@ -34,8 +34,7 @@ export function columnsOf(strokes) {
     blank = Math.max(...column) ? 0 : blank + 1;
     if (blank > MOST_BLANK) continue;
     columns.push(column);
-    xs.push(x / scale + left);
   }
   const side = [Array(8).fill(0), Array(8).fill(0)];
-  return { columns: [...side, ...columns, ...side], xs };
+  return [...side, ...columns, ...side];
 }

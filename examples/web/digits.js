@@ -10,7 +10,7 @@ const pen = drawing.getContext("2d");
 Object.assign(pen, { lineWidth: 12, lineCap: "round", lineJoin: "round" });
 let decoder = null;
 let strokes = []; // each a list of [x, y]
-window.strokes = () => strokes;
+window.strokes = () => strokes; // for the test of this page
 let newest = 0; // what was drawn later takes the place of what is still being read
 
 async function load(buffer) {
@@ -24,7 +24,7 @@ async function load(buffer) {
     say(`Reads up to ${decoder.limits.source_length} columns.`);
     await read();
   } catch (error) {
-    say(error.message ?? String(error), true);
+    showError(error);
   }
 }
 
@@ -33,11 +33,12 @@ function say(text, isError = false) {
   status.className = isError ? "error" : "";
 }
 
+const showError = (error) => say(error.message ?? String(error), true);
 let running = Promise.resolve();
 
 function read() {
   const mine = ++newest;
-  running = running.then(() => (mine === newest ? decode(mine) : null));
+  running = running.then(() => (mine === newest ? decode(mine) : null)).catch(showError);
   return running;
 }
 
@@ -45,7 +46,7 @@ async function decode(mine) {
   output.textContent = "";
   attention.replaceChildren();
   if (decoder && strokes.length) {
-    const { columns } = columnsOf(strokes);
+    const columns = columnsOf(strokes);
     const length = decoder.limits.source_length;
     if (columns.length > length) return say(`The line has ${columns.length} columns, more than ${length}.`, true);
     const source = new Float32Array(length * 8);

@@ -17,16 +17,20 @@ async function load(buffer) {
     status.className = "";
     await show();
   } catch (error) {
-    status.textContent = error.message ?? String(error);
-    status.className = "error";
+    showError(error);
   }
+}
+
+function showError(error) {
+  status.textContent = error.message ?? String(error);
+  status.className = "error";
 }
 
 let running = Promise.resolve();
 
 function show() {
   const mine = ++newest;
-  running = running.then(() => (mine === newest ? decode(mine) : null));
+  running = running.then(() => (mine === newest ? decode(mine) : null)).catch(showError);
   return running;
 }
 

@@ -10,6 +10,7 @@ export class Translator {
     const { files, limits } = decoder;
     const text = (name) => new TextDecoder().decode(files[name]);
     if (!files["source.model"]) throw new Error("The file holds no tokenizers: it was made from a Seq2Seq.");
+    if (files["features.model"]) throw new Error("This page has no field for features, which the model needs.");
     if (!KINDS.includes(limits.source_tokenizer)) {
       throw new Error(`This page tokenizes by ${KINDS}; the model's source is of ${limits.source_tokenizer}.`);
     }

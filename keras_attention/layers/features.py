@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.layers.configured import Configured
 from keras_attention.layers.encoder import Encoder
+from keras_attention.layers.model_encoder import as_encoder
 from keras_attention.layers.named import get_layer
 from keras_attention.layers.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
 from keras_attention.sources import SourceSpec, as_source
@@ -47,12 +48,13 @@ class FeaturesEncoder(Configured, keras.layers.Layer):
 
     def __init__(self, source, features, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(features, Encoder) or not hasattr(source, "source_specs"):
+        if not isinstance(features, Encoder):
             raise TypeError(
-                "`source` must be an encoder, and `features` a keras_attention.Encoder. "
-                f"Received: source={source!r}, features={features!r}."
+                f"`features` must be a keras_attention.Encoder. Received: features={features!r}."
             )
-        self.source, self.features = source, features
+        self.source, self.features = as_encoder(source), features
+        if "features" in self.source.source_specs():
+            raise ValueError("`source` must be an encoder without an input `features` of its own.")
 
     def source_specs(self):
         """The inputs of a model with this encoder, see `keras_attention.sources`."""
@@ -86,6 +88,9 @@ class FeaturesEncoder(Configured, keras.layers.Layer):
 
     def _masks(self, source):
         mask, *_ = keras.tree.flatten(self.source.compute_mask(self._of_source(source), None))
+        if mask is None:
+            memory, _ = self.source(self._of_source(source))
+            mask = ops.ones_like(memory[..., 0], dtype="bool")
         return mask, self.features.compute_mask(source["features"])[0]
 
     def compute_mask(self, source, previous_mask=None):

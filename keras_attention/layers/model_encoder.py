@@ -13,9 +13,9 @@ class ModelEncoder(Configured, keras.layers.Layer):
     """A Keras model from a sequence to a sequence of the same length, as an encoder.
 
     `Seq2Seq` makes one of a model that it is given as its encoder. Keras passes the mask of the source on
-    from layer to layer: recurrent layers leave padding out, convolutions do not, and Keras warns. For
-    these, or where the length changes, take a `VectorEncoder` with a front end, or write an encoder of your
-    own (`keras_attention.sources`).
+    from layer to layer, and recurrent layers leave padding out. A convolution drops the mask with a
+    warning, and the layers above it read padding too. For these, or where the length changes, take a
+    `VectorEncoder` with a front end, or write an encoder of your own (`keras_attention.sources`).
 
     Args:
         model: a `keras.Sequential` that starts with a `keras.Input`, or a functional `keras.Model`. Its one
@@ -75,10 +75,10 @@ class ModelEncoder(Configured, keras.layers.Layer):
         """The inputs of a model with this encoder, see `keras_attention.sources`."""
         if not self.reads_ids:
             return vectors_specs(self.model.inputs[0].shape[-1])
-        return ids_specs(next((layer.input_dim for layer in self._embeddings()), None))
+        return ids_specs(next((layer.input_dim for layer in self._embeddings()), None))  # None: unchecked
 
     def _embeddings(self):
-        return (layer for layer in self.model.layers if isinstance(layer, keras.layers.Embedding))
+        return [layer for layer in _all_layers(self.model) if isinstance(layer, keras.layers.Embedding)]
 
     def call(self, source, training=None):
         mask = self.compute_mask(source)
@@ -99,16 +99,17 @@ class ModelEncoder(Configured, keras.layers.Layer):
     @property
     def recurrent_layers(self):
         """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
-        return list(_recurrent(self.model))
+        return [layer for layer in _all_layers(self.model) if isinstance(layer, keras.layers.RNN)]
 
 
-def _recurrent(layer):
-    if isinstance(layer, keras.layers.RNN):
-        yield layer
-    elif isinstance(layer, keras.layers.Bidirectional):
-        yield from (layer.forward_layer, layer.backward_layer)
-    for inner in getattr(layer, "layers", ()):
-        yield from _recurrent(inner)
+def _all_layers(layer):
+    """A layer and those in it, however deep."""
+    yield layer
+    inner = getattr(layer, "layers", ())
+    if isinstance(layer, keras.layers.Bidirectional):
+        inner = (layer.forward_layer, layer.backward_layer)
+    for below in inner:
+        yield from _all_layers(below)
 
 
 def as_encoder(encoder):

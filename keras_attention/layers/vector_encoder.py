@@ -17,8 +17,8 @@ class VectorEncoder(Configured, keras.layers.Layer):
     """Reads a sequence of vectors, such as audio frames or image columns, and hands over the memory.
 
     The layers of a front end, then a pyramid, then recurrent layers as in `Encoder`. A layer of the pyramid
-    is recurrent, and each two neighbouring states of it are concatenated, so that it halves the length. The
-    memory has `ceil(S / reduction)` steps.
+    is recurrent and concatenates its states in pairs, which halves the length. The memory has
+    `ceil(S / reduction)` steps.
 
     Args:
         features: F, depth of the source's vectors.
@@ -99,11 +99,18 @@ class VectorEncoder(Configured, keras.layers.Layer):
         return vectors_specs(self.features)
 
     def build(self, source_shape):
-        shape = (None, None, self.features)
+        shape, length = (None, None, self.features), 2 * self.reduction + 1
         for layer in self.front_end:
             if not layer.built:  # a saved layer comes back built
                 layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+            found = layer.compute_output_shape((None, length, *shape[2:]))
+            length = _divided(length, _stride(layer))
+            if found[1] != length:
+                raise ValueError(
+                    "A layer of `front_end` must make ceil(S / stride) steps of S. Received: "
+                    f"{layer!r}, which makes {found[1]}, not {length}."
+                )
+            shape = (None, None, *found[2:])
         if len(shape) != 3 or shape[-1] is None:
             raise ValueError(
                 "The last layer of `front_end` must make vectors of a known depth, (B, S', D). "
@@ -157,12 +164,18 @@ def _as_layers(front_end):
 
 def _checked(layer):
     padding, stride = getattr(layer, "padding", "same"), _stride(layer)
-    if padding != "same" or (stride > 1 and _first(getattr(layer, "pool_size", 0)) != stride):
+    window = _first(getattr(layer, "pool_size", stride if stride == 1 else 0))
+    if padding != "same" or window != stride:
         raise ValueError(
             "Layers of `front_end` must have padding='same', and strides along the sequence are for "
             "pooling layers with a window as long as its stride. "
-            f"Received: {layer!r} with padding={padding!r}, strides={layer.strides}. "
+            f"Received: {layer!r} with padding={padding!r}, strides={stride}. "
             "Shorten the sequence by a pooling layer after the convolution."
+        )
+    if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
+        raise ValueError(
+            "`front_end` must not hold recurrent layers, which would read padding. "
+            f"Received: {layer!r}. Take `num_layers` or `pyramid`."
         )
     return layer
 

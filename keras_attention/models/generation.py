@@ -13,8 +13,7 @@ from keras_attention.decoding.buffers import lists_of_steps
 from keras_attention.decoding.named import get_strategy
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.models.unfinished import step_of_unfinished
-from keras_attention.sources import as_arrays, check_source
-from keras_attention.tokens import PADDING_ID
+from keras_attention.sources import as_array, as_arrays, check_source
 
 DEFAULT_MAX_LENGTH = 128
 
@@ -64,8 +63,9 @@ class Generates:
         Returns:
             `Decoded(tokens, lengths, scores, token_scores, attention)`, NumPy arrays: int32 (B, T) with 0
             after the end id, int32 (B,) with the end id counted, float32 (B,) summed log-probability
-            (nats), float32 (B, T) that of each token, float32 (B, T, S). A row without the end id met
-            `max_length`. `Beam` gives N hypotheses of each source, best first: (B, N, T), (B, N), ....
+            (nats), float32 (B, T) that of each token, float32 (B, T, S'), S' the length of the memory. A
+            row without the end id met `max_length`. `Beam` gives N hypotheses of each source, best first:
+            (B, N, T), (B, N), ....
 
         Raises:
             TypeError, ValueError: as the model does, where `max_length` is no integer >= 1, and for a
@@ -76,7 +76,7 @@ class Generates:
         rows = check_source(specs, source)
         strategy, max_length = self.check_strategy(strategy, max_length)
         if prefix is not None:
-            prefix = self._check_prefix(as_array(prefix), rows, max_length)
+            prefix = self._check_prefix(as_array("prefix", prefix), rows, max_length)
         return self.run(source, strategy, max_length, prefix, strategy.noise(rows, max_length))
 
     def check_strategy(self, strategy, max_length) -> tuple[Strategy, int]:
@@ -114,7 +114,7 @@ class Generates:
             `Scored(log_probs, token_log_probs)`, NumPy float32 (B,) and (B, T) in nats, padding 0. For
             the tokens that `generate` found, `log_probs` are the scores that it gave them.
         """
-        source, target = as_arrays(self.source_specs(), source), as_array(target)
+        source, target = as_arrays(self.source_specs(), source), as_array("target", target)
         self.check_pairs(source, target)
         log_probs = self._compiled("log_probs", run_eagerly=self.run_eagerly)
         return Scored(**log_probs.predict_on_batch({"source": source, "target": target}))
@@ -190,14 +190,3 @@ class _Compiled(keras.Model):
 
     def call(self, inputs):
         return self.function(**inputs)._asdict()
-
-
-def as_array(tokens) -> np.ndarray:
-    """Token ids as one array, or a `ValueError` that says what is wrong."""
-    try:
-        return np.asarray(tokens)
-    except ValueError as error:  # rows of several lengths
-        raise ValueError(
-            f"Token ids must be one array (batch, length), padded with {PADDING_ID}. "
-            f"Received: a {type(tokens).__name__} that cannot be read as ids ({error})."
-        ) from None

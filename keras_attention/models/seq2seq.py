@@ -69,9 +69,9 @@ class Seq2Seq(Generates, keras.Model):
         target = keras.Input((None,), dtype="int32", name="target")
         source = as_source(sources)
         memory, final_state, memory_mask = _read(encoder, source)
-        logits, attention = decoder(
-            target, memory, final_state, memory_mask, source if decoder.head.copies else None
-        )
+        more = {"memory_mask": memory_mask, "source": source if decoder.head.copies else None}
+        more = {name: tensor for name, tensor in more.items() if tensor is not None}
+        logits, attention = decoder(target, memory, final_state, **more)
         inputs = {**sources, "target": target}
         found = logits if outputs == "logits" else {"logits": logits, "attention": attention}
         super().__init__(inputs=inputs, outputs=found, name=name)
@@ -117,7 +117,7 @@ class Seq2Seq(Generates, keras.Model):
         return [*getattr(self.encoder, "recurrent_layers", ()), *self.decoder.recurrent_layers]
 
     def check_pairs(self, source, target):
-        """Raises unless they are as many sources as ids of targets."""
+        """Raises unless source and target fit the model and have the same number of rows."""
         rows = check_source(self.source_specs(), source), target.shape[0]
         check_tokens(target, "target", self.decoder.vocabulary_size)
         if None not in rows and rows[0] != rows[1]:
@@ -185,7 +185,14 @@ def _read(encoder, source):
             f"Received from {encoder!r}: the shape {mask.shape}."
         )
     memory, final_state = found
-    return memory, None if isinstance(final_state, tuple | list) else final_state, mask
+    if isinstance(final_state, tuple | list):
+        if len(final_state):
+            raise ValueError(
+                "The final state of `encoder` must be one tensor (B, any depth), or (). Received from "
+                f"{encoder!r}: {[x.shape for x in final_state]}. Concatenate them."
+            )
+        final_state = None
+    return memory, final_state, mask
 
 
 def _checked_specs(encoder, decoder):
@@ -197,7 +204,8 @@ def _checked_specs(encoder, decoder):
             "`encoder.source_specs()` must return a dict of `keras_attention.SourceSpec`, with other names "
             f"than {', '.join(sorted(RESERVED))}. Received: {specs!r}."
         )
-    if decoder.head.copies and [len(spec.shape) for spec in specs.values() if spec.is_integer] != [2]:
+    is_ids = [spec.is_integer and len(spec.shape) == 2 for spec in specs.values()] == [True]
+    if decoder.head.copies and not is_ids:
         raise ValueError(
             "This decoder's head copies from the source, whose only input must be ids (B, S). "
             f"Received: source_specs()={specs!r}."

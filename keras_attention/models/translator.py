@@ -17,7 +17,8 @@ class Translator(TranslatesTexts, keras.Model):
     """A `Seq2Seq` between two tokenizers: texts in, texts out, and saved as one `.keras` file.
 
     Args:
-        seq2seq: a `Seq2Seq` whose vocabularies are the tokenizers'.
+        seq2seq: a `Seq2Seq` whose vocabularies are the tokenizers', and whose memory is as long as its
+            source.
         source_tokenizer, target_tokenizer: `SentencePieceTokenizer`s.
         max_source_length: the most source ids it reads of a text, the end id included.
         max_target_length: the most ids it writes, the end id included.

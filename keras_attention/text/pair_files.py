@@ -9,7 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-PAIR = ("source", "target")
+from keras_attention.choices import COLUMNS
+
+PAIR = COLUMNS[:2]
+
+
+def check_columns(columns) -> tuple[str, ...]:
+    """The columns of a file: source, target and perhaps features, in its order; else `ValueError`."""
+    if sorted(columns) not in (sorted(COLUMNS), sorted(PAIR)):
+        raise ValueError(
+            "`columns` must be source, target and perhaps features, each once, in the file's order. "
+            f"Received: columns={','.join(map(str, columns))}."
+        )
+    return tuple(columns)
 
 
 class Pair(NamedTuple):
@@ -26,6 +38,7 @@ class BadLines:
     """The lines of a file that are not pairs: how many for each reason, and the first numbers of each."""
 
     strict: bool = False
+    outcome: str = "left out"  # what happens to them
     counts: dict[str, int] = field(default_factory=dict)
     first: dict[str, list[int]] = field(default_factory=dict)
 
@@ -45,7 +58,9 @@ class BadLines:
         for reason, count in self.counts.items():
             numbers = ", ".join(map(str, self.first[reason]))
             more = ", ..." if count > len(self.first[reason]) else ""
-            parts.append(f"{count} {'line' if count == 1 else 'lines'} left out, {reason}: {numbers}{more}")
+            parts.append(
+                f"{count} {'line' if count == 1 else 'lines'} {self.outcome}, {reason}: {numbers}{more}"
+            )
         return "\n".join(parts)
 
 

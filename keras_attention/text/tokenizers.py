@@ -86,9 +86,10 @@ class SentencePieceTokenizer:
             kind: `"char"`, `"word"` (between spaces), `"bpe"` or `"unigram"`.
             vocabulary_size: the most ids it may have.
             normalization: SentencePiece's rule for Unicode: `"nmt_nfkc"`, ..., or `"identity"`.
-            unicode_form: the normal form of what it reads, in the place of the rule's NFKC or, with
-                `"identity"`, of none: `"NFD"` or `"NFKD"` take letters apart, such as Hangul syllables into
-                their sounds. The rules are in the model, so that each program that reads it applies them.
+            unicode_form: the normal form of what it reads. It replaces NFKC in `"nmt_nfkc"`; with
+                `"identity"` it is the only normalization. `"NFD"` and `"NFKD"` take letters apart, such as
+                Hangul syllables into their sounds. The rules are in the model, so that each program that
+                reads it applies them.
             separators: characters that are read as spaces, such as the `";"` between tags.
 
         Raises:
@@ -97,8 +98,11 @@ class SentencePieceTokenizer:
         vocabulary_size = check_size("vocabulary_size", vocabulary_size, least=4)
         check_choice("kind", kind, KINDS)
         check_choice("normalization", normalization, NORMALIZATIONS)
-        if check_choice("unicode_form", unicode_form, (None, *UNICODE_FORMS)) or separators:
+        if check_choice("unicode_form", unicode_form, (None, *UNICODE_FORMS)):
             check_choice("normalization", normalization, ("nmt_nfkc", "identity"))
+        cleans = normalization != "identity"
+        if separators and (cleans or unicode_form == "NFKC"):
+            raise ValueError("`separators` need the normalization 'identity' and another form than NFKC.")
         written, texts = io.BytesIO(), sample(texts, TRAINING_TEXTS)
         if not texts:
             raise ValueError("There are no texts to train a tokenizer on.")
@@ -106,10 +110,11 @@ class SentencePieceTokenizer:
             texts += overlooked_words(texts)
         with tempfile.TemporaryDirectory() as folder:
             rules = {"normalization_rule_name": normalization}
-            if unicode_form or separators:
-                file, cleans = Path(folder) / "rules.tsv", normalization != "identity"
-                form = unicode_form or ("NFKC" if cleans else None)
-                file.write_text(rules_of(form, cleans, separators), encoding="utf-8")
+            if unicode_form == "NFKC":
+                rules = {"normalization_rule_name": "nmt_nfkc" if cleans else "nfkc"}
+            elif unicode_form or separators:
+                file = Path(folder) / "rules.tsv"
+                file.write_text(rules_of(unicode_form, cleans, separators), encoding="utf-8")
                 rules = {"normalization_rule_tsv": str(file)}
             cls._train(texts, written, kind, vocabulary_size, rules)
         return cls(written.getvalue(), kind, unicode_form)

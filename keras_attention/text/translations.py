@@ -164,7 +164,8 @@ class TranslatesTexts:
     def _surfaces(self, text: bytes) -> list[str]:
         """The pieces of a source as they were written, unknown ones too, without the end."""
         text = text.decode("utf-8", errors="replace")
-        return self.source_tokenizer.processor.encode(text, out_type=str)[: self.max_source_length - 1]
+        pieces = self.source_tokenizer.processor.encode(text, out_type=str)[: self.max_source_length - 1]
+        return [self.source_tokenizer.composed(piece) for piece in pieces]
 
     def _prefix_ids(self, prefixes, rows, max_length):
         """(N, P) ids of the prefixes, without the end."""

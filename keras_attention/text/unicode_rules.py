@@ -3,6 +3,7 @@
 import functools
 import sys
 import unicodedata
+from collections.abc import Iterator
 
 SURROGATES = range(0xD800, 0xE000)
 
@@ -11,35 +12,39 @@ SURROGATES = range(0xD800, 0xE000)
 def rules_of(form: str | None, cleans: bool, separators: str = "") -> str:
     """The text of a `normalization_rule_tsv`: what is replaced, a tab, what by, as code points.
 
-    SentencePiece replaces the longest text that a rule knows. So a composed form is made from its whole
-    decomposition or from its last two characters; marks in another than the canonical order are not sorted.
+    SentencePiece replaces the longest text that a rule knows, once. So NFC composes a letter from its whole
+    decomposition or from its canonical pair, and marks in another than the canonical order are not sorted.
 
     Args:
-        form: `"NFC"`, `"NFD"`, `"NFKC"`, `"NFKD"`, or None.
+        form: `"NFC"`, `"NFD"`, `"NFKD"`, or None. SentencePiece has rules of its own for NFKC.
         cleans: whether white space becomes a space and other control characters are dropped, as by
             SentencePiece's rule `nmt_nfkc`.
         separators: characters that become spaces.
     """
-    rules = _rules_of_form(form) if form else {}
+    rules = {}
+    for character in map(chr, (i for i in range(sys.maxunicode + 1) if i not in SURROGATES)):
+        if form == "NFC":
+            rules |= dict.fromkeys(_decompositions(character), character)
+        normal = unicodedata.normalize(form, character) if form else character
+        if normal != character:
+            rules[character] = normal
     if cleans:
         rules |= _cleaning()
     rules |= dict.fromkeys(separators, " ")
     return "".join(f"{_code_points(a)}\t{_code_points(b)}\n" for a, b in rules.items())
 
 
-def _rules_of_form(form) -> dict[str, str]:
-    rules = {}
-    for character in map(chr, (i for i in range(sys.maxunicode + 1) if i not in SURROGATES)):
-        whole = unicodedata.normalize("NFD", character)
-        if form in ("NFC", "NFKC") and unicodedata.normalize("NFC", whole) == character != whole:
-            rules[whole] = character
-            parts = unicodedata.decomposition(character).split()
-            if len(parts) == 2:
-                rules["".join(chr(int(part, 16)) for part in parts)] = character
-        normal = unicodedata.normalize(form, character)
-        if normal != character:
-            rules[character] = normal
-    return rules
+def _decompositions(character) -> Iterator[str]:
+    """The texts from which NFC composes a character."""
+    whole = unicodedata.normalize("NFD", character)
+    if whole == character or unicodedata.normalize("NFC", whole) != character:
+        return
+    yield whole
+    parts = unicodedata.decomposition(character).split()
+    if len(parts) == 2:
+        yield "".join(chr(int(part, 16)) for part in parts)
+    elif len(whole) == 3 and not parts:  # a Hangul syllable: its first two letters may be composed
+        yield unicodedata.normalize("NFC", whole[:2]) + whole[2]
 
 
 def _cleaning() -> dict[str, str]:

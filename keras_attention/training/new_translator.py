@@ -75,7 +75,7 @@ def new_model(
     if features_size:
         encoder = FeaturesEncoder(encoder, Encoder(features_size, **arguments))
     arguments = _arguments(options, AttentionDecoder, AttentionDecoderCell)
-    if features_size and not options.head.startswith("hard"):  # which need a plain softmax
+    if features_size:
         arguments["normalizer"] = Gated(options.normalizer)
     if options.head == "pointer":
         arguments["head"] = PointerHead(target_size, copy_ids, name="head")

@@ -5,10 +5,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from keras_attention.checks import check_between, check_choice, check_flag, check_rate, check_size
-from keras_attention.choices import CELLS, COLUMNS, HEADS, KINDS, NORMALIZERS, SCORES, UNICODE_FORMS
+from keras_attention.choices import CELLS, HEADS, KINDS, NORMALIZERS, SCORES, UNICODE_FORMS
+from keras_attention.text.pair_files import PAIR, check_columns
 
 MAX_LAYERS = 100
-GATED = ("softmax", "sparsemax", "entmax15")  # normalizers that there are with features
+WITH_FEATURES = {  # the others depend on places in the memory, on its depth, or on ids
+    "normalizer": ("softmax", "sparsemax", "entmax15"),
+    "score": ("general", "additive", "concat", "coverage"),
+    "head": ("dense", "tied", "hard"),
+    "num_heads": (1,),
+}
 AUTO = "auto"
 PRECISIONS = ("float32", "mixed_bfloat16", AUTO)
 CHOICES = {
@@ -31,7 +37,7 @@ PART = 1000  # the most updates without a validation
 class Options:
     """How to train. What is None follows from the data, see `for_pairs` and `training.train`."""
 
-    columns: tuple[str, ...] = COLUMNS[:2]
+    columns: tuple[str, ...] = PAIR
     source_tokenizer: str | None = None
     target_tokenizer: str | None = None
     unicode_form: str | None = None
@@ -65,17 +71,14 @@ class Options:
     validation_split: float = 0.02
 
     def __post_init__(self):
-        self.columns = tuple(self.columns)
-        if sorted(self.columns) not in (sorted(COLUMNS), sorted(COLUMNS[:2])):
-            raise ValueError(
-                "`columns` must be source, target and perhaps features, each once, in the file's order. "
-                f"Received: columns={','.join(map(str, self.columns))}."
-            )
-        if self.has_features and (self.normalizer not in GATED or self.head == "pointer"):
-            raise ValueError(
-                f"With features the normalizer must be one of {', '.join(GATED)}, and nothing is copied. "
-                f"Received: normalizer={self.normalizer}, head={self.head}."
-            )
+        self.columns = check_columns(self.columns)
+        if self.has_features:
+            for name, choices in WITH_FEATURES.items():
+                if getattr(self, name) not in choices:
+                    raise ValueError(
+                        f"With features `{name}` must be one of {', '.join(map(str, choices))}. "
+                        f"Received: {name}={getattr(self, name)}."
+                    )
         for name in ("units", "embedding_dim", "layers", "num_heads", "batch_size", "epochs", "patience"):
             if getattr(self, name) is not None:
                 check_size(name, getattr(self, name))
