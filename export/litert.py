@@ -51,8 +51,8 @@ def litert(
 
     Shorter sources are padded with 0 to `source_length`. An id out of range is read as unknown, a length
     out of range as the nearest that is possible. The text signatures read the beginning of a text that is
-    too long; where the translator's `too_long` is `"refuse"` they answer with an empty text and the score of no
-    hypothesis, which is here not -inf but -3.4e38, the least float32, or -65504 where `quantize` is
+    too long; where the translator's `too_long` is `"refuse"` they answer with an empty text and the score
+    of no hypothesis, which is here not -inf but -3.4e38, the least float32, or -65504 where `quantize` is
     `"float16"`. A text may begin or end with a space, which is stripped elsewhere. A model in mixed
     precision is written in float32.
 
