@@ -61,6 +61,7 @@ ORDER = [
     "decoding.beam",
     "decoding.named",
     "text.unicode_rules",
+    "text.training_texts",
     "text.tokenizers",
     "text.translations",
     "text.pair_files",

@@ -6,7 +6,8 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 
-from keras_attention.text.tokenizers import KINDS, SentencePieceTokenizer, overlooked_words, sample
+from keras_attention.text.tokenizers import KINDS, SentencePieceTokenizer
+from keras_attention.text.training_texts import overlooked_words, sample
 
 TEXTS = [
     "two young , white males are outside near many bushes .",

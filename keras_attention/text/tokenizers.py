@@ -3,11 +3,8 @@
 import base64
 import functools
 import io
-import itertools
-import random
 import tempfile
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +14,7 @@ import tensorflow as tf
 from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import KINDS, UNICODE_FORMS
 from keras_attention.quiet import quiet
+from keras_attention.text.training_texts import TRAINING_TEXTS, overlooked_words, sample
 from keras_attention.text.unicode_rules import rules_of
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
@@ -24,7 +22,6 @@ SPACE = "\u2581"  # how SentencePiece writes a space
 FAST_KINDS = ("char", "unigram")  # those for which FastSentencepiece, all that LiteRT has, is right
 NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
 SEEDS = 5  # a unigram model's first pieces for each id
-TRAINING_TEXTS = 1_000_000  # a tokenizer is trained on at most this many, drawn at random
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -225,36 +222,3 @@ class SentencePieceTokenizer:
     @classmethod
     def from_config(cls, config: dict) -> "SentencePieceTokenizer":
         return cls(**config)
-
-
-def sample(items: Iterable, size: int) -> list:
-    """All of the items, or `size` of them drawn at random, always the same ones.
-
-    Reference: Vitter (1985), *Random sampling with a reservoir*, algorithm R.
-    """
-    items, draw = iter(items), random.Random(0)
-    kept = list(itertools.islice(items, size))
-    for number, item in enumerate(items, start=size + 1):
-        place = draw.randrange(number)
-        if place < size:
-            kept[place] = item
-    return kept
-
-
-def overlooked_words(texts: Iterable[str], least: int = 3) -> list[str]:
-    """The words that the trainer of a unigram model would overlook, those that occur `least` times.
-
-    Its first pieces are the inner nodes of a suffix tree, so a word that a space follows wherever it occurs
-    is not among them: no text ends with it, and no other word begins with it.
-    """
-    counts, last_words = Counter(), set()
-    for text in texts:
-        words = text.split()
-        counts.update(words)
-        last_words.update(words[-1:])
-    words = sorted(counts)  # the next word starts with this one if any word does
-    return [
-        word
-        for word, following in itertools.zip_longest(words, words[1:], fillvalue="")
-        if counts[word] >= least and word not in last_words and not following.startswith(word)
-    ]

@@ -12,7 +12,8 @@ from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator
 from keras_attention.text.datasets import CHUNK
 from keras_attention.text.pair_files import BadLines, chunks, read_pairs
-from keras_attention.text.tokenizers import TRAINING_TEXTS, SentencePieceTokenizer, sample
+from keras_attention.text.tokenizers import SentencePieceTokenizer
+from keras_attention.text.training_texts import TRAINING_TEXTS, sample
 from keras_attention.training.options import Options
 
 HANGUL = frozenset(map(chr, range(0xAC00, 0xD7A4)))  # the syllables
