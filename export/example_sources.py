@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_attention.models.generation import Generates
-from keras_attention.sources import LENGTHS
+from keras_attention.sources import measured_by
 from keras_attention.tokens import END_ID
 
 
@@ -16,7 +16,7 @@ def example_sources(model: Generates, lengths, length: int) -> dict[str, np.ndar
     inputs = {}
     for name, spec in specs.items():
         shape = spec.sized(len(lengths), length)
-        if name.removesuffix(LENGTHS) in specs.keys() - {name}:
+        if measured_by(name, specs):
             values = lengths
         elif spec.is_integer:
             size = spec.vocabulary_size or END_ID + 1

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_attention.decoding.sampling import Greedy
 from keras_attention.models.generation import Generates
 from keras_attention.models.translator import Translator
-from keras_attention.sources import LENGTHS, as_source
+from keras_attention.sources import as_source, measured_by
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
 from .example_sources import example_sources
@@ -48,10 +48,9 @@ def _possible_source(model, inputs):
     """A source whose ids are known and whose lengths are there: LiteRT has no assertions."""
     possible = dict(inputs)
     for name, spec in model.source_specs().items():
-        of = name.removesuffix(LENGTHS)
         if spec.vocabulary_size:
             possible[name] = _known(inputs[name], spec.vocabulary_size)
-        elif of != name and of in inputs:
+        elif of := measured_by(name, inputs):
             possible[name] = tf.clip_by_value(inputs[name], 1, inputs[of].shape[1])
     return as_source(possible)
 

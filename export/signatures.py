@@ -15,7 +15,7 @@ from keras_attention.decoding.sampling import Greedy
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.models.generation import DEFAULT_MAX_LENGTH, Generates
 from keras_attention.models.translator import Translator
-from keras_attention.sources import LENGTHS, as_source
+from keras_attention.sources import as_source, measured_by
 
 from .compiled_shapes import in_shapes
 
@@ -216,7 +216,7 @@ def _checked_inputs(model, inputs):
         checks.append(tf.debugging.Assert(condition, message))
 
     for name, tensor in inputs.items():
-        shape, of = tf.shape(tensor), name.removesuffix(LENGTHS)
+        shape = tf.shape(tensor)
         empty = f"`{name}` must have at least one row and one column. Received the shape:"
         check(tf.size(tensor) > 0, empty, shape)
         one_each = f"`{name}` must have one row for each source. Received, rows and sources:"
@@ -226,7 +226,7 @@ def _checked_inputs(model, inputs):
         elif tensor.dtype.is_integer and sizes.get(name):
             largest = sizes[name] - 1
             _check_between(check, tensor, 0, largest, f"`{name}` must hold ids from 0 to {largest}")
-        elif of != name and of in inputs:
+        elif of := measured_by(name, inputs):
             what = f"`{name}` must be from 1 to the length of the padded rows"
             _check_between(check, tensor, 1, tf.shape(inputs[of])[1], what)
     with tf.control_dependencies(checks):

@@ -50,6 +50,12 @@ def vectors_specs(features: int) -> dict[str, SourceSpec]:
     return {"source": SourceSpec((None, None, features)), "source_lengths": SourceSpec((None,), "int32")}
 
 
+def measured_by(name: str, names) -> str | None:
+    """The one of `names` whose lengths the input `name` holds, or None."""
+    of = name.removesuffix(LENGTHS)
+    return of if of != name and of in names else None
+
+
 def named_inputs(specs: dict[str, SourceSpec], source) -> dict:
     """A source, one array or a dict of them, as a dict in the order of the specs; else `TypeError`."""
     if len(specs) == 1 and not isinstance(source, dict):
@@ -104,8 +110,7 @@ def check_source(specs: dict[str, SourceSpec], source) -> int | None:
         _check_input(inputs[name], name, spec)
         rows[name] = inputs[name].shape[0]
     for name in specs:
-        of = name.removesuffix(LENGTHS)
-        if of != name and of in specs:
+        if of := measured_by(name, specs):
             _check_lengths(inputs[name], name, inputs[of].shape[1])
     known = {size for size in rows.values() if size is not None}
     if len(known) > 1:
