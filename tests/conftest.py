@@ -1,5 +1,9 @@
 import gc
+import os
 from pathlib import Path
+
+# Before XLA is loaded, here and in the processes that tests start: optimizing takes half of a compilation.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import keras
 import pytest

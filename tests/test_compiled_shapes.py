@@ -25,6 +25,8 @@ from keras_attention.export.compiled_shapes import in_shapes, shapes_of
 MAX_LENGTH = 7
 SHAPES = [(1, 5), (3, 11)]
 
+pytestmark = pytest.mark.xdist_group("compiled")  # in one process, so that each shape is compiled once
+
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):

@@ -33,6 +33,7 @@ def make_model(cell="lstm", input_feeding=False):
     )
     random = np.random.default_rng(2)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    model.run_eagerly = True  # a trace takes longer than the answers to compare with
     return model
 
 

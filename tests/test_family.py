@@ -99,7 +99,7 @@ def test_step_by_step_equals_all_at_once(model):
 
 def test_padding_has_no_weight_and_more_of_it_changes_nothing(model):
     found, padded = (
-        model.generate(source, max_length=6) for source in (SOURCE, np.pad(SOURCE, ((0, 0), (0, 3))))
+        model.generate(source, max_length=5) for source in (SOURCE, np.pad(SOURCE, ((0, 0), (0, 3))))
     )
     assert not np.any(padded.attention[:, :, SOURCE.shape[1] :])
     assert not np.any(np.swapaxes(found.attention, 1, 2)[SOURCE == 0])
@@ -108,21 +108,21 @@ def test_padding_has_no_weight_and_more_of_it_changes_nothing(model):
 
 
 def test_a_batch_equals_its_rows(model):
-    together = model.generate(SOURCE, Beam(5), max_length=6)
+    together = model.generate(SOURCE, Beam(5), max_length=5)
     for row in range(len(SOURCE)):
-        alone = model.generate(SOURCE[row : row + 1], Beam(5), max_length=6)
+        alone = model.generate(SOURCE[row : row + 1], Beam(5), max_length=5)
         for one, all_rows in zip(alone, together, strict=True):
             assert_equal(one[0], all_rows[row])
 
 
 def test_a_beam_of_one_is_greedy_and_a_beam_scores_as_teacher_forcing_does(model):
-    greedy, one = (model.generate(SOURCE, strategy, 6) for strategy in (Greedy(), Beam(1)))
+    greedy, one = (model.generate(SOURCE, strategy, 5) for strategy in (Greedy(), Beam(1)))
     np.testing.assert_array_equal(one.tokens[:, 0], greedy.tokens)
     assert_equal(one.attention[:, 0], greedy.attention)
-    beam = model.generate(SOURCE, Beam(4, length_penalty=0.6, coverage_penalty=0.2), 6)
+    beam = model.generate(SOURCE, Beam(4, length_penalty=0.6, coverage_penalty=0.2), 5)
     for k in range(4):
         assert_equal(model.score(SOURCE, beam.tokens[:, k]).log_probs, beam.scores[:, k])
-    drawn = model.generate(SOURCE, Sample(seed=0), 6)
+    drawn = model.generate(SOURCE, Sample(seed=0), 5)
     assert_equal(model.score(SOURCE, drawn.tokens).log_probs, drawn.scores)
 
 
@@ -185,16 +185,16 @@ STRATEGIES = {"greedy_decode": Greedy(), "beam_decode": Beam(5)}
 
 def test_exported_equals_live(model, number, tmp_path):
     name = "beam_decode" if number % 3 == 0 else "greedy_decode"
-    model.export(tmp_path / "1", max_length=6, warmup=False, signatures=[name])
+    model.export(tmp_path / "1", max_length=5, warmup=False, signatures=[name])
     signatures = tf.saved_model.load(tmp_path / "1").signatures
     assert signatures.keys() == {name, "serving_default"}
     found = signatures[name](source=tf.constant(SOURCE, tf.int32))
-    for field, expected in model.generate(SOURCE, STRATEGIES[name], 6)._asdict().items():
+    for field, expected in model.generate(SOURCE, STRATEGIES[name], 5)._asdict().items():
         assert_equal(found[field], expected)
 
 
 def test_the_litert_file_passes_its_check(model, number, tmp_path):
     pytest.importorskip("ai_edge_litert")  # the check compares each signature with the live model
     signatures = SIGNATURES[number % 3]
-    model.export(tmp_path / "model.tflite", "litert", signatures=signatures, max_length=6, source_length=8)
+    model.export(tmp_path / "model.tflite", "litert", signatures=signatures, max_length=5, source_length=8)
     assert (tmp_path / "model.tflite").is_file()

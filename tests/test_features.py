@@ -1,6 +1,5 @@
 """A translator whose texts have features beside them: Python, files, exports, commands."""
 
-import subprocess
 import sys
 
 import keras
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 import keras_attention as ka
 from keras_attention import export
+from keras_attention.cli import main
 from keras_attention.models.translator import load_translator
 from keras_attention.training.new_translator import features_tokenizer
 
@@ -27,6 +27,7 @@ def translator():
     model = ka.Seq2Seq(encoder, ka.AttentionDecoder(sizes[0], 7, 4, normalizer=ka.Gated()))
     for weight in model.weights:
         weight.assign(weight * 4)
+    model.run_eagerly = True
     return ka.Translator(model, letters, letters, 12, 9, features_tokenizer=tags)
 
 
@@ -99,13 +100,13 @@ def test_files_and_exports_answer_as_the_model(translator, tmp_path):
         reader.translate(["ka"], features=["V " * 20])
 
 
-def command(*arguments, **options):
-    run = [sys.executable, "-m", "keras_attention.cli", *map(str, arguments)]
-    return subprocess.run(run, capture_output=True, text=True, **options)
-
-
-def test_commands_with_columns(tmp_path):
+def test_commands_with_columns(tmp_path, monkeypatch, capfd):
     """Training, translation of good and bad lines, evaluation."""
+
+    def command(*arguments):
+        status = main([*map(str, arguments)])
+        return (status, *capfd.readouterr())
+
     lines = [
         f"V{';PST' * (i % 2)}\t{a}{b}\t{a}{b}{'ed' * (i % 2)}"
         for a in "abcd"
@@ -115,23 +116,27 @@ def test_commands_with_columns(tmp_path):
     (tmp_path / "pairs.tsv").write_text("\n".join([*lines, "V\tno target"]) + "\n", encoding="utf-8")
     columns = ["--columns", "features,source,target"]
     small = ["--units", 8, "--embedding-dim", 8, "--epochs", 1, "--validation-split", 0.3]
-    trained = command("train", tmp_path / "pairs.tsv", *columns, "--output", tmp_path / "run", *small)
-    assert trained.returncode == 0, trained.stderr
-    assert "features: 5 ids" in trained.stdout
-    assert "1 line left out, not 2 tabs: 33" in trained.stdout
-    done = command("translate", tmp_path / "run", input="ax\tV;PST\nby\ncz\tV\tmore\n")
-    assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 3
-    assert "2 lines read as far as possible, not one tab: 2, 3" in done.stderr
-    figures = command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv").stdout  # in the run's order
-    assert "sentences: 32" in figures
-    assert command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv", *columns).stdout == figures
-    done = command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv", "--columns", "source,tags")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "`columns` must be source, target" in done.stderr
-    done = command("evaluate", tmp_path / "run", tmp_path / "pairs.tsv", "--columns", "source,target")
-    assert done.returncode == 2
-    assert "--columns must name features" in done.stderr
+    pairs, run = tmp_path / "pairs.tsv", tmp_path / "run"
+    status, out, _ = command("train", pairs, *columns, "--output", run, *small)
+    assert status == 0
+    assert "features: 5 ids" in out
+    assert "1 line left out, not 2 tabs: 33" in out
+    (tmp_path / "in.txt").write_text("ax\tV;PST\nby\ncz\tV\tmore\n", encoding="utf-8")
+    with (tmp_path / "in.txt").open() as given:
+        monkeypatch.setattr(sys, "stdin", given)
+        status, out, error = command("translate", run)
+    assert status == 0
+    assert len(out.splitlines()) == 3
+    assert "2 lines read as far as possible, not one tab: 2, 3" in error
+    figures = command("evaluate", run, pairs)  # in the run's order
+    assert "sentences: 32" in figures[1]
+    assert command("evaluate", run, pairs, *columns) == figures
+    status, out, error = command("evaluate", run, pairs, "--columns", "source,tags")
+    assert (status, out) == (2, "")
+    assert "`columns` must be source, target" in error
+    status, _, error = command("evaluate", run, pairs, "--columns", "source,target")
+    assert status == 2
+    assert "--columns must name features" in error
 
 
 @pytest.mark.parametrize(

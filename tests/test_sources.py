@@ -114,6 +114,7 @@ def make_model(name):
     for weight in model.weights:
         if "seed" not in weight.path:
             weight.assign(weight + random.normal(size=weight.shape, scale=0.3))
+    model.run_eagerly = True  # what was traced is compared below
     return model
 
 
@@ -135,9 +136,7 @@ def make_source(model, lengths=LENGTHS, length=9, padding=0.0):
 
 @pytest.fixture(params=KINDS, scope="module")
 def model(request):
-    model = make_model(request.param)
-    model.run_eagerly = True  # what was traced is compared below
-    return model
+    return make_model(request.param)
 
 
 def assert_equal(actual, expected):

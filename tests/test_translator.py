@@ -43,6 +43,7 @@ def make_translator(kind="char", **options):
     model = Seq2Seq(Encoder(size, 5, 6), AttentionDecoder(size, 7, 4))
     for weight in model.weights:
         weight.assign(weight * 3)
+    model.run_eagerly = True  # a trace takes longer than the law
     return Translator(
         model, tokenizer, tokenizer, **{"max_source_length": 20, "max_target_length": 9, **options}
     )
@@ -51,9 +52,7 @@ def make_translator(kind="char", **options):
 @pytest.fixture(scope="module", params=["char", "bpe"])
 def translator(request):
     keras.utils.set_random_seed(1)
-    translator = make_translator(request.param)
-    translator.seq2seq.run_eagerly = True  # a trace takes longer than the law
-    return translator
+    return make_translator(request.param)
 
 
 def test_answers_stand_in_the_order_of_the_texts(translator):
@@ -408,7 +407,7 @@ def test_the_options_of_the_family_reach_the_model(tmp_path):
 
 def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
     """And comes to what it would have come to; the new order of an epoch depends on its number alone."""
-    pairs = write_pairs(tmp_path / "pairs.tsv")
+    pairs = write_pairs(tmp_path / "pairs.tsv", 100)
     options = {"units": 8, "embedding_dim": 4, "epochs": 3, "validation_split": 0.1, "dropout": 0.2}
     options["batch_size"] = 4  # so that an execution has several
     train(pairs, tmp_path / "whole", Options(**options), verbose=0)
@@ -487,11 +486,12 @@ def test_the_command_says_one_line_and_nothing_of_tensorflows():
     )
 
 
-def test_a_training_that_is_too_large_is_one_line_and_2(tmp_path, capsys):
-    file = tmp_path / "pairs.tsv"
-    file.write_text("".join(f"{'ab' * (i % 5 + 1)}\t{'b a ' * (i % 5 + 1)}\n" for i in range(50)))
-    arguments = ["train", str(file), "--output", str(tmp_path / "run"), "--units", "2000000000"]
-    assert main(arguments) == 2
+def test_a_training_that_is_too_large_is_one_line_and_2(tmp_path, capsys, monkeypatch):
+    def allocate(*arguments, **options):  # as TensorFlow does with --units 2000000000, after ten seconds
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr("keras_attention.training.new_translator.new_model", allocate)
+    assert main(["train", str(write_pairs(tmp_path / "pairs.tsv")), "--output", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("keras-attention: error: There is not memory enough")
     assert not (tmp_path / "run").exists()
