@@ -1,21 +1,25 @@
 """Artifacts that decode by themselves, without this package: for servers and for apps.
 
-Imported as `keras_attention.export`. It needs TensorFlow, and Keras on its TensorFlow backend.
+Imported as `keras_attention.export`. Writing them needs TensorFlow, and Keras on its TensorFlow backend;
+`LiteRTTranslator` needs neither.
 """
 
-from .litert import litert
-from .litert_reader import LiteRTTranslator
-from .saved_model import saved_model
-from .signatures import SIGNATURES, Signature, signatures_of
+import importlib
 
-FORMATS = {"tf_saved_model": saved_model, "litert": litert}  # by the names that Keras has for them
+_WHERE = {
+    "FORMATS": "formats",
+    "SIGNATURES": "signatures",
+    "LiteRTTranslator": "litert_reader",
+    "Signature": "signatures",
+    "litert": "write_litert",
+    "saved_model": "write_saved_model",
+    "signatures_of": "signatures",
+}
+__all__ = list(_WHERE)
 
-__all__ = [
-    "FORMATS",
-    "SIGNATURES",
-    "LiteRTTranslator",
-    "Signature",
-    "litert",
-    "saved_model",
-    "signatures_of",
-]
+
+def __getattr__(name):
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    return value

@@ -5,14 +5,9 @@ import os
 import zipfile
 import zlib
 
-import keras
-
 from keras_attention.checks import check_choice, check_size
+from keras_attention.choices import TOO_LONG
 from keras_attention.decoding.beam import Beam
-from keras_attention.models.translator import TOO_LONG, Translator
-from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
-
-from .signatures import seq2seq_of
 
 FORMAT = 1  # of the description
 DESCRIPTION = "keras_attention.json"
@@ -21,39 +16,14 @@ READ = {"max_length", "beam"}
 READ_OF_TRANSLATORS = {"max_source_length", "too_long", "source_tokenizer", "target_tokenizer"}
 
 
-def add_associated_files(path, model, decoding, source_length, quantize, names) -> None:
+def add_associated_files(path, description: dict, tokenizers: dict) -> None:
     """What a client needs that tokenizes itself; the TFLite metadata standard appends a zip archive too."""
-    seq2seq = seq2seq_of(model)
-    description = {
-        "format": FORMAT,
-        "keras": keras.__version__,
-        "signatures": sorted(names),
-        "source_length": source_length,
-        "max_length": decoding.max_length,
-        "beam": decoding.beam.get_config(),
-        "quantize": quantize,
-        "source": {name: spec._asdict() for name, spec in seq2seq.source_specs().items()},
-        "target_vocabulary_size": seq2seq.target_vocabulary_size,
-        "padding_id": PADDING_ID,
-        "unknown_id": UNKNOWN_ID,
-        "start_id": seq2seq.start_id,
-        "end_id": seq2seq.end_id,
-        "source_end_id": END_ID,
-    }
     with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_DEFLATED) as archive:
-        if isinstance(model, Translator):
-            description["max_source_length"] = model.max_source_length
-            description["too_long"] = model.too_long
-            for side in SIDES:
-                tokenizer = getattr(model, f"{side}_tokenizer")
-                if tokenizer is None:
-                    continue
-                description[f"{side}_tokenizer"] = tokenizer.kind
-                description[f"{side}_unicode_form"] = tokenizer.unicode_form
-                archive.writestr(f"{side}.model", tokenizer.model)
-                pieces = tokenizer.pieces(range(tokenizer.vocabulary_size))
-                archive.writestr(f"{side}_vocabulary.txt", "\n".join(pieces) + "\n")
-        archive.writestr(DESCRIPTION, json.dumps(description, indent=1))
+        for side, tokenizer in tokenizers.items():
+            archive.writestr(f"{side}.model", tokenizer.model)
+            pieces = tokenizer.pieces(range(tokenizer.vocabulary_size))
+            archive.writestr(f"{side}_vocabulary.txt", "\n".join(pieces) + "\n")
+        archive.writestr(DESCRIPTION, json.dumps({"format": FORMAT, **description}, indent=1))
 
 
 def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, bytes]]:

@@ -1,6 +1,5 @@
 """Whether a LiteRT file answers as the model does: checked before the file gets its name."""
 
-import importlib.util
 import inspect
 import subprocess
 import sys
@@ -21,14 +20,6 @@ from .signatures import TEXT_SIGNATURES, seq2seq_of
 
 CLOSE = 1e-3  # of log-probabilities summed over a sequence, in float32
 SOURCES = 5
-
-
-def require_litert() -> None:
-    if importlib.util.find_spec("ai_edge_litert") is None:
-        raise ImportError(
-            "LiteRT files need ai-edge-litert, to be run and to be checked, and it is not installed. "
-            "`pip install ai-edge-litert`, or this package with [litert]."
-        )
 
 
 def check_file(path, model, decoding, source_length, names, exact) -> str:

@@ -12,11 +12,11 @@ from keras_attention.decoding.named import get_strategy
 from keras_attention.decoding.sampling import Greedy
 from keras_attention.decoding.strategy import Decoded
 from keras_attention.quiet import quiet
-from keras_attention.text.tokenizers import SentencePieceTokenizer
+from keras_attention.text.pieces import SentencePieces
 from keras_attention.text.translations import TranslatesTexts
 
 from .associated_files import read_associated_files
-from .litert_check import require_litert
+from .require import require_litert
 
 
 class LiteRTTranslator(TranslatesTexts):
@@ -47,7 +47,7 @@ class LiteRTTranslator(TranslatesTexts):
         for side in models:
             kind = self.description[f"{side}_tokenizer"]
             form = self.description.get(f"{side}_unicode_form")  # which older files do not have
-            setattr(self, f"{side}_tokenizer", SentencePieceTokenizer(models[side], kind, form))
+            setattr(self, f"{side}_tokenizer", SentencePieces(models[side], kind, form))
         # Of the content: of a path it maps the file, which may be replaced meanwhile.
         interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
         self._runners = {

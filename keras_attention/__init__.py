@@ -10,9 +10,23 @@ The idea in five sentences (Alammar 2018, after Bahdanau 2014 and Luong 2015), a
 4. [h; C] are concatenated and go through a feed-forward layer that names the output token:
    `layers.cell.AttentionDecoderCell._combine`, and the heads in `layers.heads`.
 5. Repeat, feeding the token back, until the end token: `decoding.strategy.Strategy.__call__`.
+
+Names are loaded when they are first used, so that a LiteRT file is read without Keras and TensorFlow.
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
+from keras_attention.after_keras import run_after_keras
 from keras_attention.quiet import is_command
+
+if TYPE_CHECKING:
+    from keras_attention.decoding.beam import Beam
+    from keras_attention.decoding.sampling import Greedy, Sample
+    from keras_attention.decoding.strategy import Decoded, Strategy
+    from keras_attention.sources import SourceSpec
+    from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, pad, shift_right
+    from keras_attention.with_keras import *
 
 __version__ = "0.1.0"
 
@@ -56,12 +70,15 @@ __all__ = [
     "Monotonic",
     "Muon",
     "Normalizer",
+    "Options",
     "Perplexity",
     "PointerHead",
     "Sample",
     "ScaledDotScore",
     "Score",
+    "SentencePieceTokenizer",
     "Seq2Seq",
+    "SequencePairs",
     "Softmax",
     "SourceSpec",
     "Sparsemax",
@@ -69,6 +86,7 @@ __all__ = [
     "TiedHead",
     "TokenAccuracy",
     "TokenCrossentropy",
+    "Translator",
     "VectorEncoder",
     "lengths_mask",
     "masked_softmax",
@@ -76,55 +94,39 @@ __all__ = [
     "padding_mask",
     "sequence_lengths",
     "shift_right",
+    "train",
 ]
 
-if not is_command():  # a command imports what it needs, `--help` not even Keras
-    import keras
+WITHOUT_KERAS = {
+    "decoding.beam": ("Beam",),
+    "decoding.sampling": ("Greedy", "Sample"),
+    "decoding.strategy": ("Decoded", "Strategy"),
+    "sources": ("SourceSpec",),
+    "tokens": ("END_ID", "PADDING_ID", "UNKNOWN_ID", "pad", "shift_right"),
+}
 
-    from keras_attention.decoding.beam import Beam
-    from keras_attention.decoding.sampling import Greedy, Sample
-    from keras_attention.decoding.strategy import Decoded, Strategy
-    from keras_attention.layers.cell import AttentionDecoderCell
-    from keras_attention.layers.context import AttentionContext
-    from keras_attention.layers.decoder import AttentionDecoder
-    from keras_attention.layers.encoder import Encoder
-    from keras_attention.layers.features import FeaturesEncoder, Gated
-    from keras_attention.layers.hard_attention import HardHead
-    from keras_attention.layers.heads import DenseHead, Head, PointerHead, TiedHead
-    from keras_attention.layers.local import LocalMonotonic, LocalPredictive
-    from keras_attention.layers.location import CoverageScore, LocationScore
-    from keras_attention.layers.masking import (
-        lengths_mask,
-        masked_softmax,
-        padding_mask,
-        sequence_lengths,
-    )
-    from keras_attention.layers.model_encoder import ModelEncoder
-    from keras_attention.layers.monotonic import Chunkwise, Monotonic
-    from keras_attention.layers.multi_head import HeadProjections
-    from keras_attention.layers.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
-    from keras_attention.layers.scores import (
-        AdditiveScore,
-        ConcatScore,
-        DotScore,
-        GeneralScore,
-        ScaledDotScore,
-        Score,
-    )
-    from keras_attention.layers.states import Attended, DecoderState, DecoderStep, Encoded, History
-    from keras_attention.layers.vector_encoder import VectorEncoder
-    from keras_attention.models.seq2seq import Seq2Seq
-    from keras_attention.sources import SourceSpec
-    from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, pad, shift_right
-    from keras_attention.training.attention_losses import AlignmentLoss, CoverageLoss
-    from keras_attention.training.muon import Muon
-    from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
-    from keras_attention.training.optimizers import Adam
 
-    if keras.backend.backend() == "tensorflow":  # what works on texts needs TensorFlow
-        from keras_attention.models.translator import Translator
-        from keras_attention.text.datasets import SequencePairs
-        from keras_attention.text.tokenizers import SentencePieceTokenizer
-        from keras_attention.training.train import Options, train
+def _load_with_keras():
+    return importlib.import_module("keras_attention.with_keras")
 
-        __all__ += ["Options", "SentencePieceTokenizer", "SequencePairs", "Translator", "train"]
+
+if not is_command():  # a command loads what it needs
+    run_after_keras(_load_with_keras)
+
+
+def __getattr__(name):
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = next((module for module, names in WITHOUT_KERAS.items() if name in names), "with_keras")
+    module = importlib.import_module(f"keras_attention.{module}")
+    if not hasattr(module, name):
+        raise ImportError(
+            f"`keras_attention.{name}` needs Keras on TensorFlow. Received: the backend "
+            f"{module.keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow in the environment."
+        )
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

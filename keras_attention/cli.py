@@ -16,7 +16,6 @@ from keras_attention.choices import (
     STRATEGIES,
     UNICODE_FORMS,
 )
-from keras_attention.quiet import quick_start
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
 from keras_attention.training.options import PRECISIONS, Options
 
@@ -46,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if sys.stdout is None:
             raise OSError("Standard output must be open.")
-        with quick_start():  # late: the options are read, and --help answered, without Keras
-            import keras_attention.commands as commands
+        import keras_attention.commands as commands  # late: --help needs nothing of it
+
         getattr(commands, options.command)(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough, as `head` does

@@ -1,4 +1,7 @@
-"""What the commands of `keras-attention` do with the options they were given."""
+"""What the commands of `keras-attention` do with the options they were given.
+
+Each imports what it needs: `--help` and a LiteRT file need neither Keras nor TensorFlow.
+"""
 
 import json
 import sys
@@ -6,15 +9,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from keras_attention.checks import check_size
 from keras_attention.choices import COLUMNS, STRATEGIES
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.named import get_strategy
-from keras_attention.export import LiteRTTranslator
-from keras_attention.models.translator import load_translator
-from keras_attention.plotting import plot_attention
+from keras_attention.quiet import quick_start
 from keras_attention.text.pair_files import (
     PAIR,
     BadLines,
@@ -27,7 +27,6 @@ from keras_attention.text.pair_files import (
 from keras_attention.training.allocator import keep_freed_memory
 from keras_attention.training.evaluate import evaluate as compare
 from keras_attention.training.options import Options
-from keras_attention.training.train import train as train_on_file
 
 FORMAT_OPTIONS = {
     "saved_model": ("jit_compile",),
@@ -37,6 +36,10 @@ LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 
 def train(options):
+    with quick_start():
+        import tensorflow as tf
+
+        from keras_attention.training.train import train as train_on_file
     keep_freed_memory()
     names = {field.name for field in fields(Options)}
     try:
@@ -141,10 +144,9 @@ def export(options):
             if options.format != format_name:
                 raise ValueError(f"--{name.replace('_', '-')} belongs to --format {format_name}.")
             given[name] = getattr(options, name)
-    translator = _load(options.run)
-    if isinstance(translator, LiteRTTranslator):
+    if _is_litert(options.run):
         raise ValueError(f"{options.run} is exported already. Export what it was made of.")
-    translator.export(
+    _load(options.run).export(
         options.output,
         "litert" if options.format == "litert" else "tf_saved_model",
         verbose=True,
@@ -167,6 +169,8 @@ def plot(options):
             )
         texts, features = split_features(texts, BadLines())
     found = translator.translate(texts, features=features)
+    from keras_attention.plotting import plot_attention
+
     plot_attention(found.attention[0], found.source_pieces[0], found.target_pieces[0], output)
     print(f"{found.texts[0]}\nattention in {output}")
 
@@ -192,9 +196,18 @@ def _write_line(text):
 def _load(run):
     """The translator of a run's folder, of a `.keras` file, or of a `.tflite` file."""
     path = Path(run)
-    if path.suffix == ".tflite" and path.is_file():
+    if _is_litert(path):
+        from keras_attention.export import LiteRTTranslator
+
         return LiteRTTranslator(path)
     path = path / "translator.keras" if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"There is no trained model at {path}. Train one: keras-attention train")
+    with quick_start():
+        import keras_attention.with_keras  # noqa: F401  (registers the classes that a file may name)
+        from keras_attention.models.translator import load_translator
     return load_translator(path)
+
+
+def _is_litert(run):
+    return Path(run).suffix == ".tflite" and Path(run).is_file()

@@ -24,7 +24,7 @@ from keras_attention import (
     export,
 )
 from keras_attention.cli import main
-from keras_attention.export.litert import _with_float32
+from keras_attention.export.write_litert import _with_float32
 
 interpreters = pytest.importorskip("ai_edge_litert.interpreter")
 S, T, K, V = 9, 7, 3, 11
@@ -254,7 +254,7 @@ def test_what_was_there_stays_where_the_check_fails(model, tmp_path, monkeypatch
     def fails(*_, **__):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(sys.modules["keras_attention.export.litert"], "check_file", fails)
+    monkeypatch.setattr(sys.modules["keras_attention.export.write_litert"], "check_file", fails)
     with pytest.raises(RuntimeError, match="no"):
         export.litert(model, path, ["greedy_decode"], S, T, overwrite=True)
     assert path.read_bytes() == b"before"

@@ -21,7 +21,9 @@ ROOT = Path(__file__).parent.parent
 
 # Each module imports only those before it.
 ORDER = [
+    "after_keras",
     "quiet",
+    "ops",
     "choices",
     "tokens",
     "checks",
@@ -62,6 +64,7 @@ ORDER = [
     "decoding.named",
     "text.unicode_rules",
     "text.training_texts",
+    "text.pieces",
     "text.tokenizers",
     "text.translations",
     "text.pair_files",
@@ -86,14 +89,17 @@ ORDER = [
     "export.signatures",
     "export.destination",
     "export.example_sources",
-    "export.saved_model",
+    "export.write_saved_model",
     "export.litert_run",
     "export.litert_check",
     "export.litert_graphs",
     "export.associated_files",
-    "export.litert",
+    "export.require",
+    "export.write_litert",
     "export.litert_reader",
+    "export.formats",
     "export",
+    "with_keras",
     "plotting",
     "commands",
     "cli",
@@ -105,13 +111,12 @@ LATE_IMPORTS = {
 NEED_TENSORFLOW = {
     "layers.recurrent_tensorflow",
     "text.tokenizers",
-    "text.translations",
     "text.datasets",
     "models.translator",
-    "commands",
 }
 # These run on every backend, and import TensorFlow only where it is the backend.
 PREFER_TENSORFLOW = {
+    "commands",
     "decoding.buffers",
     "layers.embedding",
     "models.unfinished",
@@ -122,12 +127,14 @@ PREFER_TENSORFLOW = {
 }
 LIBRARIES = {
     "text.unicode_rules": {"sentencepiece"},
+    "text.pieces": {"sentencepiece"},
     "text.tokenizers": {"sentencepiece", "tensorflow_text"},
     "training.evaluate": {"sacrebleu"},
     "plotting": {"matplotlib"},
-    "export.saved_model": {"tensorflow_serving"},
+    "export.write_saved_model": {"tensorflow_serving"},
     "export.litert_run": {"ai_edge_litert", "tensorflow_text"},
     "export.litert_check": {"ai_edge_litert"},
+    "export.require": {"ai_edge_litert"},
     "export.litert_graphs": {"tensorflow_text"},
     "export.litert_reader": {"ai_edge_litert"},
 }
@@ -191,7 +198,7 @@ def test_decoding_knows_no_model():
         "numpy",
         "keras_attention.layers.masking",
     }
-    known |= {f"keras_attention.{name}" for name in ("tokens", "checks", "choices")}
+    known |= {f"keras_attention.{name}" for name in ("tokens", "checks", "choices", "ops")}
     for file in (ROOT / "keras_attention" / "decoding").glob("*.py"):
         for imported, _ in imports_of(file):
             assert imported in known or imported.startswith("keras_attention.decoding."), file

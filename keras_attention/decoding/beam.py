@@ -2,19 +2,15 @@
 
 import copy
 
-import keras
-from keras import ops
-
+import keras_attention.ops as ops
 from keras_attention.checks import check_between, check_size
 from keras_attention.choices import AVERAGE
-from keras_attention.decoding.search import Search
 from keras_attention.decoding.strategy import Strategy
 
 MOST_PENALTY = 10.0  # alpha and beta of papers are below 2
 LEAST_COVERAGE = 1e-10  # of a source token, so that one without any attention loses much and not all
 
 
-@keras.saving.register_keras_serializable("keras_attention")
 class Beam(Strategy):
     """Keeps the `width` best hypotheses at each step, and gives the `n_best` best in the end.
 
@@ -78,6 +74,8 @@ class Beam(Strategy):
         prefix=None,
         noise=None,
     ):
+        from keras_attention.decoding.search import Search  # late: it imports Keras
+
         search = Search(self, step, end_id, max_length, source_mask, prefix)
         return search.result(
             ops.while_loop(search.goes_on, search.advance, search.start(states, start_tokens))

@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 
-from keras import ops
+import keras_attention.ops as ops
 
 _AS_LISTS = contextvars.ContextVar("as_lists", default=False)
 

@@ -1,6 +1,6 @@
 """Limits on what may be written next: -inf for each token that a strategy must not choose."""
 
-from keras import ops
+import keras_attention.ops as ops
 
 NEVER = -float("inf")
 LEAST = -3e4  # below any sum of log-probabilities: 2,000 tokens at a probability of 3e-7

@@ -2,16 +2,13 @@
 
 import copy
 
-import keras
 import numpy as np
-from keras import ops
 
+import keras_attention.ops as ops
 from keras_attention.checks import check_between, check_size
 from keras_attention.decoding.strategy import Strategy
-from keras_attention.layers.masking import masked_softmax
 
 
-@keras.saving.register_keras_serializable("keras_attention")
 class Greedy(Strategy):
     """Takes the most probable token at each step; between equals the smaller id.
 
@@ -28,7 +25,6 @@ class Greedy(Strategy):
         return ops.squeeze(ops.top_k(log_probs, 1)[1], axis=1)  # argmax has no LiteRT form
 
 
-@keras.saving.register_keras_serializable("keras_attention")
 class Sample(Strategy):
     """Draws each token from the model's distribution, or from its likelier part.
 
@@ -72,6 +68,8 @@ class Sample(Strategy):
         return graph
 
     def choose(self, log_probs, noise):
+        from keras_attention.layers.masking import masked_softmax  # late: it imports Keras
+
         vocabulary_size = log_probs.shape[-1]
         ids = None
         if self.top_k or self.top_p:

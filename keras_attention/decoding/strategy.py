@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from keras import ops
-
+import keras_attention.ops as ops
 from keras_attention.checks import check_size
 from keras_attention.decoding.buffers import new_buffer, steps_of, write, write_step
 from keras_attention.decoding.limits import forbid, forbid_repeats, force, or_else

@@ -9,13 +9,18 @@ import numpy as np
 from keras import ops
 
 from keras_attention.checks import check_size, check_tokens
+from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.buffers import lists_of_steps
 from keras_attention.decoding.named import get_strategy
+from keras_attention.decoding.sampling import Greedy, Sample
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.models.unfinished import step_of_unfinished
 from keras_attention.sources import as_array, as_arrays, check_source
 
 DEFAULT_MAX_LENGTH = 128
+
+for strategy in (Greedy, Beam, Sample):  # not where they are defined, which needs no Keras
+    keras.saving.register_keras_serializable("keras_attention")(strategy)
 
 
 class Scored(NamedTuple):

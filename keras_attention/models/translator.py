@@ -4,12 +4,11 @@ import keras
 import tensorflow as tf
 
 from keras_attention.checks import check_choice, check_size
+from keras_attention.choices import TOO_LONG
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.text.translations import TranslatesTexts
 from keras_attention.tokens import END_ID, PADDING_ID
-
-TOO_LONG = ("cut", "refuse")
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -93,7 +92,9 @@ class Translator(TranslatesTexts, keras.Model):
         of a `Beam` all hypotheses: (B, K) and (B, K).
         """
         found = decode(self.source_tensors(texts))
-        return self.detokenize(found.tokens), found.scores
+        shape = tf.shape(found.tokens)
+        written = self.target_tokenizer.detokenize(tf.reshape(found.tokens, (-1, shape[-1])))
+        return tf.reshape(written, shape[:-1]), found.scores
 
     def source_tensors(self, texts):
         """(B,) string -> (B, S) int32; texts over the limit are refused, or cut with a warning.

@@ -26,7 +26,10 @@ def step_of_unfinished(step, encoded):
         goes_on = tf.not_equal(tokens, PADDING_ID)
         if len(tokens.shape) == 2:
             goes_on = tf.reduce_any(goes_on, axis=1)
-        rows = tf.where(goes_on)
+        # At least one: `keras.ops.add` takes a state of no rows for a bias (Keras 3.15).
+        rows = tf.cond(
+            tf.reduce_any(goes_on), lambda: tf.where(goes_on), lambda: tf.zeros((1, 1), tf.int64)
+        )
 
         def into_batch(x):
             shape = tf.concat([tf.shape(tokens, tf.int64)[:1], tf.shape(x, tf.int64)[1:]], axis=0)

@@ -3,29 +3,30 @@
 import base64
 import functools
 import io
+import itertools
 import tempfile
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import KINDS, UNICODE_FORMS
 from keras_attention.quiet import quiet
+from keras_attention.text.pieces import SentencePieces
 from keras_attention.text.training_texts import TRAINING_TEXTS, overlooked_words, sample
 from keras_attention.text.unicode_rules import rules_of
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
-SPACE = "\u2581"  # how SentencePiece writes a space
 FAST_KINDS = ("char", "unigram")  # those for which FastSentencepiece, all that LiteRT has, is right
 NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
 SEEDS = 5  # a unigram model's first pieces for each id
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class SentencePieceTokenizer:
+class SentencePieceTokenizer(SentencePieces):
     """Texts to ids and back, as operators of the graph that it is called in.
 
     Ids: 0 padding, 1 unknown, 2 end, then the pieces. The trained model travels within the
@@ -50,17 +51,7 @@ class SentencePieceTokenizer:
     """
 
     def __init__(self, model, kind, unicode_form=None):
-        check_choice("kind", kind, KINDS)
-        self.unicode_form = check_choice("unicode_form", unicode_form, (None, *UNICODE_FORMS))
-        self.model = base64.b64decode(model) if isinstance(model, str) else model
-        self.kind = kind
-        reserved = [self.processor.pad_id(), self.processor.unk_id(), self.processor.eos_id()]
-        if reserved != [PADDING_ID, UNKNOWN_ID, END_ID]:
-            raise ValueError(
-                "The SentencePiece model must have the padding, unknown and end ids "
-                f"{PADDING_ID}, {UNKNOWN_ID}, {END_ID}. Received: {reserved}. "
-                "Train it with `SentencePieceTokenizer.train`, or with these as pad_id, unk_id and eos_id."
-            )
+        super().__init__(base64.b64decode(model) if isinstance(model, str) else model, kind, unicode_form)
 
     @classmethod
     def train(
@@ -146,16 +137,6 @@ class SentencePieceTokenizer:
             ) from None
 
     @functools.cached_property
-    def processor(self):
-        """The same model as a `SentencePieceProcessor` of the `sentencepiece` library."""
-        import sentencepiece
-
-        try:
-            return sentencepiece.SentencePieceProcessor(model_proto=self.model)
-        except RuntimeError as error:
-            raise ValueError(f"`model` must be a serialized SentencePiece model. {error}") from None
-
-    @functools.cached_property
     def operators(self):
         """TensorFlow Text's tokenizer, a `tf.Module`, for those who must track it (export)."""
         with quiet():  # SentencePiece says at each start that a model has no rules for Unicode
@@ -169,11 +150,6 @@ class SentencePieceTokenizer:
         if self.kind in FAST_KINDS:
             return tensorflow_text.FastSentencepieceTokenizer(self.model)
         return tensorflow_text.SentencepieceTokenizer(model=self.model, out_type=tf.int32)
-
-    @property
-    def vocabulary_size(self) -> int:
-        """V, the number of ids."""
-        return self.processor.vocab_size()
 
     def tokenize(self, texts) -> tf.Tensor:
         """(B,) string -> (B, S) int32: the pieces of each text, the end id, padding."""
@@ -202,18 +178,13 @@ class SentencePieceTokenizer:
             del self.operators
             return getattr(self.operators, method)(argument)
 
-    def pieces(self, ids: Iterable[int]) -> list[str]:
-        """Ids -> how they are written, for the axes of a picture; a space shows as U+2581."""
-        return [self.processor.id_to_piece(int(i)) for i in ids]
+    def ids_of(self, texts) -> list[np.ndarray]:
+        ids = self.ragged_ids(texts)  # as the exported graph has them
+        starts, values = ids.row_splits.numpy(), ids.flat_values.numpy()
+        return [values[a:b] for a, b in itertools.pairwise(starts)]
 
-    def ids_in(self, other: "SentencePieceTokenizer") -> list[int]:
-        """For each id, the id of the same piece in another tokenizer, or 0 where that has none."""
-        ids = (other.processor.piece_to_id(piece) for piece in self.pieces(range(self.vocabulary_size)))
-        return [0 if id_ == UNKNOWN_ID else id_ for id_ in ids]
-
-    def composed(self, text: str) -> str:
-        """Joined pieces as this tokenizer writes a text."""
-        return unicodedata.normalize("NFC", text) if self.unicode_form else text
+    def texts_of(self, tokens) -> list[str]:
+        return [text.decode("utf-8") for text in self.detokenize(tf.convert_to_tensor(tokens)).numpy()]
 
     def get_config(self) -> dict:
         config = {"model": base64.b64encode(self.model).decode("ascii"), "kind": self.kind}

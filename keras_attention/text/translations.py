@@ -1,19 +1,17 @@
 """Text in, text out, whatever decodes between: tokenizing, batches by length, prefixes, pieces."""
 
-import itertools
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from keras_attention.checks import check_size
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.limits import possible
 from keras_attention.decoding.strategy import Decoded, Strategy
-from keras_attention.text.tokenizers import SPACE
-from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, pad
+from keras_attention.text.pieces import SPACE
+from keras_attention.tokens import END_ID, UNKNOWN_ID, pad
 
 
 class Translations(NamedTuple):
@@ -127,14 +125,15 @@ class TranslatesTexts:
             )
             one_each = found.tokens.ndim == 2  # else the K of a beam
             columns = Decoded(*(field[:, None] for field in found)) if one_each else found
-            texts_of_rows = self.detokenize(columns.tokens).numpy()
+            written = iter(self.target_tokenizer.texts_of(np.concatenate(columns.tokens)))
             for row, index in enumerate(batch):
                 surfaces = self._surfaces(texts[index]) if replace_unknown else None
                 hypotheses = [Decoded(*fields) for fields in zip(*(f[row] for f in columns), strict=True)]
+                texts_of_row = [next(written) for _ in hypotheses]
                 features_of_row = (length, feature_rows[index]) if feature_rows else None
                 answers[index] = [
                     self._hypothesis(rows[index], features_of_row, text, hypothesis, surfaces)
-                    for text, hypothesis in zip(texts_of_rows[row], hypotheses, strict=True)
+                    for text, hypothesis in zip(texts_of_row, hypotheses, strict=True)
                     if possible(hypothesis.scores)  # else there were no more
                 ]
                 if not answers[index]:
@@ -145,7 +144,7 @@ class TranslatesTexts:
         return answers
 
     def _hypothesis(self, row, features, text, found, surfaces):
-        ids, text = found.tokens[: found.lengths], text.decode("utf-8")
+        ids = found.tokens[: found.lengths]
         attention = found.attention[: found.lengths, : len(row)]
         source_pieces = self.source_tokenizer.pieces(row)
         if features:  # which come after the padded sources
@@ -176,15 +175,15 @@ class TranslatesTexts:
             )
         if not rows:
             return None
-        ids = self.target_tokenizer.ragged_ids(prefixes)[:, :-1]
-        longest = int(np.argmax(ids.row_lengths().numpy()))
-        if ids.row_lengths()[longest] >= max_length:
+        ids = [row[:-1] for row in self.target_tokenizer.ids_of(prefixes)]
+        longest = max(range(rows), key=lambda row: len(ids[row]))
+        if len(ids[longest]) >= max_length:
             start = prefixes[longest][:80].decode("utf-8", "replace")
             raise ValueError(
                 f"`prefixes` must leave room within the {max_length} ids that are written. Received: "
-                f"{int(ids.row_lengths()[longest])} ids at index {longest}, which begin {start!r}."
+                f"{len(ids[longest])} ids at index {longest}, which begin {start!r}."
             )
-        return ids.to_tensor(PADDING_ID, shape=(None, max_length)).numpy()
+        return pad([*ids, np.zeros(max_length)])[:-1]
 
     def _feature_ids(self, features, rows) -> list[np.ndarray] | None:
         if (features is None) != (self.features_tokenizer is None):
@@ -197,15 +196,12 @@ class TranslatesTexts:
             raise ValueError(
                 f"`features` must be as many as the texts. Received: {len(features)} for {rows} texts."
             )
-        ids = self.features_tokenizer.ragged_ids(features)
-        return [ids.flat_values.numpy()[a:b] for a, b in itertools.pairwise(ids.row_splits.numpy())]
+        return self.features_tokenizer.ids_of(features)
 
     def _source_ids(self, texts) -> list[np.ndarray]:
         if not texts:
             return []
-        ids = self.source_tokenizer.ragged_ids(texts)
-        starts, values = ids.row_splits.numpy(), ids.flat_values.numpy()
-        rows = [values[a:b] for a, b in itertools.pairwise(starts)]
+        rows = self.source_tokenizer.ids_of(texts)
         long = [i for i, row in enumerate(rows) if len(row) > self.max_source_length]
         if not long:
             return rows
@@ -219,12 +215,6 @@ class TranslatesTexts:
         for i in long:
             rows[i] = np.append(rows[i][: self.max_source_length - 1], np.int32(END_ID))
         return rows
-
-    def detokenize(self, tokens):
-        """(..., T) int32 -> (...) string"""
-        shape = tf.shape(tokens)
-        texts = self.target_tokenizer.detokenize(tf.reshape(tokens, (-1, shape[-1])))
-        return tf.reshape(texts, shape[:-1])
 
 
 def _gathered(answers) -> Translations:

@@ -14,13 +14,15 @@ from keras_attention.decoding.beam import Beam
 from keras_attention.models.generation import DEFAULT_MAX_LENGTH, Generates
 from keras_attention.models.translator import Translator
 from keras_attention.text.tokenizers import FAST_KINDS
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
-from .associated_files import add_associated_files
+from .associated_files import SIDES, add_associated_files
 from .destination import check_destination, local_path
-from .litert_check import check_file, require_litert
+from .litert_check import check_file
 from .litert_graphs import frozen_signature
-from .saved_model import check_model, without_cudnn
+from .require import require_litert
 from .signatures import TEXT_SIGNATURES, chosen_names, decoding_of, seq2seq_of
+from .write_saved_model import check_model, without_cudnn
 
 TOKEN_SIGNATURES = ("greedy_decode", "beam_decode", "encode", "decode_step")
 QUANTIZATIONS = (None, "float16", "int8")
@@ -100,7 +102,8 @@ def litert(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as work:
         written = Path(work) / "new.tflite"
         written.write_bytes(_convert(functions, quantize))
-        add_associated_files(written, model, decoding, source_length, quantize, names)
+        description = _description(model, decoding, source_length, quantize, names)
+        add_associated_files(written, description, _tokenizers(model))
         report = check_file(written, model, decoding, source_length, names, exact=quantize is None)
         check_destination(path, overwrite, "file", Path.is_file)  # once more: the writing took a while
         written.replace(path)
@@ -141,6 +144,38 @@ def _signature_names(model, signatures, text):
             f"Received: signatures={signatures!r}."
         )
     return names
+
+
+def _description(model, decoding, source_length, quantize, names) -> dict:
+    """What a client must know of the model."""
+    seq2seq = seq2seq_of(model)
+    description = {
+        "keras": keras.__version__,
+        "signatures": sorted(names),
+        "source_length": source_length,
+        "max_length": decoding.max_length,
+        "beam": decoding.beam.get_config(),
+        "quantize": quantize,
+        "source": {name: spec._asdict() for name, spec in seq2seq.source_specs().items()},
+        "target_vocabulary_size": seq2seq.target_vocabulary_size,
+        "padding_id": PADDING_ID,
+        "unknown_id": UNKNOWN_ID,
+        "start_id": seq2seq.start_id,
+        "end_id": seq2seq.end_id,
+        "source_end_id": END_ID,
+    }
+    if isinstance(model, Translator):
+        description |= {"max_source_length": model.max_source_length, "too_long": model.too_long}
+    for side, tokenizer in _tokenizers(model).items():
+        description[f"{side}_tokenizer"] = tokenizer.kind
+        description[f"{side}_unicode_form"] = tokenizer.unicode_form
+    return description
+
+
+def _tokenizers(model) -> dict:
+    """The tokenizers of a translator, by side."""
+    found = {side: getattr(model, f"{side}_tokenizer", None) for side in SIDES}
+    return {side: tokenizer for side, tokenizer in found.items() if tokenizer}
 
 
 def _convert(functions, quantize) -> bytes:

@@ -1,0 +1,79 @@
+"""Texts to ids and back by the `sentencepiece` library alone."""
+
+import functools
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from keras_attention.checks import check_choice
+from keras_attention.choices import KINDS, UNICODE_FORMS
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
+
+SPACE = "\u2581"  # how SentencePiece writes a space
+
+
+class SentencePieces:
+    """A trained SentencePiece model.
+
+    Ids: 0 padding, 1 unknown, 2 end, then the pieces.
+
+    Args:
+        model: a serialized SentencePiece model, `bytes`, whose padding, unknown and end ids are 0, 1 and 2.
+        kind: `"char"`, `"word"`, `"bpe"` or `"unigram"`, as which it was trained.
+        unicode_form: the normal form that its rules make, `"NFC"`, `"NFD"`, `"NFKC"` or `"NFKD"`, if it was
+            trained with one. Texts that it writes are composed again (NFC).
+
+    Raises:
+        ValueError: an unknown kind, no SentencePiece model, or one with other reserved ids.
+    """
+
+    def __init__(self, model, kind, unicode_form=None):
+        self.kind = check_choice("kind", kind, KINDS)
+        self.unicode_form = check_choice("unicode_form", unicode_form, (None, *UNICODE_FORMS))
+        self.model = model
+        reserved = [self.processor.pad_id(), self.processor.unk_id(), self.processor.eos_id()]
+        if reserved != [PADDING_ID, UNKNOWN_ID, END_ID]:
+            raise ValueError(
+                "The SentencePiece model must have the padding, unknown and end ids "
+                f"{PADDING_ID}, {UNKNOWN_ID}, {END_ID}. Received: {reserved}. "
+                "Train it with `SentencePieceTokenizer.train`, or with these as pad_id, unk_id and eos_id."
+            )
+
+    @functools.cached_property
+    def processor(self):
+        """The model as a `SentencePieceProcessor` of the `sentencepiece` library."""
+        import sentencepiece  # late: few imports of this module need it
+
+        try:
+            return sentencepiece.SentencePieceProcessor(model_proto=self.model)
+        except RuntimeError as error:
+            raise ValueError(f"`model` must be a serialized SentencePiece model. {error}") from None
+
+    @property
+    def vocabulary_size(self) -> int:
+        """V, the number of ids."""
+        return self.processor.vocab_size()
+
+    def ids_of(self, texts: Sequence[bytes]) -> list[np.ndarray]:
+        """N texts -> for each its int32 ids, the end id included."""
+        texts = [text.decode("utf-8", errors="replace") for text in texts]
+        return [np.array([*ids, END_ID], "int32") for ids in self.processor.encode(texts)]
+
+    def texts_of(self, tokens) -> list[str]:
+        """(N, T) int32 ids, the end id and padding among them -> N texts."""
+        rows = [[int(i) for i in row if i not in (PADDING_ID, END_ID)] for row in tokens]
+        return [self.composed(text.strip()) for text in self.processor.decode(rows)]
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Ids -> how they are written, for the axes of a picture; a space shows as U+2581."""
+        return [self.processor.id_to_piece(int(i)) for i in ids]
+
+    def ids_in(self, other: "SentencePieces") -> list[int]:
+        """For each id, the id of the same piece in another tokenizer, or 0 where that has none."""
+        ids = (other.processor.piece_to_id(piece) for piece in self.pieces(range(self.vocabulary_size)))
+        return [0 if id_ == UNKNOWN_ID else id_ for id_ in ids]
+
+    def composed(self, text: str) -> str:
+        """Joined pieces as this tokenizer writes a text."""
+        return unicodedata.normalize("NFC", text) if self.unicode_form else text
