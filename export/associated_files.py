@@ -5,6 +5,7 @@ import os
 import zipfile
 import zlib
 
+from keras_attention.archives import check_unpacked_size
 from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import TOO_LONG
 from keras_attention.decoding.beam import Beam
@@ -29,6 +30,7 @@ def add_associated_files(path, description: dict, tokenizers: dict) -> None:
 def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, bytes]]:
     """The description of a LiteRT file, and the SentencePiece models of its sides, if it has any."""
     try:
+        check_unpacked_size(path)
         with zipfile.ZipFile(path) as archive:
             description = json.loads(archive.read(DESCRIPTION))
             names = set(archive.namelist())

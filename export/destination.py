@@ -1,8 +1,17 @@
-"""Where an export goes: a path of this machine, and nothing there that is not to be replaced."""
+"""Where an export goes: a path of this machine, which has the old or the new export at every moment."""
 
+import ctypes
+import hashlib
 import os
+import re
+import shutil
+import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
+OLD = "old"
 
 
 def local_path(path: str | os.PathLike) -> Path:
@@ -32,3 +41,60 @@ def check_destination(path: Path, overwrite: bool, kind: str, is_kind: Callable[
             f"`overwrite=True` replaces a {kind} only, and the path holds something else. "
             f"Received: path={str(path)!r}. Choose another, or remove it yourself."
         )
+
+
+def work_folder(path: Path) -> tempfile.TemporaryDirectory:
+    """A folder beside `path` to write in before the move; what a kill left there is removed first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Of the path's name a hash: TensorFlow reads "[" in a path as a pattern.
+    prefix = f".export-{hashlib.blake2b(path.name.encode(), digest_size=4).hexdigest()}-"
+    for folder in path.parent.iterdir():
+        left = re.fullmatch(re.escape(prefix) + r"(\d+)-\w+", folder.name)
+        if left and not _runs(int(left[1])):
+            _clean_up(folder, path)
+    return tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{prefix}{os.getpid()}-")
+
+
+def move_into_place(new: Path, path: Path) -> None:
+    """Moves a folder to `path`, in exchange for what is there.
+
+    Linux exchanges both at once. Elsewhere a kill between two steps leaves nothing at the path; the next
+    export then finds the old one and puts it back.
+    """
+    if not path.exists():
+        new.replace(path)
+    elif not _exchange(new, path):
+        aside = new.with_name(OLD)
+        path.replace(aside)
+        try:
+            new.replace(path)
+        except BaseException:  # a Ctrl-C too
+            aside.replace(path)
+            raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):  # another system, or an old C library
+        return False
+    return rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _clean_up(folder: Path, path: Path) -> None:
+    """Removes what a killed export left, once the old export is back if it had been set aside."""
+    if (folder / OLD).exists() and not path.exists():
+        (folder / OLD).replace(path)
+        warnings.warn(f"An export to {path} was killed. What was there before is back.", stacklevel=4)
+    shutil.rmtree(folder, ignore_errors=True)
+    warnings.warn(f"Removed {folder}, which an export left when it was killed.", stacklevel=4)

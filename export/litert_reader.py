@@ -1,5 +1,6 @@
 """Reads a LiteRT file that this package wrote, and translates with it."""
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -17,6 +18,15 @@ from keras_attention.text.translations import TranslatesTexts
 
 from .associated_files import read_associated_files
 from .require import require_litert
+
+
+@contextlib.contextmanager
+def _damage_reported(path):
+    """Turns what the runtime raises for a damaged file into a `ValueError`."""
+    try:
+        yield
+    except (RuntimeError, LookupError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 class LiteRTTranslator(TranslatesTexts):
@@ -41,6 +51,7 @@ class LiteRTTranslator(TranslatesTexts):
         require_litert()
         from ai_edge_litert.interpreter import Interpreter
 
+        self._path = path
         self.description, models = read_associated_files(path)
         if len(models) < 2:
             raise ValueError(f"{path} holds no tokenizers: it was made from a Seq2Seq. It takes only ids.")
@@ -48,17 +59,18 @@ class LiteRTTranslator(TranslatesTexts):
             kind = self.description[f"{side}_tokenizer"]
             form = self.description.get(f"{side}_unicode_form")  # which older files do not have
             setattr(self, f"{side}_tokenizer", SentencePieces(models[side], kind, form))
-        # Of the content: of a path it maps the file, which may be replaced meanwhile.
-        interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
-        self._runners = {
-            name: interpreter.get_signature_runner(name)
-            for name in ("greedy_decode", "beam_decode")
-            if name in interpreter.get_signature_list()
-        }
-        self._lock = threading.Lock()  # the interpreter holds the tensors of one call
         limit = self.description["max_source_length"]
-        widths = (int(run.get_input_details()["source"]["shape"][1]) for run in self._runners.values())
-        self.source_length = next(widths, limit)
+        with _damage_reported(path):
+            # Of the content: of a path it maps the file, which may be replaced meanwhile.
+            interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
+            self._runners = {
+                name: interpreter.get_signature_runner(name)
+                for name in ("greedy_decode", "beam_decode")
+                if name in interpreter.get_signature_list()
+            }
+            widths = (int(run.get_input_details()["source"]["shape"][1]) for run in self._runners.values())
+            self.source_length = next(widths, limit)
+        self._lock = threading.Lock()  # the interpreter holds the tensors of one call
         self.max_source_length = min(limit, self.source_length)
         self.max_target_length = self.description["max_length"]
         self.too_long = self.description["too_long"]
@@ -97,10 +109,13 @@ class LiteRTTranslator(TranslatesTexts):
             name: np.pad(ids, ((0, 0), (0, self.source_length - ids.shape[1])))
             for name, ids in given.items()
         }
-        with self._lock, quiet():  # the first call reports the delegate that it creates
+        # The first call reports the delegate that it creates.
+        with self._lock, quiet(), _damage_reported(self._path):
             rows = range(len(given["source"]))
             found = [run(**{name: ids[row : row + 1] for name, ids in padded.items()}) for row in rows]
-        decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
+            decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
+            if decoded.tokens.min() < 0 or decoded.tokens.max() >= self.target_tokenizer.vocabulary_size:
+                raise IndexError("it writes ids that its vocabulary does not have")
         parts = [  # each input has a padded part of the memory
             decoded.attention[..., i * self.source_length :][..., :width]
             for i, width in enumerate(widths.values())

@@ -17,7 +17,7 @@ from keras_attention.text.tokenizers import FAST_KINDS
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
 from .associated_files import SIDES, add_associated_files
-from .destination import check_destination, local_path
+from .destination import check_destination, local_path, work_folder
 from .litert_check import check_file
 from .litert_graphs import frozen_signature
 from .require import require_litert
@@ -72,14 +72,14 @@ def litert(
         quantize: None, `"float16"` (weights), or `"int8"` (weights; activations as they come).
         text: whether there are signatures of text, which need TensorFlow Text's operators where the file
             runs, and a source tokenizer of the kind char or unigram; None: where these allow it.
-        overwrite: whether to replace a file that is there.
+        overwrite: whether to replace a LiteRT file that is there.
         verbose: whether to print what was checked.
 
     Returns:
         The path. A file is there whole and checked, or what was there before.
 
     Raises:
-        FileExistsError: something is there, and `overwrite` is False or it is no file.
+        FileExistsError: something is there, and `overwrite` is False or it is no LiteRT file.
         ImportError: ai-edge-litert is not installed.
         RuntimeError: the file did not pass its check; or Keras runs on another backend than TensorFlow.
         TypeError, ValueError: an argument that cannot be.
@@ -91,25 +91,31 @@ def litert(
     require_litert()
     model = _in_float32(model)
     path = local_path(path)
-    check_destination(path, overwrite, "file", Path.is_file)
+    check_destination(path, overwrite, "LiteRT file", _is_litert)
     check_choice("quantize", quantize, QUANTIZATIONS)
     source_length = _source_length(model, source_length)
     decoding = decoding_of(model, max_length, beam)
     names = _signature_names(model, signatures, text)
     with without_cudnn(seq2seq_of(model)):
         functions = {name: frozen_signature(name, model, decoding, source_length) for name in sorted(names)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as work:
+    with work_folder(path) as work:
         written = Path(work) / "new.tflite"
         written.write_bytes(_convert(functions, quantize))
         description = _description(model, decoding, source_length, quantize, names)
         add_associated_files(written, description, _tokenizers(model))
         report = check_file(written, model, decoding, source_length, names, exact=quantize is None)
-        check_destination(path, overwrite, "file", Path.is_file)  # once more: the writing took a while
+        check_destination(path, overwrite, "LiteRT file", _is_litert)  # once more: the writing took a while
         written.replace(path)
     if verbose:
         print(f"LiteRT file in {path}, {path.stat().st_size:,} bytes; {report}")
     return path
+
+
+def _is_litert(path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"TFL3"  # the identifier of a FlatBuffer
 
 
 def _source_length(model, source_length):

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from keras_attention.models.generation import Generates
 from keras_attention.models.translator import Translator
 
 from .compiled_shapes import shapes_of
-from .destination import check_destination, local_path
+from .destination import check_destination, local_path, move_into_place, work_folder
 from .example_sources import example_sources
 from .signatures import (
     COMPILED_SIGNATURES,
@@ -72,11 +71,12 @@ def saved_model(
 
     Returns:
         The path. The directory appears there whole or not at all; what a kill leaves beside it is a folder
-        `.export-...`, which TensorFlow Serving passes over.
+        `.export-...`, which TensorFlow Serving passes over and the next export to this path removes.
 
     Raises:
         FileExistsError: something is there, and `overwrite` is False or it is no SavedModel.
         NotADirectoryError: the path lies in a file.
+        OSError: the files cannot be written.
         RuntimeError: Keras runs on another backend than TensorFlow.
         TypeError, ValueError: another model, or an argument out of its range.
     """
@@ -93,14 +93,16 @@ def saved_model(
     chosen = {name: available[name] for name in chosen_names(signatures, tuple(available))}
     path = local_path(path)
     _check(path, overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as work:
+    with work_folder(path) as work:
         written = Path(work) / "new"
-        _write(model, written, decoding, chosen)
-        if warmup:
-            _write_warmup_requests(model, written, shapes, chosen)
+        try:
+            _write(model, written, decoding, chosen)
+            if warmup:
+                _write_warmup_requests(model, written, shapes, chosen)
+        except tf.errors.OpError as error:  # a full disk, for one
+            raise OSError(f"The SavedModel could not be written beside {path}: {error.message}") from None
         _check(path, overwrite)  # once more: the writing took a while
-        _move_into_place(written, path, aside=Path(work) / "old")
+        move_into_place(written, path)
     if verbose:
         print(f"SavedModel in {path}")
     return path
@@ -120,18 +122,6 @@ def check_model(model) -> None:
 
 def _check(path: Path, overwrite: bool) -> None:
     check_destination(path, overwrite, "SavedModel", lambda path: (path / "saved_model.pb").is_file())
-
-
-def _move_into_place(new: Path, path: Path, aside: Path) -> None:
-    if not path.exists():
-        new.replace(path)
-        return
-    path.replace(aside)
-    try:
-        new.replace(path)
-    except BaseException:  # a Ctrl-C too
-        aside.replace(path)
-        raise
 
 
 def _write(model: Generates | Translator, path: Path, decoding: Decoding, chosen: dict) -> None:

@@ -1,11 +1,12 @@
-"""Runs a function as soon as Keras has been imported."""
+"""Runs a function as soon as Keras has been imported, by whom ever."""
 
-import importlib.util
 import sys
+
+PACKAGE = __name__.partition(".")[0]
 
 
 def run_after_keras(function) -> None:
-    """Calls `function()` now if Keras is imported, else right after its import, if there is one."""
+    """Calls `function()` now if Keras is imported; else after the import that brings Keras, if one does."""
     if "keras" in sys.modules:
         function()
     else:
@@ -13,22 +14,32 @@ def run_after_keras(function) -> None:
 
 
 class _Finder:
-    """Finds Keras as every other finder does, and runs the function after its code."""
+    """Finds modules as the other finders do, and runs the function after the one that imports Keras.
+
+    That is Keras itself, or a module of this package, which must be complete before the function can import
+    the others.
+    """
 
     def __init__(self, function):
         self.function = function
+        self.depth = 0  # of imports within each other
 
     def find_spec(self, name, path=None, target=None):
-        if name != "keras":
+        if name != "keras" and not name.startswith(f"{PACKAGE}."):
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None:
+        others = (finder for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
-
-            def execute_and_run(module):
-                execute(module)
-                self.function()
-
-            spec.loader.exec_module = execute_and_run
+            spec.loader.exec_module = lambda module: self._execute(execute, module)
         return spec
+
+    def _execute(self, execute, module):
+        self.depth += 1
+        try:
+            execute(module)
+        finally:
+            self.depth -= 1
+        if self.depth == 0 and "keras" in sys.modules and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            self.function()

@@ -11,14 +11,14 @@ from keras_attention.tokens import UNKNOWN_ID
 LARGEST = 2**31 - 1  # that an int32 holds
 
 
-def check_size(name: str, value: int, least: int = 1) -> int:
-    """An argument as an `int`; `TypeError` where it is no integer, `ValueError` where it is too small."""
+def check_size(name: str, value: int, least: int = 1, most: int = LARGEST) -> int:
+    """An argument as an `int`; `TypeError` if it is not an integer, `ValueError` if it is out of range."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(f"`{name}` must be an integer. Received: {name}={value!r}.")
     if value < least:
         raise ValueError(f"`{name}` must be an integer >= {least}. Received: {name}={value!r}.")
-    if value > LARGEST:
-        raise ValueError(f"`{name}` must be at most {LARGEST}. Received: {name}={value!r}.")
+    if value > most:
+        raise ValueError(f"`{name}` must be at most {most}. Received: {name}={value!r}.")
     return int(value)
 
 

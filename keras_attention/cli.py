@@ -172,6 +172,7 @@ def _add_train(train):
     choice("precision", PRECISIONS, "auto: bfloat16 where the machine multiplies in it (float32)")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN")
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")
+    train.add_argument("--quiet", action="store_true", help="print nothing but errors")
     train.set_defaults(command="train")
 
 

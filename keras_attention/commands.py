@@ -50,9 +50,12 @@ def train(options):
             validation_file=options.validation,
             resume=options.resume,
             strict=options.strict,
-            say=lambda line: print(line, flush=True),
+            verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line an epoch
+            say=(lambda line: None) if options.quiet else lambda line: print(line, flush=True),
         )
-    except (MemoryError, tf.errors.ResourceExhaustedError):
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        if "space left" in str(error):  # on the disk
+            raise OSError(str(error)) from None
         raise ValueError(
             "There is not memory enough for this training. Take fewer --units, a smaller --batch-size, or "
             "smaller vocabularies."

@@ -1,5 +1,6 @@
 """The exported SavedModel: its promises, that it answers as the live model does, and how it is written."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 import keras_attention
 import keras_attention as ka
 from keras_attention import export
+from keras_attention.export import destination
 from keras_attention.export.signatures import SIGNATURES, default_signature
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY, MAX_LENGTH = 11, 13, 9
@@ -487,10 +489,37 @@ def test_failure_while_moving_into_place_leaves_the_old_saved_model(exported, tm
 
     saved_model_at(tmp_path / "1", exported)
     before = snapshot(tmp_path)
+    monkeypatch.setattr(destination, "_exchange", lambda *_: False)  # as where the system cannot
     monkeypatch.setattr(Path, "replace", replace)
     with pytest.raises(OSError, match="the first move"):
         export.saved_model(exported.model, tmp_path / "1", max_length=3, overwrite=True)
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux exchanges two paths at once")
+def test_the_old_export_and_the_new_one_change_places_at_once(tmp_path, monkeypatch):
+    for name in ("new", "old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    monkeypatch.setattr(Path, "replace", None)  # two moves would need it
+    destination.move_into_place(tmp_path / "new", tmp_path / "old")
+    assert (tmp_path / "old" / "file").read_text() == "new"
+    assert (tmp_path / "new" / "file").read_text() == "old"
+
+
+def test_what_a_killed_export_left_is_cleaned_up(tmp_path):
+    path, others = tmp_path / "[1]", tmp_path / "1"
+    with destination.work_folder(path) as running:
+        left = Path(str(running).replace(f"-{os.getpid()}-", f"-{2**22 + 1}-"))  # above Linux' largest
+        (left / "old").mkdir(parents=True)
+        with destination.work_folder(others):
+            assert left.exists()
+        with pytest.warns(UserWarning) as warned, destination.work_folder(path):
+            assert path.is_dir()
+            assert not left.exists()
+            assert Path(running).exists()
+    assert [str(warning.message).split(" ")[0] for warning in warned] == ["An", "Removed"]
+    assert [file.name for file in tmp_path.iterdir()] == ["[1]"]
 
 
 @pytest.mark.parametrize("max_length", [0, -1, 2.5, True, "3"])

@@ -234,6 +234,7 @@ def test_the_command_line_writes_and_runs_it(translator, tmp_path, capfdbinary):
     assert b"of 10 answers are the model's" in capfdbinary.readouterr().out
     assert main(["evaluate", name, str(tmp_path / "test.tsv"), "--json"]) == 0
     assert json.loads(capfdbinary.readouterr().out)["sentences"] == 2
+    model = str(tmp_path / "t.keras")
     for arguments, reason in (
         (
             ["evaluate", name, str(tmp_path / "test.tsv"), "--beam", "5"],
@@ -242,6 +243,10 @@ def test_the_command_line_writes_and_runs_it(translator, tmp_path, capfdbinary):
         (["evaluate", name, str(tmp_path / "test.tsv"), "--seed", "5"], b"decodes by Greedy()"),
         (["export", str(tmp_path / "t.keras"), "--output", name, "--quantize", "int8"], b"belongs to"),
         (["export", str(tmp_path / "t.keras"), "--output", name, "--format", "litert"], b"path exists"),
+        (
+            ["export", model, "--output", model, "--overwrite", "--format", "litert"],
+            b"replaces a LiteRT file only",
+        ),
     ):
         assert main(arguments) == 2
         assert reason in capfdbinary.readouterr().err
@@ -249,7 +254,8 @@ def test_the_command_line_writes_and_runs_it(translator, tmp_path, capfdbinary):
 
 def test_what_was_there_stays_where_the_check_fails(model, tmp_path, monkeypatch):
     path = tmp_path / "m.tflite"
-    path.write_bytes(b"before")
+    before = b"....TFL3 before"
+    path.write_bytes(before)
 
     def fails(*_, **__):
         raise RuntimeError("no")
@@ -257,7 +263,7 @@ def test_what_was_there_stays_where_the_check_fails(model, tmp_path, monkeypatch
     monkeypatch.setattr(sys.modules["keras_attention.export.write_litert"], "check_file", fails)
     with pytest.raises(RuntimeError, match="no"):
         export.litert(model, path, ["greedy_decode"], S, T, overwrite=True)
-    assert path.read_bytes() == b"before"
+    assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["m.tflite"]
 
 

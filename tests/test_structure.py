@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 # Each module imports only those before it.
 ORDER = [
     "after_keras",
+    "archives",
     "quiet",
     "ops",
     "choices",
@@ -79,6 +80,7 @@ ORDER = [
     "training.optimizers",
     "training.muon",
     "training.options",
+    "training.folder",
     "training.run",
     "training.allocator",
     "training.precision",

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ from keras_attention import AttentionDecoder, Beam, Encoder, Greedy, Sample, Seq
 from keras_attention.cli import main
 from keras_attention.models.translator import Translator, load_translator
 from keras_attention.text.tokenizers import SentencePieceTokenizer
+from keras_attention.training.folder import one_training
 from keras_attention.training.new_translator import suitable_form, suitable_tokenizer
 from keras_attention.training.train import Options, train
 
@@ -495,3 +497,68 @@ def test_a_training_that_is_too_large_is_one_line_and_2(tmp_path, capsys, monkey
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("keras-attention: error: There is not memory enough")
     assert not (tmp_path / "run").exists()
+
+
+KILLED_BEFORE_THE_TRAINING = """
+import os, signal, sys
+import keras_attention.training.train as module
+
+module.new_translator = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+module.train(sys.argv[1], sys.argv[2], module.Options(units=8, epochs=1))
+"""
+
+
+def test_a_training_that_was_killed_among_its_tokenizers_begins_again(tmp_path, capsys):
+    pairs, run = write_pairs(tmp_path / "pairs.tsv", 100), tmp_path / "run"
+    command = [sys.executable, "-c", KILLED_BEFORE_THE_TRAINING, pairs, run]
+    assert subprocess.run(command, capture_output=True).returncode == -9
+    assert main(["train", str(pairs), "--output", str(run), "--resume", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert load_translator(run / "translator.keras").seq2seq.decoder.units == 8
+
+    config = json.loads((run / "config.json").read_text())
+    config["options"] |= {"units": 16, "epochs": 2}
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(["train", str(pairs), "--output", str(run), "--resume"]) == 2
+    assert "config.json has other options than the training: units=16 instead of 8. Only epochs" in (
+        capsys.readouterr().err
+    )
+
+
+def test_one_process_trains_in_a_folder(tmp_path):
+    with one_training(tmp_path / "run"):
+        with pytest.raises(FileExistsError, match="Another process trains in"):
+            train(write_pairs(tmp_path / "pairs.tsv", 9), tmp_path / "run")
+        assert not list((tmp_path / "run").iterdir())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_says_why_it_ended_and_which_model_it_kept(tmp_path, capsys):
+    pairs, run = write_pairs(tmp_path / "pairs.tsv", 100), tmp_path / "run"
+    assert main(["train", str(pairs), "--output", str(run), *SMALL, "--epochs", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(
+        r"stopped after 2 epochs, in \d\.\d minutes; kept the model of epoch \d, whose validation token "
+        r"accuracy is 0\.\d{4}",
+        lines[-1],
+    )
+    assert not any("\b" in line or "\x1b" in line or "\r" in line for line in lines)  # no bar in a file
+    assert sum(line.startswith("Epoch ") for line in lines) == 2
+
+
+def test_each_file_reports_its_own_bad_lines(tmp_path, capsys):
+    pairs, dev = write_pairs(tmp_path / "pairs.tsv", 100), tmp_path / "dev.tsv"
+    dev.write_text("abc\tcba\nno pair\n" + "a" * 90 + "\tb\n" + "a\0b\tc\n")
+    command = ["train", str(pairs), "--output", str(tmp_path / "run"), *SMALL, "--epochs", "1"]
+    assert main([*command, "--validation", str(dev)]) == 0
+    out = capsys.readouterr().out
+    assert f"train pairs of {pairs}: 1 line left out, not one tab: 101" in out
+    assert f"validation pairs of {dev}: 1 line left out, not one tab: 2" in out
+    assert "a NUL character, as in UTF-16: 4" in out
+    assert re.search(rf"validation pairs of {dev}: 1 line left out, longer than \d+ source", out)
+
+
+@pytest.mark.parametrize("layers", [101, 10**6])
+def test_a_model_of_too_many_layers_is_refused(layers):
+    with pytest.raises(ValueError, match="`num_layers` must be at most 100"):
+        Encoder(9, 4, 4, num_layers=layers)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size
+from keras_attention.choices import MAX_LAYERS
 from keras_attention.layers.configured import Configured
 from keras_attention.layers.masking import reverse_prefix, step_at
 from keras_attention.layers.recurrent import check_cell, recurrent_layer
@@ -25,7 +26,7 @@ class RecurrentStack(Configured, keras.layers.Layer):
             configuration, with `units` and `dtype` replaced. So `keras.layers.LSTM(1,
             recurrent_dropout=0.2)` gives all layers recurrent dropout, and `keras.layers.RNN(MyCell(1))`
             a cell of your own, whose first state is its output and whose states are all as deep as it.
-        num_layers: how many recurrent layers.
+        num_layers: how many recurrent layers, at most 100.
         bidirectional: whether each layer reads in both directions, or `"first"` for the first layer alone.
             Such a stack can only `read`.
         dropout: rate of dropout on what each layer but the first reads, while training.
@@ -53,7 +54,7 @@ class RecurrentStack(Configured, keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = check_size("units", units)
         self.cell = check_cell(cell)
-        self.num_layers = check_size("num_layers", num_layers)
+        self.num_layers = check_size("num_layers", num_layers, most=MAX_LAYERS)
         self.bidirectional = (
             bidirectional if bidirectional == FIRST else check_flag("bidirectional", bidirectional)
         )

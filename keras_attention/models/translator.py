@@ -3,12 +3,15 @@
 import keras
 import tensorflow as tf
 
+from keras_attention.archives import check_unpacked_size
 from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import TOO_LONG
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.text.translations import TranslatesTexts
 from keras_attention.tokens import END_ID, PADDING_ID
+
+LONGEST = 2**16  # ids of a text
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -19,15 +22,15 @@ class Translator(TranslatesTexts, keras.Model):
         seq2seq: a `Seq2Seq` whose vocabularies are the tokenizers', and whose memory is as long as its
             source.
         source_tokenizer, target_tokenizer: `SentencePieceTokenizer`s.
-        max_source_length: the most source ids it reads of a text, the end id included.
-        max_target_length: the most ids it writes, the end id included.
+        max_source_length: the most source ids it reads of a text, the end id included; at most 65,536.
+        max_target_length: the most ids it writes, the end id included; at most 65,536.
         too_long: what happens to a longer source: `"cut"` reads its beginning and says so (a warning in
             Python, a line on standard error in the SavedModel), `"refuse"` raises.
         features_tokenizer: the `SentencePieceTokenizer` of the features, for a `FeaturesEncoder`.
 
     Raises:
         TypeError: parts of another type.
-        ValueError: vocabularies that differ, a limit below 1, or another `too_long`.
+        ValueError: vocabularies that differ, a limit out of its range, or another `too_long`.
 
     Example:
         texts, scores, attention, *_ = translator.translate(["5.4.18", "may 5th, 2018"])
@@ -74,8 +77,8 @@ class Translator(TranslatesTexts, keras.Model):
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
         self.features_tokenizer = features_tokenizer
-        self.max_source_length = check_size("max_source_length", max_source_length)
-        self.max_target_length = check_size("max_target_length", max_target_length)
+        self.max_source_length = check_size("max_source_length", max_source_length, most=LONGEST)
+        self.max_target_length = check_size("max_target_length", max_target_length, most=LONGEST)
         self.too_long = check_choice("too_long", too_long, TOO_LONG)
         self.built = True
 
@@ -174,6 +177,7 @@ class Translator(TranslatesTexts, keras.Model):
 def load_translator(path) -> Translator:
     """`keras.saving.load_model` of a file that must hold a `Translator`, or `ValueError`."""
     try:
+        check_unpacked_size(path)
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged zip, config or array: there is no end of kinds
         raise ValueError(f"{path} is no Keras file, or a damaged one: {error}") from None

@@ -7,11 +7,12 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from keras_attention.choices import COLUMNS
 
 PAIR = COLUMNS[:2]
+MAX_LINE = 2**24  # bytes
 
 
 def check_columns(columns) -> tuple[str, ...]:
@@ -64,10 +65,20 @@ class BadLines:
         return "\n".join(parts)
 
 
-def bare_lines(file: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines without their ends, and the first without a byte order mark."""
-    for number, line in enumerate(file):
-        yield (line.removeprefix(codecs.BOM_UTF8) if number == 0 else line).rstrip(b"\r\n")
+def bare_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines without their ends, and the first without a byte order mark.
+
+    Raises:
+        ValueError: a line of more than 16 MiB; UTF-16.
+    """
+    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), start=1):
+        if len(line) > MAX_LINE:
+            raise ValueError(f"Line {number} has more than {MAX_LINE >> 20} MiB. Divide it.")
+        if number == 1:
+            if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise ValueError("The text is in UTF-16. Convert it: iconv -f UTF-16 -t UTF-8")
+            line = line.removeprefix(codecs.BOM_UTF8)
+        yield line.rstrip(b"\r\n")
 
 
 def read_lines(path) -> Iterator[bytes]:
@@ -83,6 +94,8 @@ def read_lines(path) -> Iterator[bytes]:
                 yield from bare_lines(file)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 raise ValueError(f"{path} is a damaged gzip file: {error}") from None
+            except ValueError as error:
+                raise ValueError(f"{path} cannot be read. {error}") from None
 
 
 def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterator[Pair]:
@@ -90,13 +103,14 @@ def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterato
 
     Args:
         path: the file.
-        bad_lines: where lines go that have another number of tabs, an empty side, or invalid UTF-8.
+        bad_lines: where lines go that have another number of tabs, an empty side, a NUL, or invalid UTF-8.
         columns: what stands between the tabs: `"source"`, `"target"` and perhaps `"features"`, which may be
             empty, in any order.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a bad line, where `bad_lines` is strict; a damaged gzip file.
+        ValueError: a bad line, where `bad_lines` is strict; a damaged gzip file; UTF-16; a line of more
+            than 16 MiB.
     """
     bad_lines = BadLines() if bad_lines is None else bad_lines
     for number, line in enumerate(read_lines(path), start=1):
@@ -111,6 +125,8 @@ def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterato
         pair = Pair(number, **dict(zip(columns, texts, strict=True)))
         if not pair.source.strip() or not pair.target.strip():
             bad_lines.add(number, "an empty side")
+        elif "\0" in pair.source + pair.target:
+            bad_lines.add(number, "a NUL character, as in UTF-16")
         else:
             yield pair
 

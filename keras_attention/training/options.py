@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from keras_attention.checks import check_between, check_choice, check_flag, check_rate, check_size
-from keras_attention.choices import CELLS, HEADS, KINDS, NORMALIZERS, SCORES, UNICODE_FORMS
+from keras_attention.choices import CELLS, HEADS, KINDS, MAX_LAYERS, NORMALIZERS, SCORES, UNICODE_FORMS
 from keras_attention.text.pair_files import PAIR, check_columns
 
-MAX_LAYERS = 100
 WITH_FEATURES = {  # the others depend on places in the memory, on its depth, or on ids
     "normalizer": ("softmax", "sparsemax", "entmax15"),
     "score": ("general", "additive", "concat", "coverage"),
@@ -30,6 +29,7 @@ CHOICES = {
 BATCH_SIZES = (64, 32, 16)
 RATE = 0.004  # the highest learning rate
 UPDATES_PER_EPOCH, EPOCHS, UPDATES, PATIENCE = 200, 12, 2400, 1000  # the fewest, see `Options.for_pairs`
+MAY_CHANGE = ("epochs", "max_minutes", "patience", "learning_rate")  # when a training is resumed
 PART = 1000  # the most updates without a validation
 
 
@@ -79,7 +79,7 @@ class Options:
                         f"With features `{name}` must be one of {', '.join(map(str, choices))}. "
                         f"Received: {name}={getattr(self, name)}."
                     )
-        for name in ("units", "embedding_dim", "layers", "num_heads", "batch_size", "epochs", "patience"):
+        for name in ("units", "embedding_dim", "num_heads", "batch_size", "epochs", "patience"):
             if getattr(self, name) is not None:
                 check_size(name, getattr(self, name))
         rates = "dropout", "label_smoothing", "validation_split", "scheduled_sampling", "word_dropout"
@@ -106,8 +106,7 @@ class Options:
             for name, least in ((f"{side}_vocabulary_size", 4), (f"max_{side}_length", 1)):
                 if getattr(self, name) is not None:
                     check_size(name, getattr(self, name), least)
-        if self.layers > MAX_LAYERS:
-            raise ValueError(f"`layers` must be at most {MAX_LAYERS}. Received: layers={self.layers}.")
+        check_size("layers", self.layers, most=MAX_LAYERS)
         if self.learning_rate is not None:
             check_between("learning_rate", self.learning_rate, 1e-9, 10)
         if self.max_minutes is not None:
@@ -141,6 +140,20 @@ class Options:
             patience=self.patience or max(5, -(-PATIENCE // updates)),
             learning_rate=self.learning_rate or RATE,
         )
+
+    def check_resumed(self, trained_with: dict) -> None:
+        """Raises `ValueError` if an option differs that a training which goes on cannot change."""
+        now = json.loads(self.to_json())["options"]
+        changed = [
+            f"{name}={now[name]!r} instead of {value!r}"
+            for name, value in trained_with.items()
+            if name not in MAY_CHANGE and now.get(name) != value
+        ]
+        if changed:
+            raise ValueError(
+                f"config.json has other options than the training: {', '.join(changed)}. Only "
+                f"{', '.join(MAY_CHANGE)} may change. Set the others back, or train anew."
+            )
 
     def to_json(self) -> str:
         """The text of a `config.json`."""

@@ -2,16 +2,10 @@
 
 A training goes part by part. A part is an epoch, or an equal share of a long one, and Keras' `fit` calls it
 an epoch. After each the model is validated and saved.
-
-`RUN/translator.keras` is the best model by validation, `RUN/checkpoint.npz` what training needs to go on,
-`RUN/config.json` the options, `RUN/history.json` the figures of each part, `RUN/logs` TensorBoard's. Each
-is written beside and moved into place, so that none is ever half there.
 """
 
-import contextlib
 import json
 import math
-import os
 import re
 import time
 from pathlib import Path
@@ -19,13 +13,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_attention.archives import check_unpacked_size
+from keras_attention.training.folder import replacing, save_atomically, write_atomically
+
 MONITOR = "val_token_accuracy"
 WARMUP, WARMUP_UPDATES = 0.02, 64  # fraction of the training, updates
 
 
 def new_state() -> dict:
     """The state of a training that has not begun."""
-    return {"part": 0, "seconds": 0.0, "best": -math.inf, "best_part": 0, "history": []}
+    return {"part": 0, "seconds": 0.0, "best": -math.inf, "best_part": 0, "history": [], "options": {}}
 
 
 def scheduled_rate(highest: float, progress: float, updates_done: int) -> np.float32:
@@ -52,18 +49,43 @@ class Run(keras.callbacks.Callback):
         )
         self.before = state["seconds"]
         self.began = time.monotonic()
+        self.validation_began, self.validation_seconds = 0.0, 0.0  # of the last validation
 
     def progress(self, batch=0) -> float:
         """How much of the training is done, from 0 to 1: epochs or minutes, whichever is further."""
         done = (self.state["part"] + batch / self.num_batches) / self.parts
         if self.options.max_minutes:
-            done = max(done, self._seconds() / (60 * self.options.max_minutes))
+            # The validation at the end is a part of the minutes.
+            seconds = self._seconds() + self.validation_seconds
+            done = max(done, seconds / (60 * self.options.max_minutes))
         return min(done, 1.0)
 
     def finished(self) -> bool:
         """Whether nothing is left to do."""
         waited = self.state["part"] - self.state["best_part"]
         return self.progress() >= 1 or waited >= self.patience
+
+    def outcome(self) -> str:
+        """Why the training stopped, and which model it kept."""
+        state, options = self.state, self.options
+        waited = state["part"] - state["best_part"]
+        if waited >= self.patience:
+            reason = f"no better model in {waited * self.num_batches:,} updates"
+        elif state["part"] >= self.parts:
+            reason = f"{options.epochs} epochs"
+        else:
+            reason = f"{options.max_minutes:g} minutes"
+        kept = state["history"][state["best_part"] - 1]["epoch"] if state["best_part"] else 0
+        return (
+            f"stopped after {reason}, in {state['seconds'] / 60:.1f} minutes; kept the model of epoch "
+            f"{kept:g}, whose validation token accuracy is {state['best']:.4f}"
+        )
+
+    def on_test_begin(self, logs=None):
+        self.validation_began = time.monotonic()
+
+    def on_test_end(self, logs=None):
+        self.validation_seconds = time.monotonic() - self.validation_began
 
     def on_train_batch_begin(self, batch, logs=None):
         progress = self.progress(batch)
@@ -112,7 +134,7 @@ def save_checkpoint(model: keras.Model, state: dict, path: Path) -> None:
     As plain arrays, since each save of an optimizer as a Keras object takes memory for good (Keras 3.15).
     """
     arrays = {str(i): np.array(variable) for i, variable in enumerate(_variables(model))}
-    with _replacing(path) as beside:
+    with replacing(path) as beside:
         np.savez(beside, state=json.dumps(state), **arrays)
 
 
@@ -121,6 +143,7 @@ def load_checkpoint(model: keras.Model, path: Path) -> dict:
     model.optimizer.build(model.trainable_variables)
     variables = _variables(model)
     try:
+        check_unpacked_size(path)
         with path.open("rb") as file, np.load(file) as saved:
             state = json.loads(str(saved["state"]))
             arrays = [saved[str(i)] for i in range(len(variables))]
@@ -140,25 +163,3 @@ def load_checkpoint(model: keras.Model, path: Path) -> dict:
 
 def _variables(model):
     return [*model.variables, *model.optimizer.variables]
-
-
-def save_atomically(model: keras.Model, path: Path) -> None:
-    """Saves a model whole or not at all."""
-    with _replacing(path) as beside:
-        model.save(beside)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    with _replacing(path) as beside:
-        beside.write_bytes(content)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path):
-    """Gives a path beside `path`, of its suffix, and moves there what was written to it."""
-    beside = path.with_name(f".new.{path.name}")
-    yield beside
-    with beside.open("rb+") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)

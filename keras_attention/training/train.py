@@ -1,8 +1,9 @@
 """From a file of text pairs to a trained `Translator`, in a folder from which training can go on."""
 
-import functools
+import contextlib
 import hashlib
 import importlib.util
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,12 +16,13 @@ from keras_attention.models.translator import Translator, load_translator
 from keras_attention.text.datasets import SequencePairs, tokenize_pairs
 from keras_attention.text.pair_files import BadLines, Pair, read_pairs
 from keras_attention.training.attention_losses import CoverageLoss
+from keras_attention.training.folder import announced, one_training, write_atomically
 from keras_attention.training.muon import Muon
 from keras_attention.training.new_translator import new_translator
 from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
 from keras_attention.training.options import AUTO, PART, Options
 from keras_attention.training.precision import suitable_precision
-from keras_attention.training.run import Run, load_checkpoint, new_state, write_atomically
+from keras_attention.training.run import Run, load_checkpoint, new_state
 
 STEPS_PER_EXECUTION = 8
 
@@ -76,39 +78,48 @@ def train(
     if options.precision == AUTO:
         options = replace(options, precision=suitable_precision())
         say(f"precision: {options.precision}")
-    keras.utils.set_random_seed(options.seed)
-    keras.config.set_dtype_policy(options.precision)
-
-    bad_lines = BadLines(strict)
-    is_training = _splitter(options, validation_file)
-    if goes_on:
-        translator = load_translator(best)
-    else:
-        if resume:
-            say("There was no validation yet: the training begins again.")
-        translator = new_translator(train_file, is_training, options, say)
-    read = functools.partial(read_pairs, columns=options.columns)
-    pairs = {"train": _tokenized(read(train_file, bad_lines), translator, bad_lines, is_training)}
-    if validation_file is None:
-        held_out = read(train_file)
-        pairs["validation"] = _tokenized(
-            held_out, translator, BadLines(), lambda pair: not is_training(pair)
-        )
-    else:
-        pairs["validation"] = _tokenized(read(validation_file, bad_lines), translator, bad_lines)
-    for side, tokenized in pairs.items():
-        if not len(tokenized):
-            raise ValueError(f"There are no {side} pairs in {validation_file or train_file}. {bad_lines}")
-    if len(bad_lines):
-        say(str(bad_lines))
-    options = options.for_pairs(len(pairs["train"]))
-    model = translator.seq2seq
-    compile_model(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
-    state = load_checkpoint(model, checkpoint) if goes_on else new_state()
-    _fit(translator, pairs, options, output, state, started, verbose, say)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(one_training(output))
+        if not resume:
+            stack.enter_context(announced(output, options))
+        keras.utils.set_random_seed(options.seed)
+        keras.config.set_dtype_policy(options.precision)
+        is_training = _splitter(options, validation_file)
+        if goes_on:
+            translator = load_translator(best)
+        else:
+            if resume:
+                say("There was no validation yet: the training begins again.")
+            translator = new_translator(train_file, is_training, options, say)
+        pairs = _read(train_file, validation_file, translator, is_training, options, strict, say)
+        options = options.for_pairs(len(pairs["train"]))
+        model = translator.seq2seq
+        compile_model(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
+        state = load_checkpoint(model, checkpoint) if goes_on else new_state()
+        options.check_resumed(state["options"])
+        state["options"] = json.loads(options.to_json())["options"]
+        _fit(translator, pairs, options, output, state, started, verbose, say)
     if not best.is_file():
         raise ValueError(f"There was no validation yet. Give more than max_minutes={options.max_minutes}.")
     return load_translator(best)
+
+
+def _read(train_file, validation_file, translator, is_training, options, strict, say):
+    """The ids of the pairs to train on and to validate on; says which lines of each file are left out."""
+    pairs, is_held_out = {}, lambda pair: not is_training(pair)
+    held_out = (
+        (train_file, is_held_out) if validation_file is None else (validation_file, lambda pair: True)
+    )
+    for side, (file, keep) in {"train": (train_file, is_training), "validation": held_out}.items():
+        lines, lengths = BadLines(strict), BadLines(strict)
+        pairs[side] = _tokenized(read_pairs(file, lines, options.columns), translator, lengths, keep)
+        reports = [lengths] if file == train_file and side == "validation" else [lines, lengths]
+        reports = [f"{side} pairs of {file}: {report}" for report in reports if len(report)]
+        if not len(pairs[side]):
+            raise ValueError(f"There are no {side} pairs in {file}. {' '.join(reports)}".strip())
+        for report in reports:
+            say(report)
+    return pairs
 
 
 def _splitter(options, validation_file) -> Callable[[Pair], bool]:
@@ -170,7 +181,6 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
         f"a validation every {batches.num_batches:,}; "
         f"{batches.padding:.1%} of a training batch is padding"
     )
-    output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / "config.json", options.to_json().encode("utf-8"))
     say(f"training starts {time.monotonic() - started:.1f} s after the command")
     best = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
@@ -195,6 +205,8 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
             callbacks=callbacks,
             verbose=verbose,
         )
+    if run.state["part"]:
+        say(run.outcome())
 
 
 class LogsOfEpochs(keras.callbacks.TensorBoard):
