@@ -58,7 +58,7 @@ def commands(options, beam: int, source: Path) -> dict[str, tuple[list, dict]]:
 
 
 def main(options) -> None:
-    texts = sorted((text for text, _ in read_references(options.test_file)), key=len)
+    texts = sorted((text for text, *_ in read_references(options.test_file)), key=len)
     model = options.results / "data" / "multi30k" / "src.model"
     tokenizer = SentencePieceTokenizer(model.read_bytes(), "unigram").processor
     with tempfile.TemporaryDirectory() as folder:

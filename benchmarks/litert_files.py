@@ -35,11 +35,10 @@ def main(run, test_file, num_texts):
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     translator = keras.saving.load_model(f"{run}/translator.keras")
-    references = read_references(test_file)
-    texts = [text for text, _ in references]
+    texts, _, references = zip(*read_references(test_file), strict=True)
     live = translator.translate(texts)
     ids = translator.source_tokenizer.tokenize(tf.constant(texts[:1]))
-    quality, calls, sizes = {"SavedModel": evaluate(live.texts, list(references.values()))}, {}, {}
+    quality, calls, sizes = {"SavedModel": evaluate(live.texts, references)}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
         path = saved_model(translator, f"{folder}/1", warmup=False)
         loaded = tf.saved_model.load(str(path)).signatures["greedy_decode"]
@@ -51,7 +50,7 @@ def main(run, test_file, num_texts):
             file = litert(translator, f"{folder}/{name}.tflite", quantize=quantize, text=False)
             reader = LiteRTTranslator(file)
             found = reader.translate(texts)
-            quality[name] = evaluate(found.texts, list(references.values()))
+            quality[name] = evaluate(found.texts, references)
             sizes[name] = file.stat().st_size
             same = sum(a == b for a, b in zip(found.texts[:num_texts], live.texts[:num_texts], strict=True))
             apart = np.abs(found.scores - live.scores)[:num_texts].max()

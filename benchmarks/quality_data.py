@@ -47,7 +47,7 @@ def prepare(task: str, data: Path, folder: Path) -> None:
         _write(folder / f"{name}.tsv", ["\t".join(pair) for pair in written])
     sources = {
         "train": [source for source, _ in pairs],
-        "dev": [text for text, _ in read_references(folder / "dev.tsv")],
+        "dev": [text for text, *_ in read_references(folder / "dev.tsv")],
     }
     targets = {"train": [target for _, target in pairs], "valid": [target for _, target in held_out]}
     sources["valid"] = [source for source, _ in held_out]

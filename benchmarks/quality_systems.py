@@ -137,7 +137,7 @@ class Peer:
     def scores(self, snapshot, task, data, core):
         texts = [joined(task, line) for line in self.decode(snapshot, task, data, core)]
         snapshot.with_suffix(".txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
-        return evaluate(texts, list(read_references(data / "dev.tsv").values()), "none")
+        return evaluate(texts, [right for *_, right in read_references(data / "dev.tsv")], "none")
 
     def decode(self, snapshot: Path, task: str, data: Path, core: int | None) -> list[str]:
         """The lines of tokens for `dev.src`."""

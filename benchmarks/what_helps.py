@@ -148,9 +148,8 @@ def trained(name, train_file, folder, validation_file=None, **options):
 
 def greedy_figures(translator, file) -> dict:
     """What `evaluate` says of the greedy translations of a file of pairs."""
-    references = read_references(file)
-    texts = [text for text, _ in references]
-    return evaluate(translator.translate(texts).texts, list(references.values()), "none")
+    texts, _, references = zip(*read_references(file), strict=True)
+    return evaluate(translator.translate(texts).texts, references, "none")
 
 
 def printed_by_child(script, *arguments) -> dict | None:
@@ -183,7 +182,7 @@ def main(options) -> None:
             continue
         print(
             f"| {name} | {100 * found['exact_match']:.2f} | {100 * found['token_error_rate']:.2f} "
-            f"| {found['bleu']:.2f} | {found['cpu_seconds']:.0f} |",
+            f"| {found.get('bleu', 0):.2f} | {found['cpu_seconds']:.0f} |",
             flush=True,
         )
 

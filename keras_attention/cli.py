@@ -87,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.add_argument("--bleu-tokenizer", default="13a", choices=BLEU_TOKENIZERS,
                           help="sacrebleu's; none for texts that are tokenized already")  # fmt: skip
+    evaluate.add_argument("--each-line", action="store_true",
+                          help="count every line; by default lines with equal sources are one, and their "
+                          "targets alternative references")  # fmt: skip
     evaluate.add_argument("--strict", action="store_true", help="stop at the first bad line")
     _add_columns(evaluate)
     _add_decoding(evaluate)

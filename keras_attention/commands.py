@@ -99,7 +99,7 @@ def evaluate(options):
     strategy = strategy_of(options)
     bad_lines = BadLines(options.strict)
     columns = check_columns(options.columns or _columns_of(options.run))
-    references = read_references(options.test_file, bad_lines, columns)
+    references = read_references(options.test_file, bad_lines, columns, options.each_line)
     if len(bad_lines):
         print(bad_lines, file=sys.stderr)
     if not references:
@@ -111,9 +111,16 @@ def evaluate(options):
             f"--columns must {'' if has_features else 'not '}name features for this model. "
             f"Received: {','.join(columns)}."
         )
-    texts, features = (list(column) for column in zip(*references, strict=True))
+    texts, features, right = (list(column) for column in zip(*references, strict=True))
     composed = translator.target_tokenizer.composed  # as what it writes
-    right = [[composed(text) for text in alternatives] for alternatives in references.values()]
+    right = [[composed(text) for text in alternatives] for alternatives in right]
+    merged = sum(map(len, right)) - len(right)
+    if merged:
+        print(
+            f"{merged} of {merged + len(right)} lines have the source of an earlier line and count as its "
+            "alternative references. With --each-line every line counts.",
+            file=sys.stderr,
+        )
     texts, *_ = translator.translate(
         texts,
         strategy,
@@ -122,10 +129,11 @@ def evaluate(options):
         features=features if has_features else None,
     )
     figures = compare(texts, right, options.bleu_tokenizer)
-    figures["strategy"] = repr(strategy)
     if options.json:
-        print(json.dumps(figures, indent=2))
+        strategy = {"name": type(strategy).__name__, **strategy.get_config()}
+        print(json.dumps({**figures, "strategy": strategy}, indent=2))
     else:
+        figures["strategy"] = strategy
         for name, value in figures.items():
             print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
 

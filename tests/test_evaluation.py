@@ -54,6 +54,13 @@ def test_bleu_is_sacrebleus():
     assert "tok:none" in figures["bleu_signature"]
 
 
+def test_single_words_have_no_bleu():
+    pytest.importorskip("sacrebleu", reason="sacrebleu is not installed")
+    assert "bleu" not in evaluate(["a"], [["a", "b"]])
+    assert "bleu" in evaluate(["a"], [["a", "b c"]])
+    assert "chrf" in evaluate(["a"], [["a"]])
+
+
 @pytest.mark.parametrize(("texts", "references"), [([], []), (["a"], []), (["a"], [[]])])
 def test_missing_references_are_refused(texts, references):
     with pytest.raises(ValueError, match="references for each"):

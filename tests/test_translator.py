@@ -301,9 +301,16 @@ def test_train_evaluate_plot_and_go_on(tmp_path, capsys):
 
     capsys.readouterr()
     assert main(["evaluate", str(run), str(pairs), "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
+    out, reported = capsys.readouterr()
+    figures = json.loads(out)
     assert 0 <= figures["exact_match"] <= 1
-    assert figures["sentences"] > 200  # distinct ones
+    assert figures["strategy"] == {"name": "Greedy", **Greedy().get_config()}
+    assert "bleu" not in figures  # of single words
+    distinct, merged = figures["sentences"], 400 - figures["sentences"]
+    assert f"{merged} of 400 lines have the source of an earlier line" in reported
+    assert 200 < distinct < 400
+    assert main(["evaluate", str(run), str(pairs), "--json", "--each-line"]) == 0
+    assert json.loads(capsys.readouterr().out)["sentences"] == 400
 
     assert main(["plot", str(run), "abc 日本 שלום", "--output", str(tmp_path / "a.png")]) == 0
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

@@ -132,17 +132,18 @@ def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterato
 
 
 def read_references(
-    path, bad_lines: BadLines | None = None, columns=PAIR
-) -> dict[tuple[str, str], list[str]]:
-    """The pairs of a file, read as by `read_pairs`: the references of each source and its features.
+    path, bad_lines: BadLines | None = None, columns=PAIR, each_line: bool = False
+) -> list[tuple[str, str, list[str]]]:
+    """The pairs of a file, read as by `read_pairs`: `(source, features, references)`.
 
-    In a target, runs of spaces become one space, and spaces at its ends are removed.
+    The targets of lines with equal sources and features are alternative references of one source, unless
+    `each_line` counts. In a target, runs of spaces become one space, and spaces at its ends are removed.
     """
-    references: dict[tuple[str, str], list[str]] = {}
+    references: dict[tuple, list[str]] = {}
     for pair in read_pairs(path, bad_lines, columns):
-        given = pair.source, pair.features
+        given = pair.source, pair.features, pair.line if each_line else None
         references.setdefault(given, []).append(" ".join(pair.target.split()))
-    return references
+    return [(source, features, targets) for (source, features, _), targets in references.items()]
 
 
 def split_features(lines: Iterable[bytes], bad_lines: BadLines, first: int = 1):

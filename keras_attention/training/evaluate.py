@@ -16,8 +16,9 @@ def evaluate(hypotheses: Sequence[str], references: Sequence[Sequence[str]], ble
     Returns:
         `sentences`: N. `exact_match`: the share that equals a reference. `token_error_rate` and
         `character_error_rate`: edit distance to the nearest reference over its length, in tokens between
-        spaces and in characters, summed over all texts. `bleu`, `chrf`: sacrebleu's, 0 to 100, and
-        `bleu_signature`, `chrf_signature`, or None for all four where sacrebleu is not installed.
+        spaces and in characters, summed over all texts. `chrf` and, unless every reference is a single
+        word, `bleu`: sacrebleu's, 0 to 100, and `chrf_signature`, `bleu_signature`; these are left out
+        where sacrebleu is not installed.
 
     Raises:
         ValueError: no texts, another number of references, or a text without any.
@@ -64,11 +65,13 @@ def _sacrebleu(hypotheses, references, bleu_tokenizer) -> dict:
     try:
         from sacrebleu.metrics import BLEU, CHRF
     except ImportError:
-        return dict.fromkeys(("bleu", "bleu_signature", "chrf", "chrf_signature"))
+        return {}
     maximum = max(map(len, references))
     streams = [[row[i] if i < len(row) else None for row in references] for i in range(maximum)]
-    scores = {}
-    for name, metric in (("bleu", BLEU(tokenize=bleu_tokenizer, force=True)), ("chrf", CHRF())):
+    scores, metrics = {}, {"bleu": BLEU(tokenize=bleu_tokenizer, force=True), "chrf": CHRF()}
+    if all(len(reference.split()) < 2 for row in references for reference in row):
+        del metrics["bleu"]
+    for name, metric in metrics.items():
         scores[name] = metric.corpus_score(list(hypotheses), streams).score
         scores[f"{name}_signature"] = str(metric.get_signature())
     return scores
