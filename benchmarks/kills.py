@@ -1,0 +1,153 @@
+"""Kills real processes at random moments, and checks what they leave behind.
+
+    python benchmarks/kills.py [--training 100] [--exports 100] [--translations 50] [--seed 0]
+
+* A training is killed again and again after its first checkpoint, and resumed each time. After each kill the
+  model must be readable, and the next process must go on.
+* An export that replaces another is killed. After each kill the path must hold a whole export, which
+  answers.
+* `translate` is killed while it reads. The run must be unchanged.
+
+Prints how many kills there were, how many met a process that still ran, and each bad state.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "keras_attention.cli"]
+
+
+def write_pairs(path, number=3000):
+    draw = random.Random(0)
+    words = ("".join(draw.choices("abcdefgh", k=draw.randint(2, 9))) for _ in range(number))
+    path.write_text("".join(f"{word}\t{word[::-1]}\n" for word in words), encoding="utf-8")
+    return path
+
+
+def start(*arguments, **options):
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen([*COMMAND, *map(str, arguments)], **options)
+
+
+def kill_after(process, seconds) -> bool:
+    """Whether the process still ran when it was killed."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+def killed_trainings(folder, kills, draw):
+    from keras_attention.models.translator import load_translator
+
+    pairs, run, killed, bad = write_pairs(folder / "pairs.tsv"), folder / "run", 0, []
+    options = ["--epochs", 100_000, "--patience", 100_000, "--units", 32, "--embedding-dim", 16]
+    process = start("train", pairs, "--output", run, *options)
+    for number in range(kills):
+        known = (run / "history.json").read_text() if number else ""
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            history = run / "history.json"
+            if history.exists() and history.read_text() != known:
+                break
+            time.sleep(0.05)
+        else:
+            bad.append(f"training {number} did not go on: {process.communicate()[1].decode()[-300:]}")
+            break
+        killed += kill_after(process, draw.uniform(0, 3))
+        try:
+            load_translator(run / "translator.keras").translate(["abc"])
+            json.loads((run / "history.json").read_text())
+        except Exception as error:  # whatever it is, it is a bad state
+            bad.append(f"training {number}: {error!r}")
+        process = start("train", pairs, "--output", run, "--resume")
+    process.kill()
+    process.communicate()
+    return killed, bad
+
+
+def killed_exports(run, folder, kills, draw, options, seconds, check):
+    path, killed, bad = folder / f"export{options[-1]}", 0, []
+    command = ("export", run, "--output", path, "--overwrite", *options)
+    start(*command).communicate()
+    for number in range(kills):
+        killed += kill_after(start(*command), draw.uniform(*seconds))
+        try:
+            check(path)
+        except Exception as error:
+            bad.append(f"export {options} {number}: {error!r}")
+    return killed, bad
+
+
+def killed_translations(run, folder, kills, draw):
+    def digest():
+        files = sorted(path for path in run.rglob("*") if path.is_file())
+        return [(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
+
+    lines, before, killed, bad = folder / "lines.txt", digest(), 0, []
+    lines.write_text("abcdef\n" * 200_000)
+    for number in range(kills):
+        with lines.open() as given:
+            killed += kill_after(start("translate", run, stdin=given), draw.uniform(1, 8))
+        if digest() != before:
+            bad.append(f"translate {number} changed the run")
+    return killed, bad
+
+
+def main(options) -> int:
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  (operators of the exported models)
+
+    from keras_attention.export import LiteRTTranslator
+
+    warnings.simplefilter("ignore")
+    draw, failures = random.Random(options.seed), 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def answers(path):
+            translate = tf.saved_model.load(str(path)).signatures["translate"]
+            assert translate(text=tf.constant(["abc"]))["text"].shape == (1,)
+
+        campaigns = {
+            "training": lambda: killed_trainings(folder, options.training, draw),
+            "SavedModel": lambda: killed_exports(
+                folder / "run", folder, options.exports, draw, ("--format", "saved_model"), (3, 12), answers
+            ),
+            "LiteRT": lambda: killed_exports(
+                folder / "run",
+                folder,
+                options.exports,
+                draw,
+                ("--format", "litert"),
+                (3, 25),
+                lambda path: LiteRTTranslator(path).translate(["abc"]),
+            ),  # fmt: skip
+            "translate": lambda: killed_translations(folder / "run", folder, options.translations, draw),
+        }
+        for campaign, run in campaigns.items():
+            killed, bad = run()
+            failures += len(bad)
+            print(f"{campaign}: {killed} killed while they ran, {len(bad)} bad states", flush=True)
+            print("".join(f"  {line}\n" for line in bad), end="", flush=True)
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--training", type=int, default=100)
+    parser.add_argument("--exports", type=int, default=100)
+    parser.add_argument("--translations", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    sys.exit(main(parser.parse_args()))
