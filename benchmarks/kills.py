@@ -2,8 +2,8 @@
 
     python benchmarks/kills.py [--training 100] [--exports 100] [--translations 50] [--seed 0]
 
-* A training is killed again and again after its first checkpoint, and resumed each time. After each kill the
-  model must be readable, and the next process must go on.
+* A training is killed again and again after its first checkpoint, and resumed each time. After each kill
+  the model must be readable, and the next process must go on.
 * An export that replaces another is killed. After each kill the path must hold a whole export, which
   answers.
 * `translate` is killed while it reads. The run must be unchanged.
@@ -77,16 +77,18 @@ def killed_trainings(folder, kills, draw):
     return killed, bad
 
 
-def killed_exports(run, folder, kills, draw, options, seconds, check):
-    path, killed, bad = folder / f"export{options[-1]}", 0, []
-    command = ("export", run, "--output", path, "--overwrite", *options)
+def killed_exports(run, folder, kills, draw, format_name, check):
+    path, killed, bad = folder / f"export.{format_name}", 0, []
+    command = ("export", run, "--output", path, "--overwrite", "--format", format_name)
+    began = time.monotonic()
     start(*command).communicate()
+    seconds = time.monotonic() - began
     for number in range(kills):
-        killed += kill_after(start(*command), draw.uniform(*seconds))
+        killed += kill_after(start(*command), draw.uniform(0.3, 1) * seconds)
         try:
             check(path)
         except Exception as error:
-            bad.append(f"export {options} {number}: {error!r}")
+            bad.append(f"{format_name} {number}: {error!r}")
     return killed, bad
 
 
@@ -120,24 +122,20 @@ def main(options) -> int:
             translate = tf.saved_model.load(str(path)).signatures["translate"]
             assert translate(text=tf.constant(["abc"]))["text"].shape == (1,)
 
+        def reads(path):
+            assert len(LiteRTTranslator(path).translate(["abc"]).texts) == 1
+
+        run = folder / "run"
         campaigns = {
             "training": lambda: killed_trainings(folder, options.training, draw),
             "SavedModel": lambda: killed_exports(
-                folder / "run", folder, options.exports, draw, ("--format", "saved_model"), (3, 12), answers
+                run, folder, options.exports, draw, "saved_model", answers
             ),
-            "LiteRT": lambda: killed_exports(
-                folder / "run",
-                folder,
-                options.exports,
-                draw,
-                ("--format", "litert"),
-                (3, 25),
-                lambda path: LiteRTTranslator(path).translate(["abc"]),
-            ),  # fmt: skip
-            "translate": lambda: killed_translations(folder / "run", folder, options.translations, draw),
+            "LiteRT": lambda: killed_exports(run, folder, options.exports, draw, "litert", reads),
+            "translate": lambda: killed_translations(run, folder, options.translations, draw),
         }
-        for campaign, run in campaigns.items():
-            killed, bad = run()
+        for campaign, kill in campaigns.items():
+            killed, bad = kill()
             failures += len(bad)
             print(f"{campaign}: {killed} killed while they ran, {len(bad)} bad states", flush=True)
             print("".join(f"  {line}\n" for line in bad), end="", flush=True)
