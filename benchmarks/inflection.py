@@ -1,16 +1,19 @@
 """Inflection of five Austronesian languages (SIGMORPHON 2020, task 0): one model each, or one for all.
 
     python benchmarks/inflection.py DATA [--seeds 0] [--languages ceb hil mao mlg tgl] [--together]
+                                    [--options '{"head": "hard"}']
 
 DATA holds `<language>.trn.gz`, `.dev.gz` and `.tst.gz`, lines of lemma, form and tags. Each model is
 trained by the defaults of `keras-attention train --columns source,target,features`; with `--together`
 a single model reads the name of the language as one more tag. Prints the exact match (%) of greedy
-decoding and of a beam of 5 on the test lines, and the CPU seconds of the training.
+decoding and of a beam of 5 on the test lines, of greedy decoding on the validation lines, and the CPU
+seconds of the training.
 """
 
 import argparse
 import contextlib
 import gzip
+import itertools
 import json
 import statistics
 import sys
@@ -25,7 +28,7 @@ from keras_attention.training.options import Options
 from keras_attention.training.train import train
 
 COLUMNS = ("source", "target", "features")
-STRATEGIES = {"greedy": None, "beam": Beam(5)}
+MEASURED = {"greedy": ("tst", None), "beam": ("tst", Beam(5)), "validation": ("dev", None)}
 
 
 def lines_of(data, language, part, with_language):
@@ -36,7 +39,7 @@ def lines_of(data, language, part, with_language):
             yield lemma, form, f"{language};{tags}" if with_language else tags
 
 
-def run(data, languages, seed) -> None:
+def run(data, languages, seed, more) -> None:
     """Trains and evaluates in this process, and prints the figures as JSON."""
     together = len(languages) > 1
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
@@ -46,15 +49,14 @@ def run(data, languages, seed) -> None:
             files[part] = Path(folder) / part
             files[part].write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
         started = time.process_time()
-        options = Options(columns=COLUMNS, seed=seed)
+        options = Options(columns=COLUMNS, seed=seed, **more)
         translator = train(files["trn"], Path(folder) / "run", options, files["dev"], verbose=0)
         figures = {"seed": seed, "cpu_seconds": round(time.process_time() - started)}
-        for language in languages:
-            lemmas, forms, tags = zip(*lines_of(data, language, "tst", together), strict=True)
-            for name, strategy in STRATEGIES.items():
-                found = translator.translate(lemmas, strategy, features=tags).texts
-                right = [a == b for a, b in zip(found, forms, strict=True)]
-                figures[f"{language} {name}"] = round(100 * statistics.mean(right), 1)
+        for language, (name, (part, strategy)) in itertools.product(languages, MEASURED.items()):
+            lemmas, forms, tags = zip(*lines_of(data, language, part, together), strict=True)
+            found = translator.translate(lemmas, strategy, features=tags).texts
+            right = [a == b for a, b in zip(found, forms, strict=True)]
+            figures[f"{language} {name}"] = round(100 * statistics.mean(right), 1)
     print(json.dumps(figures))
 
 
@@ -63,12 +65,20 @@ def main(options) -> None:
     for seed in options.seeds:
         found = {}
         for group in groups:
-            figures = printed_by_child(__file__, options.data, "--child", str(seed), *group)
+            figures = printed_by_child(
+                __file__,
+                options.data,
+                "--options",
+                json.dumps(options.options),
+                "--child",
+                str(seed),
+                *group,
+            )
             if figures is None:
                 sys.exit(f"The training of {', '.join(group)} failed.")
             print(json.dumps(figures), flush=True)
             found |= figures
-        for name in STRATEGIES:
+        for name in MEASURED:
             rates = [found[f"{language} {name}"] for language in options.languages]
             print(f"seed {seed}, {name}: mean exact match {statistics.mean(rates):.1f}", flush=True)
 
@@ -79,11 +89,12 @@ if __name__ == "__main__":
     parser.add_argument("--languages", nargs="*", default=["ceb", "hil", "mao", "mlg", "tgl"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--together", action="store_true", help="one model for all languages")
+    parser.add_argument("--options", type=json.loads, default={}, help="of the training, as JSON")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         seed, *languages = arguments.child
-        run(arguments.data, languages, int(seed))
+        run(arguments.data, languages, int(seed), arguments.options)
     else:
         arguments.data = str(arguments.data)
         main(arguments)
