@@ -53,6 +53,7 @@ __all__ = [
     "DotScore",
     "Encoded",
     "Encoder",
+    "Ensemble",
     "Entmax15",
     "ExactMatch",
     "FeaturesEncoder",

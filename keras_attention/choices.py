@@ -14,5 +14,6 @@ STRATEGIES = {  # with the options that belong only to each of them
 }
 AVERAGE = "average"  # the length penalty that divides by the length
 BEAM_WIDTH = 5
+AVERAGES = ("probabilities", "log_probabilities")  # of an ensemble
 MAX_LAYERS = 100
 TOO_LONG = ("cut", "refuse")  # what happens to a text over the limit

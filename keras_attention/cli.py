@@ -7,6 +7,7 @@ import warnings
 
 from keras_attention.choices import (
     AVERAGE,
+    AVERAGES,
     BEAM_WIDTH,
     CELLS,
     HEADS,
@@ -28,6 +29,7 @@ examples:
   keras-attention translate run --beam 5 --n-best 3 < in.txt
   keras-attention translate run --temperature 0.8 --top-p 0.9 --seed 1 < in.txt
   keras-attention evaluate run test.tsv --beam 5 --json
+  keras-attention ensemble run1 run2 run3 --output run123
   keras-attention export run --output served/1
   keras-attention export run --output model.tflite --format litert --quantize int8
   keras-attention translate model.tflite < in.txt > out.txt
@@ -94,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_columns(evaluate)
     _add_decoding(evaluate)
     evaluate.set_defaults(command="evaluate")
+
+    ensemble = subparsers.add_parser("ensemble", help="make one model of several runs")
+    ensemble.add_argument(
+        "runs", nargs="+", metavar="RUN", help="trained on the same pairs, by other seeds"
+    )
+    ensemble.add_argument("--output", required=True, metavar="E", help="the folder to make, a run as well")
+    ensemble.add_argument("--average", default=AVERAGES[0], choices=AVERAGES, help="(probabilities)")
+    ensemble.set_defaults(command="ensemble")
 
     export = subparsers.add_parser("export", help="write a SavedModel or a LiteRT file")
     export.add_argument("run", metavar="RUN")

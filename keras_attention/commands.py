@@ -146,6 +146,27 @@ def _columns_of(run):
     return COLUMNS if path.exists() and _load(run).features_tokenizer else PAIR
 
 
+def ensemble(options):
+    output = Path(options.output) / "translator.keras"
+    if output.exists():
+        raise FileExistsError(f"There is a model in {options.output}. Take another folder.")
+    translators = [_load(run) for run in options.runs]
+    for run, translator in zip(options.runs, translators, strict=True):
+        for side in ("source", "target", "features"):
+            one, first = (getattr(t, f"{side}_tokenizer", None) for t in (translator, translators[0]))
+            if (one and one.get_config()) != (first and first.get_config()):
+                raise ValueError(
+                    f"The runs must have the same {side} tokenizer, and {run} has another than "
+                    f"{options.runs[0]}. Train them on the same file, with the same options of tokenizers."
+                )
+    from keras_attention.models.ensemble import Ensemble
+
+    members = [translator.seq2seq for translator in translators]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    translators[0].with_seq2seq(Ensemble(members, options.average)).save(output)
+    print(f"ensemble of {len(members)} in {output}")
+
+
 def export(options):
     given = {}
     for format_name, names in FORMAT_OPTIONS.items():

@@ -31,6 +31,7 @@ from keras_attention.layers.scores import (
 )
 from keras_attention.layers.states import Attended, DecoderState, DecoderStep, Encoded, History
 from keras_attention.layers.vector_encoder import VectorEncoder
+from keras_attention.models.ensemble import Ensemble
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.training.attention_losses import AlignmentLoss, CoverageLoss
 from keras_attention.training.muon import Muon

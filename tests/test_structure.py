@@ -73,6 +73,7 @@ ORDER = [
     "models.unfinished",
     "models.generation",
     "models.seq2seq",
+    "models.ensemble",
     "models.translator",
     "training.token_statistics",
     "training.objectives",

@@ -141,14 +141,16 @@ class Seq2Seq(Generates, keras.Model):
 
     def log_probs(self, source, target):
         """`score` as a part of a graph: tensors in, `Scored` tensors out, no ids checked."""
-        fed = shift_right(target, self.start_id)
+        return Scored(*token_scores(self._logits(source, shift_right(target, self.start_id)), target))
+
+    def token_log_probs(self, source, fed):
+        """Teacher forcing: a source and (B, T) fed tokens -> (B, T, V) float32, no ids checked."""
+        return ops.log_softmax(self._logits(source, fed), axis=-1)
+
+    def _logits(self, source, fed):
         inputs = named_inputs(self.source_specs(), source)
         logits = super().call({**inputs, "target": fed}, training=False)
-        if self.which_outputs == BOTH:
-            logits = logits["logits"]
-        losses = ops.sparse_categorical_crossentropy(target, logits, from_logits=True)
-        token_log_probs = ops.where(padding_mask(target), -losses, 0.0)
-        return Scored(ops.sum(token_log_probs, axis=1), token_log_probs)
+        return logits["logits"] if self.which_outputs == BOTH else logits
 
     def get_config(self):
         return {
@@ -168,6 +170,13 @@ class Seq2Seq(Generates, keras.Model):
             for key in ("encoder", "decoder")
         }
         return cls(**{**config, **parts})
+
+
+def token_scores(logits, target):
+    """(B, T, V) logits, (B, T) target -> log-probability of each row (B,) and of each token (B, T)."""
+    losses = ops.sparse_categorical_crossentropy(target, logits, from_logits=True)
+    of_tokens = ops.where(padding_mask(target), -losses, 0.0)
+    return ops.sum(of_tokens, axis=1), of_tokens
 
 
 def _read(encoder, source):

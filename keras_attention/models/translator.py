@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras_attention.archives import check_unpacked_size
 from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import TOO_LONG
-from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.generation import Generates
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.text.translations import TranslatesTexts
 from keras_attention.tokens import END_ID, PADDING_ID
@@ -19,8 +19,8 @@ class Translator(TranslatesTexts, keras.Model):
     """A `Seq2Seq` between two tokenizers: texts in, texts out, and saved as one `.keras` file.
 
     Args:
-        seq2seq: a `Seq2Seq` whose vocabularies are the tokenizers', and whose memory is as long as its
-            source.
+        seq2seq: a `Seq2Seq` or an `Ensemble` whose vocabularies are the tokenizers', and whose memory is as
+            long as its source.
         source_tokenizer, target_tokenizer: `SentencePieceTokenizer`s.
         max_source_length: the most source ids it reads of a text, the end id included; at most 65,536.
         max_target_length: the most ids it writes, the end id included; at most 65,536.
@@ -48,8 +48,8 @@ class Translator(TranslatesTexts, keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not isinstance(seq2seq, Seq2Seq):
-            raise TypeError(f"`seq2seq` must be a Seq2Seq. Received: seq2seq={seq2seq!r}.")
+        if not isinstance(seq2seq, Generates):
+            raise TypeError(f"`seq2seq` must be a Seq2Seq or an Ensemble. Received: seq2seq={seq2seq!r}.")
         specs = seq2seq.source_specs()
         needed = {"source", "features"} if features_tokenizer else {"source"}
         if specs.keys() != needed or not all(spec.is_integer for spec in specs.values()):

@@ -123,13 +123,16 @@ def _read(train_file, validation_file, translator, is_training, options, strict,
 
 
 def _splitter(options, validation_file) -> Callable[[Pair], bool]:
-    """Whether a pair is to train on: told by a hash of its source, so that equal sources stay together."""
+    """Whether a pair is to train on: told by a hash of its source, so that equal sources stay together.
+
+    It does not depend on the seed, so the models of several seeds can make an ensemble.
+    """
     if validation_file is not None:
         return lambda pair: True
     limit = options.validation_split * 2**32
 
     def is_training(pair):
-        digest = hashlib.blake2b(f"{options.seed}\0{pair.source}".encode(), digest_size=4).digest()
+        digest = hashlib.blake2b(f"0\0{pair.source}".encode(), digest_size=4).digest()
         return int.from_bytes(digest, "big") >= limit
 
     return is_training

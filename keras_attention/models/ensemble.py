@@ -1,0 +1,140 @@
+"""Ensemble: several models that decode as one."""
+
+import keras
+from keras import ops
+
+from keras_attention.checks import check_choice, values_checked
+from keras_attention.choices import AVERAGES
+from keras_attention.layers.states import Encoded
+from keras_attention.models.generation import Generates, Scored
+from keras_attention.models.seq2seq import token_scores
+from keras_attention.sources import as_source
+from keras_attention.tokens import PADDING_ID, shift_right
+
+LEAST_LOGIT = -1e30
+
+
+@keras.saving.register_keras_serializable("keras_attention")
+class Ensemble(Generates, keras.Model):
+    """Averages what trained models predict, at each step of the decoding.
+
+    With `"probabilities"`, `P(y) = mean_i P_i(y)`; with `"log_probabilities"`, `P(y)` is proportional to
+    `exp(mean_i log P_i(y))` over all tokens but padding. The attention is the members' mean.
+
+    It has `generate`, `score` and `export` as a `Seq2Seq` has them, may stand in a `Translator`, and can be
+    evaluated with Keras. It is not meant to be trained: train its members.
+
+    Args:
+        members: `Seq2Seq` models, of any cells, sizes and kinds of attention, with the same inputs,
+            vocabularies, start and end ids, and with memories of the same length.
+        average: `"probabilities"` or `"log_probabilities"`.
+
+    Raises:
+        TypeError: something else than models that decode.
+        ValueError: no members, members that differ in what must be the same, another `average`.
+
+    Example:
+        both = keras_attention.Ensemble([model, model])
+        both.generate(source, "beam")
+
+    Reference: Sutskever et al. (2014), *Sequence to Sequence Learning with Neural Networks*, section 3.6.
+    """
+
+    def __init__(self, members, average="probabilities", **kwargs):
+        super().__init__(**kwargs)
+        self.members = list(members)
+        self.average = check_choice("average", average, AVERAGES)
+        if not self.members:
+            raise ValueError("`members` must be at least one model. Received: none.")
+        for number, member in enumerate(self.members):
+            if not isinstance(member, Generates):
+                raise TypeError(f"`members` must be Seq2Seq models. Received at {number}: {member!r}.")
+            for name, (one, first) in _what_must_be_equal(member, self.members[0]).items():
+                if one != first:
+                    raise ValueError(
+                        f"`members` must have the same {name}. Received: {first} at 0, {one} at {number}."
+                    )
+        self.built = True
+
+    start_id = property(lambda self: self.members[0].start_id)
+    end_id = property(lambda self: self.members[0].end_id)
+    target_vocabulary_size = property(lambda self: self.members[0].target_vocabulary_size)
+
+    @property
+    def recurrent_layers(self):
+        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        return [layer for member in self.members for layer in member.recurrent_layers]
+
+    def source_specs(self):
+        """The inputs of each member: a dict of `SourceSpec`."""
+        return self.members[0].source_specs()
+
+    def check_pairs(self, source, target):
+        """Raises unless source and target fit the members and have the same number of rows."""
+        self.members[0].check_pairs(source, target)
+
+    def encode(self, source):
+        """A source -> `Encoded`, whose `keys` are the members', and the members' first states."""
+        encoded, states = zip(*(member.encode(source) for member in self.members), strict=True)
+        lengths = {e.memory_mask.shape[1] for e in encoded}
+        if len(lengths) > 1:
+            raise ValueError(f"`members` must have memories of one length. Received: {sorted(lengths)}.")
+        mask = encoded[0].memory_mask
+        return Encoded((), mask, keys=tuple(e._replace(memory_mask=()) for e in encoded)), states
+
+    def decode_step(self, tokens, states, encoded):
+        """One step, as a `Strategy` wants it: previous tokens -> `(log_probs, states, weights)`."""
+        found = [
+            member.decode_step(tokens, state, part._replace(memory_mask=encoded.memory_mask))
+            for member, state, part in zip(self.members, states, encoded.keys, strict=True)
+        ]
+        log_probs, states, weights = zip(*found, strict=True)
+        weights = [ops.cast(w, "float32") for w in weights]
+        return self._mean(log_probs), states, sum(weights[1:], weights[0]) / len(weights)
+
+    def token_log_probs(self, source, fed):
+        """Teacher forcing: a source and (B, T) fed tokens -> (B, T, V) float32."""
+        return self._mean([member.token_log_probs(source, fed) for member in self.members])
+
+    def log_probs(self, source, target):
+        """`score` as a part of a graph: tensors in, `Scored` tensors out, no ids checked."""
+        return Scored(
+            *token_scores(self.token_log_probs(source, shift_right(target, self.start_id)), target)
+        )
+
+    def call(self, inputs):
+        source = as_source({name: inputs[name] for name in self.source_specs()})
+        self.check_pairs(source, inputs["target"])
+        with values_checked():
+            # As logits, which a loss may multiply by 0: nothing is -inf.
+            return ops.maximum(self.token_log_probs(source, inputs["target"]), LEAST_LOGIT)
+
+    def _mean(self, log_probs):
+        """(..., V) log-probabilities of each member -> (..., V) of all."""
+        if self.average == "log_probabilities":
+            mean = sum(log_probs[1:], log_probs[0]) / len(log_probs)
+            is_padding = ops.equal(ops.arange(self.target_vocabulary_size), PADDING_ID)  # never written
+            return ops.log_softmax(ops.where(is_padding, -float("inf"), mean), axis=-1)
+        largest = log_probs[0]
+        for other in log_probs[1:]:
+            largest = ops.maximum(largest, other)
+        largest = ops.maximum(largest, LEAST_LOGIT)  # of padding it is -inf
+        probs = [ops.exp(x - largest) for x in log_probs]
+        return ops.log(sum(probs[1:], probs[0]) / len(probs)) + largest
+
+    def get_config(self):
+        members = [keras.saving.serialize_keras_object(member) for member in self.members]
+        return {"name": self.name, "members": members, "average": self.average}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        members = [keras.saving.deserialize_keras_object(m, custom_objects) for m in config["members"]]
+        return cls(**{**config, "members": members})
+
+
+def _what_must_be_equal(member, first) -> dict:
+    """By name, what a member has and what the first has."""
+    found = {"inputs": (member.source_specs(), first.source_specs())}
+    for name in ("target_vocabulary_size", "start_id", "end_id"):
+        found[name] = getattr(member, name), getattr(first, name)
+    return found
