@@ -1,11 +1,12 @@
 """Inflection of five Austronesian languages (SIGMORPHON 2020, task 0): one model each, or one for all.
 
     python benchmarks/inflection.py DATA [--seeds 0] [--languages ceb hil mao mlg tgl] [--together]
-                                    [--options '{"head": "hard"}']
+                                    [--options '{"head": "hard"}'] [--ensemble]
 
 DATA holds `<language>.trn.gz`, `.dev.gz` and `.tst.gz`, lines of lemma, form and tags. Each model is
 trained by the defaults of `keras-attention train --columns source,target,features`; with `--together`
-a single model reads the name of the language as one more tag. Prints the exact match (%) of greedy
+a single model reads the name of the language as one more tag; with `--ensemble` the models of all seeds
+decode as one. Prints the exact match (%) of greedy
 decoding and of a beam of 5 on the test lines, of greedy decoding on the validation lines, and the CPU
 seconds of the training.
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 from what_helps import printed_by_child
 
 from keras_attention.decoding.beam import Beam
+from keras_attention.models.ensemble import Ensemble
 from keras_attention.training.options import Options
 from keras_attention.training.train import train
 
@@ -39,7 +41,7 @@ def lines_of(data, language, part, with_language):
             yield lemma, form, f"{language};{tags}" if with_language else tags
 
 
-def run(data, languages, seed, more) -> None:
+def run(data, languages, seeds, more) -> None:
     """Trains and evaluates in this process, and prints the figures as JSON."""
     together = len(languages) > 1
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
@@ -49,9 +51,15 @@ def run(data, languages, seed, more) -> None:
             files[part] = Path(folder) / part
             files[part].write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
         started = time.process_time()
-        options = Options(columns=COLUMNS, seed=seed, **more)
-        translator = train(files["trn"], Path(folder) / "run", options, files["dev"], verbose=0)
-        figures = {"seed": seed, "cpu_seconds": round(time.process_time() - started)}
+        translators = [
+            train(files["trn"], Path(folder) / str(seed), options, files["dev"], verbose=0)
+            for seed in seeds
+            for options in [Options(columns=COLUMNS, seed=seed, **more)]
+        ]
+        figures = {"seeds": seeds, "cpu_seconds": round(time.process_time() - started)}
+        translator = translators[0]
+        if len(seeds) > 1:
+            translator = translator.with_seq2seq(Ensemble([member.seq2seq for member in translators]))
         for language, (name, (part, strategy)) in itertools.product(languages, MEASURED.items()):
             lemmas, forms, tags = zip(*lines_of(data, language, part, together), strict=True)
             found = translator.translate(lemmas, strategy, features=tags).texts
@@ -62,8 +70,8 @@ def run(data, languages, seed, more) -> None:
 
 def main(options) -> None:
     groups = [options.languages] if options.together else [[language] for language in options.languages]
-    for seed in options.seeds:
-        found = {}
+    for seeds in [options.seeds] if options.ensemble else [[seed] for seed in options.seeds]:
+        found, seeds = {}, json.dumps(seeds)
         for group in groups:
             figures = printed_by_child(
                 __file__,
@@ -71,7 +79,7 @@ def main(options) -> None:
                 "--options",
                 json.dumps(options.options),
                 "--child",
-                str(seed),
+                seeds,
                 *group,
             )
             if figures is None:
@@ -80,7 +88,7 @@ def main(options) -> None:
             found |= figures
         for name in MEASURED:
             rates = [found[f"{language} {name}"] for language in options.languages]
-            print(f"seed {seed}, {name}: mean exact match {statistics.mean(rates):.1f}", flush=True)
+            print(f"seeds {seeds}, {name}: mean exact match {statistics.mean(rates):.1f}", flush=True)
 
 
 if __name__ == "__main__":
@@ -89,12 +97,13 @@ if __name__ == "__main__":
     parser.add_argument("--languages", nargs="*", default=["ceb", "hil", "mao", "mlg", "tgl"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--together", action="store_true", help="one model for all languages")
+    parser.add_argument("--ensemble", action="store_true", help="of the models of all seeds")
     parser.add_argument("--options", type=json.loads, default={}, help="of the training, as JSON")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        seed, *languages = arguments.child
-        run(arguments.data, languages, int(seed), arguments.options)
+        seeds, *languages = arguments.child
+        run(arguments.data, languages, json.loads(seeds), arguments.options)
     else:
         arguments.data = str(arguments.data)
         main(arguments)

@@ -29,7 +29,8 @@ examples:
   keras-attention translate run --beam 5 --n-best 3 < in.txt
   keras-attention translate run --temperature 0.8 --top-p 0.9 --seed 1 < in.txt
   keras-attention evaluate run test.tsv --beam 5 --json
-  keras-attention ensemble run1 run2 run3 --output run123
+  keras-attention train pairs.tsv --output runs --seeds 3
+  keras-attention ensemble runs/seed-* --output together
   keras-attention export run --output served/1
   keras-attention export run --output model.tflite --format litert --quantize int8
   keras-attention translate model.tflite < in.txt > out.txt
@@ -182,6 +183,8 @@ def _add_train(train):
     option("patience", help="epochs without a better model (by default 5, and more for few pairs)")
     option("learning_rate", "RATE", "the highest (by default 0.004)")
     option("seed")
+    train.add_argument("--seeds", type=int, metavar="N",
+                       help="train N models, in RUN/seed-0 and so on, for an ensemble")  # fmt: skip
     choice("precision", PRECISIONS, "auto: bfloat16 where the machine multiplies in it (float32)")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN")
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")

@@ -5,7 +5,7 @@ Each imports what it needs: `--help` and a LiteRT file need neither Keras nor Te
 
 import json
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,18 +42,29 @@ def train(options):
         from keras_attention.training.train import train as train_on_file
     keep_freed_memory()
     names = {field.name for field in fields(Options)}
+    given = Options(**{name: value for name, value in vars(options).items() if name in names})
+    runs = {Path(options.output): given}
+    if options.seeds is not None:
+        seeds = range(given.seed, given.seed + check_size("seeds", options.seeds, most=1000))
+        runs = {Path(options.output, f"seed-{seed}"): replace(given, seed=seed) for seed in seeds}
+    for output, of_run in runs.items():
+        resume = options.resume and (len(runs) == 1 or (output / "config.json").is_file())
+        _train(train_on_file, tf.errors.ResourceExhaustedError, options, output, of_run, resume)
+
+
+def _train(train_on_file, out_of_memory, options, output, of_run, resume):
     try:
         train_on_file(
             options.train_file,
-            options.output,
-            Options(**{name: value for name, value in vars(options).items() if name in names}),
+            output,
+            of_run,
             validation_file=options.validation,
-            resume=options.resume,
+            resume=resume,
             strict=options.strict,
             verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line an epoch
             say=(lambda line: None) if options.quiet else lambda line: print(line, flush=True),
         )
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+    except (MemoryError, out_of_memory) as error:
         if "space left" in str(error):  # on the disk
             raise OSError(str(error)) from None
         raise ValueError(

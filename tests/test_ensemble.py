@@ -152,13 +152,24 @@ def test_members_that_do_not_go_together_are_refused(members):
 def test_runs_become_one_run(tmp_path, capsys):
     pairs = write_pairs(tmp_path / "pairs.tsv", 60)
     small = ["--units", "8", "--embedding-dim", "8", "--epochs", "1", "--quiet"]
-    runs = [str(tmp_path / name) for name in ("one", "two")]
-    for run, seed in zip(runs, "01", strict=True):
-        assert main(["train", str(pairs), "--output", run, *small, "--seed", seed]) == 0
+    runs = [str(tmp_path / "runs" / f"seed-{seed}") for seed in (4, 5)]
+    command = [
+        "train",
+        str(pairs),
+        "--output",
+        str(tmp_path / "runs"),
+        *small,
+        "--seed",
+        "4",
+        "--seeds",
+        "2",
+    ]
+    assert main(command) == 0
+    assert sorted(str(run) for run in (tmp_path / "runs").iterdir()) == runs
     output = str(tmp_path / "both")
     assert main(["ensemble", *runs, "--output", output]) == 0
     both = load_translator(tmp_path / "both" / "translator.keras")
-    members = [load_translator(tmp_path / run / "translator.keras") for run in ("one", "two")]
+    members = [load_translator(f"{run}/translator.keras") for run in runs]
     expected = members[0].with_seq2seq(ka.Ensemble([m.seq2seq for m in members])).translate(["abc", "ed"])
     found = both.translate(["abc", "ed"])
     assert found.texts == expected.texts
