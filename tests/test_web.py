@@ -156,16 +156,8 @@ def test_the_page_says_what_the_model_says_and_shows_where_it_looks(server, brow
     browser.call("Page.navigate", url=f"{address}/index.html?model=m.tflite&text=anna")
     for text in ("anna", "not  \uff41 haus", "", "x🙂y"):
         browser.wait_for("document.getElementById('text')?.disabled === false")
-        typed = json.dumps(text)
-        browser.evaluate(f"""(() => {{
-            delete document.body.dataset.done;
-            const text = document.getElementById("text");
-            text.value = {typed};
-            text.dispatchEvent(new Event("input"));
-        }})()""")
-        browser.wait_for(f"document.body.dataset.done === {typed}")
         live = translator.translate([text])
-        assert browser.evaluate("document.getElementById('output').textContent") == live.texts[0]
+        assert type_text(browser, text) == live.texts[0]
         shown = browser.evaluate("""
             [...document.querySelectorAll("#attention tr")].slice(1).map((row) =>
                 [...row.querySelectorAll("td")].map((cell) => Number(cell.title.split(": ").pop())))""")
@@ -181,6 +173,65 @@ def test_the_page_says_what_the_model_says_and_shows_where_it_looks(server, brow
             found = browser.evaluate(RUN_A_SIGNATURE % (signature, row.tolist()))
             assert found["tokens"] == tokens.flatten().tolist()
             assert found["scores"] == pytest.approx(scores.flatten().tolist(), abs=1e-4)
+
+
+def type_text(browser, text):
+    """Types a text, and waits until the page has decoded it."""
+    typed = json.dumps(text)
+    browser.evaluate(f"""(() => {{
+        delete document.body.dataset.done;
+        const text = document.getElementById("text");
+        text.value = {typed};
+        text.dispatchEvent(new Event("input"));
+    }})()""")
+    browser.wait_for(f"document.body.dataset.done === {typed}")
+    return browser.evaluate("document.getElementById('output').textContent")
+
+
+@pytest.mark.parametrize("quantize", [None, "float16", "int8"])
+def test_ten_texts_in_a_row_are_answered_as_in_python(server, browser, quantize):
+    folder, address = server
+    name = f"{quantize}.tflite"
+    names = ["greedy_decode", "encode", "decode_step"]
+    export.litert(make_translator(), folder / name, names, quantize=quantize)
+    browser.call("Page.navigate", url=f"{address}/index.html?model={name}")
+    browser.wait_for("document.getElementById('text')?.disabled === false")
+    texts = [*WORDS, "anna", "not haus"]
+    expected = export.LiteRTTranslator(folder / name).translate(texts).texts
+    assert [type_text(browser, text) for text in texts] == expected
+
+
+def test_what_is_too_long_is_said_and_does_not_widen_the_page(server, browser):
+    folder, address = server
+    export.litert(make_translator(), folder / "m.tflite", ["encode", "decode_step"])
+    browser.call("Page.navigate", url=f"{address}/index.html?model=m.tflite")
+    browser.wait_for("document.getElementById('text')?.disabled === false")
+    status = "document.getElementById('status').textContent"
+    width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    type_text(browser, "x" * 5000)
+    assert browser.evaluate(width) == 0
+    assert "cut off" not in browser.evaluate(status)  # unknown letters in a row are one piece
+    type_text(browser, "anna" * 50)
+    assert "; the last 189 pieces of the text were cut off" in browser.evaluate(status)
+    assert browser.evaluate(width) == 0
+
+
+def test_nothing_old_stands_beside_an_error(server, browser):
+    folder, address = server
+    export.litert(make_translator(), folder / "m.tflite", ["encode", "decode_step"])
+    browser.call("Page.navigate", url=f"{address}/index.html?model=m.tflite&text=anna")
+    browser.wait_for("document.body.dataset.done === 'anna'")
+    browser.evaluate("""(() => {
+        const file = document.getElementById("file"), files = new DataTransfer();
+        files.items.add(new File(["nothing"], "bad.tflite"));
+        file.files = files.files;
+        file.dispatchEvent(new Event("change"));
+    })()""")
+    browser.wait_for("document.getElementById('status').className === 'error'")
+    assert browser.evaluate("document.getElementById('output').textContent") == ""
+    assert browser.evaluate("document.querySelectorAll('#attention tr').length") == 0
+    color = "getComputedStyle(document.getElementById('status')).color"
+    assert browser.evaluate(color) == "rgb(187, 0, 0)"
 
 
 def test_the_page_names_what_it_cannot_read(server, browser):

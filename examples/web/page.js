@@ -14,7 +14,6 @@ async function load(buffer) {
     translator = await Translator.load(buffer);
     text.disabled = false;
     status.textContent = `${translator.target.length} target pieces, sources of ${translator.limits.source_length} ids.`;
-    status.className = "";
     await show();
   } catch (error) {
     showError(error);
@@ -22,6 +21,8 @@ async function load(buffer) {
 }
 
 function showError(error) {
+  output.textContent = "";
+  table.replaceChildren();
   status.textContent = error.message ?? String(error);
   status.className = "error";
 }
@@ -35,7 +36,8 @@ function show() {
 }
 
 async function decode(mine) {
-  const { pieces, ids } = translator.tokenize(text.value);
+  const typed = text.value;
+  const { pieces, ids, cut } = translator.tokenize(typed);
   const start = performance.now();
   const rows = [];
   table.replaceChildren(headOf(pieces));
@@ -47,8 +49,10 @@ async function decode(mine) {
     table.append(rowOf(piece, attention, pieces));
     await new Promise(requestAnimationFrame);
   }
-  status.textContent = `${rows.length} pieces in ${(performance.now() - start).toFixed(0)} ms`;
-  document.body.dataset.done = text.value;
+  const warning = cut ? `; the last ${cut} pieces of the text were cut off` : "";
+  status.textContent = `${rows.length} pieces in ${(performance.now() - start).toFixed(0)} ms${warning}`;
+  status.className = cut ? "error" : "";
+  document.body.dataset.done = typed;
 }
 
 function headOf(pieces) {
@@ -90,5 +94,5 @@ text.value = asked.get("text") ?? "";
 if (asked.has("model")) {
   const answer = await fetch(asked.get("model"));
   if (answer.ok) await load(await answer.arrayBuffer());
-  else status.textContent = `No model at ${asked.get("model")}: ${answer.status}`;
+  else showError(`No model at ${asked.get("model")}: ${answer.status}`);
 }

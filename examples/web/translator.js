@@ -23,7 +23,7 @@ export class Translator {
     this.idOf = new Map(source.map((piece, id) => [piece, id]));
   }
 
-  // Text -> its pieces and ids, the end included: as SentencePiece's nmt_nfkc rule writes them, or in the
+  // Text -> its pieces and ids, the end included, and how many are cut off: as SentencePiece's nmt_nfkc rule writes them, or in the
   // normal form that the model was trained with.
   tokenize(text) {
     const clean = text.normalize(this.limits.source_unicode_form ?? "NFKC").replace(/\s+/gu, " ").trim();
@@ -38,7 +38,11 @@ export class Translator {
       }
     }
     const kept = Math.min(ids.length, this.limits.source_length - 1);
-    return { pieces: [...pieces.slice(0, kept), "$"], ids: [...ids.slice(0, kept), this.limits.source_end_id] };
+    return {
+      pieces: [...pieces.slice(0, kept), "$"],
+      ids: [...ids.slice(0, kept), this.limits.source_end_id],
+      cut: ids.length - kept,
+    };
   }
 
   // Yields {piece, attention} as each is found; stops at the end or at the greatest length.
