@@ -133,12 +133,14 @@ def child(kind, folder, pipe) -> None:
     pipe.send(str(path))
     while True:
         try:
-            read(Path(pipe.recv()))
+            path = Path(pipe.recv())
+        except EOFError:  # the parent has ended
+            return
+        try:
+            read(path)
             outcome = "read"
         except REFUSED:
             outcome = "refused"
-        except EOFError:
-            return
         except BaseException as error:  # what would be a traceback
             outcome = f"traceback: {type(error).__name__}: {str(error)[:200]}"
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000

@@ -63,6 +63,7 @@ def killed_trainings(folder, kills, draw):
                 break
             time.sleep(0.05)
         else:
+            process.kill()
             bad.append(f"training {number} did not go on: {process.communicate()[1].decode()[-300:]}")
             break
         killed += kill_after(process, draw.uniform(0, 3))

@@ -40,10 +40,11 @@ def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, byte
     except (
         zipfile.BadZipFile,
         zlib.error,
+        EOFError,
+        RuntimeError,  # an unknown compression, or encryption
         KeyError,
         UnicodeDecodeError,
         json.JSONDecodeError,
-        RecursionError,
     ):
         raise ValueError(
             f"{path} was not written by keras_attention.export.litert, or is damaged."

@@ -1,21 +1,23 @@
-"""Where an export goes: a path of this machine, which has the old or the new export at every moment."""
+"""Where an export goes: a local path that holds the old export or the new one, on Linux at every moment."""
 
+import contextlib
 import ctypes
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from keras_attention.locks import locked
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 OLD = "old"
 
 
 def local_path(path: str | os.PathLike) -> Path:
-    """Raises `ValueError` for a URL or no path at all."""
+    """Raises `ValueError` for a URL or an empty path."""
     if "://" in os.fspath(path) or not os.fspath(path):
         raise ValueError(
             f"`path` must be a path of this machine. Received: path={os.fspath(path)!r}. "
@@ -43,16 +45,18 @@ def check_destination(path: Path, overwrite: bool, kind: str, is_kind: Callable[
         )
 
 
-def work_folder(path: Path) -> tempfile.TemporaryDirectory:
-    """A folder beside `path` to write in before the move; what a kill left there is removed first."""
+@contextlib.contextmanager
+def work_folder(path: Path) -> Iterator[Path]:
+    """A locked folder beside `path` to write in; what a kill left there is removed first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of the path's name a hash: TensorFlow reads "[" in a path as a pattern.
+    # A hash of the path's name: TensorFlow reads "[" as a pattern.
     prefix = f".export-{hashlib.blake2b(path.name.encode(), digest_size=4).hexdigest()}-"
-    for folder in path.parent.iterdir():
-        left = re.fullmatch(re.escape(prefix) + r"(\d+)-\w+", folder.name)
-        if left and not _runs(int(left[1])):
-            _clean_up(folder, path)
-    return tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{prefix}{os.getpid()}-")
+    for folder in path.parent.glob(f"{prefix}*"):
+        with contextlib.suppress(FileNotFoundError), locked(folder) as taken:
+            if taken:
+                _clean_up(folder, path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as work, locked(Path(work)):
+        yield Path(work)
 
 
 def move_into_place(new: Path, path: Path) -> None:
@@ -81,20 +85,10 @@ def _exchange(one: Path, other: Path) -> bool:
     return rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
 
 
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
-
-
 def _clean_up(folder: Path, path: Path) -> None:
     """Removes what a killed export left, once the old export is back if it had been set aside."""
     if (folder / OLD).exists() and not path.exists():
         (folder / OLD).replace(path)
-        warnings.warn(f"An export to {path} was killed. What was there before is back.", stacklevel=4)
+        warnings.warn(f"An export to {path} was killed. What was there before is back.", stacklevel=6)
     shutil.rmtree(folder, ignore_errors=True)
-    warnings.warn(f"Removed {folder}, which an export left when it was killed.", stacklevel=4)
+    warnings.warn(f"Removed {folder}, which an export left when it was killed.", stacklevel=6)

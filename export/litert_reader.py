@@ -53,14 +53,14 @@ class LiteRTTranslator(TranslatesTexts):
 
         self._path = path
         self.description, models = read_associated_files(path)
-        if len(models) < 2:
+        if not {"source", "target"} <= models.keys():
             raise ValueError(f"{path} holds no tokenizers: it was made from a Seq2Seq. It takes only ids.")
-        for side in models:
-            kind = self.description[f"{side}_tokenizer"]
-            form = self.description.get(f"{side}_unicode_form")  # which older files do not have
-            setattr(self, f"{side}_tokenizer", SentencePieces(models[side], kind, form))
         limit = self.description["max_source_length"]
         with _damage_reported(path):
+            for side in models:
+                kind = self.description[f"{side}_tokenizer"]
+                form = self.description.get(f"{side}_unicode_form")  # which older files do not have
+                setattr(self, f"{side}_tokenizer", SentencePieces(models[side], kind, form))
             # Of the content: of a path it maps the file, which may be replaced meanwhile.
             interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
             self._runners = {
@@ -115,13 +115,13 @@ class LiteRTTranslator(TranslatesTexts):
             found = [run(**{name: ids[row : row + 1] for name, ids in padded.items()}) for row in rows]
             decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
             if decoded.tokens.min() < 0 or decoded.tokens.max() >= self.target_tokenizer.vocabulary_size:
-                raise IndexError("it writes ids that its vocabulary does not have")
+                raise IndexError("it produces ids outside its vocabulary")
         parts = [  # each input has a padded part of the memory
             decoded.attention[..., i * self.source_length :][..., :width]
             for i, width in enumerate(widths.values())
         ]
         decoded = decoded._replace(attention=np.concatenate(parts, axis=-1))
-        decoded.scores[
-            ~possible(decoded.scores)
-        ] = -np.inf  # LiteRT stores -inf as the most negative number
+        # LiteRT stores -inf as the most negative number. NaN stays: the model diverged.
+        missing = ~possible(decoded.scores) & ~np.isnan(decoded.scores)
+        decoded = decoded._replace(scores=np.where(missing, -np.inf, decoded.scores))
         return Decoded(*(field[:, : strategy.n_best] for field in decoded)) if is_beam else decoded

@@ -79,7 +79,7 @@ def litert(
         The path. A file is there whole and checked, or what was there before.
 
     Raises:
-        FileExistsError: something is there, and `overwrite` is False or it is no LiteRT file.
+        FileExistsError: something is there, and `overwrite` is False or it is not a LiteRT file.
         ImportError: ai-edge-litert is not installed.
         RuntimeError: the file did not pass its check; or Keras runs on another backend than TensorFlow.
         TypeError, ValueError: an argument that cannot be.
@@ -99,7 +99,7 @@ def litert(
     with without_cudnn(seq2seq_of(model)):
         functions = {name: frozen_signature(name, model, decoding, source_length) for name in sorted(names)}
     with work_folder(path) as work:
-        written = Path(work) / "new.tflite"
+        written = work / "new.tflite"
         written.write_bytes(_convert(functions, quantize))
         description = _description(model, decoding, source_length, quantize, names)
         add_associated_files(written, description, _tokenizers(model))

@@ -74,7 +74,7 @@ def saved_model(
         `.export-...`, which TensorFlow Serving passes over and the next export to this path removes.
 
     Raises:
-        FileExistsError: something is there, and `overwrite` is False or it is no SavedModel.
+        FileExistsError: something is there, and `overwrite` is False or it is not a SavedModel.
         NotADirectoryError: the path lies in a file.
         OSError: the files cannot be written.
         RuntimeError: Keras runs on another backend than TensorFlow.
@@ -94,7 +94,7 @@ def saved_model(
     path = local_path(path)
     _check(path, overwrite)
     with work_folder(path) as work:
-        written = Path(work) / "new"
+        written = work / "new"
         try:
             _write(model, written, decoding, chosen)
             if warmup:

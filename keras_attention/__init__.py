@@ -98,6 +98,7 @@ __all__ = [
     "train",
 ]
 
+NAMES = frozenset(__all__)  # those of other backends, too
 WITHOUT_KERAS = {
     "decoding.beam": ("Beam",),
     "decoding.sampling": ("Greedy", "Sample"),
@@ -108,7 +109,12 @@ WITHOUT_KERAS = {
 
 
 def _load_with_keras():
-    return importlib.import_module("keras_attention.with_keras")
+    module = importlib.import_module("keras_attention.with_keras")
+    __all__[:] = [name for name in __all__ if hasattr(module, name) or _module_without_keras(name)]
+
+
+def _module_without_keras(name):
+    return next((module for module, names in WITHOUT_KERAS.items() if name in names), None)
 
 
 if not is_command():  # a command loads what it needs
@@ -116,10 +122,9 @@ if not is_command():  # a command loads what it needs
 
 
 def __getattr__(name):
-    if name not in __all__:
+    if name not in NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = next((module for module, names in WITHOUT_KERAS.items() if name in names), "with_keras")
-    module = importlib.import_module(f"keras_attention.{module}")
+    module = importlib.import_module(f"keras_attention.{_module_without_keras(name) or 'with_keras'}")
     if not hasattr(module, name):
         raise ImportError(
             f"`keras_attention.{name}` needs Keras on TensorFlow. Received: the backend "

@@ -1,4 +1,4 @@
-"""Runs a function as soon as Keras has been imported, by whom ever."""
+"""Runs a function as soon as Keras has been imported, whoever imports it."""
 
 import sys
 
@@ -6,7 +6,7 @@ PACKAGE = __name__.partition(".")[0]
 
 
 def run_after_keras(function) -> None:
-    """Calls `function()` now if Keras is imported; else after the import that brings Keras, if one does."""
+    """Calls `function()` now if Keras is imported, otherwise after the import that first brings it in."""
     if "keras" in sys.modules:
         function()
     else:
@@ -14,10 +14,10 @@ def run_after_keras(function) -> None:
 
 
 class _Finder:
-    """Finds modules as the other finders do, and runs the function after the one that imports Keras.
+    """Asks the other finders, and runs the function after the outermost import that brought in Keras.
 
-    That is Keras itself, or a module of this package, which must be complete before the function can import
-    the others.
+    That is an import of Keras itself, or of a module of this package, which must be complete before the
+    function can import the others.
     """
 
     def __init__(self, function):

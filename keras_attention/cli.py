@@ -100,9 +100,11 @@ def _parser() -> argparse.ArgumentParser:
 
     ensemble = subparsers.add_parser("ensemble", help="make one model of several runs")
     ensemble.add_argument(
-        "runs", nargs="+", metavar="RUN", help="trained on the same pairs, by other seeds"
+        "runs", nargs="+", metavar="RUN", help="trained on the same pairs with different seeds"
     )
-    ensemble.add_argument("--output", required=True, metavar="E", help="the folder to make, a run as well")
+    ensemble.add_argument(
+        "--output", required=True, metavar="E", help="the folder to make, which is used like a run"
+    )
     ensemble.add_argument("--average", default=AVERAGES[0], choices=AVERAGES, help="(probabilities)")
     ensemble.set_defaults(command="ensemble")
 
@@ -184,7 +186,7 @@ def _add_train(train):
     option("learning_rate", "RATE", "the highest (by default 0.004)")
     option("seed")
     train.add_argument("--seeds", type=int, metavar="N",
-                       help="train N models, in RUN/seed-0 and so on, for an ensemble")  # fmt: skip
+                       help="train N models with consecutive seeds, in RUN/seed-0 and so on")  # fmt: skip
     choice("precision", PRECISIONS, "auto: bfloat16 where the machine multiplies in it (float32)")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN")
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")

@@ -32,6 +32,7 @@ FORMAT_OPTIONS = {
     "saved_model": ("jit_compile",),
     "litert": ("quantize", "source_length", "text"),
 }
+ENSEMBLE = "ensemble.json"  # of the runs that an ensemble is made of
 LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 
@@ -47,8 +48,13 @@ def train(options):
     if options.seeds is not None:
         seeds = range(given.seed, given.seed + check_size("seeds", options.seeds, most=1000))
         runs = {Path(options.output, f"seed-{seed}"): replace(given, seed=seed) for seed in seeds}
+        begun = [str(output) for output in runs if (output / "config.json").is_file()]
+        if begun and not options.resume:
+            raise FileExistsError(f"There are trainings in {', '.join(begun)}. --resume them.")
+        if options.resume and not begun:
+            raise FileNotFoundError(f"There is no training to resume in {options.output}.")
     for output, of_run in runs.items():
-        resume = options.resume and (len(runs) == 1 or (output / "config.json").is_file())
+        resume = options.resume and (options.seeds is None or (output / "config.json").is_file())
         _train(train_on_file, tf.errors.ResourceExhaustedError, options, output, of_run, resume)
 
 
@@ -68,7 +74,7 @@ def _train(train_on_file, out_of_memory, options, output, of_run, resume):
         if "space left" in str(error):  # on the disk
             raise OSError(str(error)) from None
         raise ValueError(
-            "There is not memory enough for this training. Take fewer --units, a smaller --batch-size, or "
+            "There is not enough memory for this training. Use fewer --units, a smaller --batch-size, or "
             "smaller vocabularies."
         ) from None
 
@@ -109,13 +115,17 @@ def translate(options):
 def evaluate(options):
     strategy = strategy_of(options)
     bad_lines = BadLines(options.strict)
-    columns = check_columns(options.columns or _columns_of(options.run))
+    translator, columns = None, options.columns or _columns_of(options.run)
+    if columns is None:
+        translator = _load(options.run)
+        columns = COLUMNS if translator.features_tokenizer else PAIR
+    columns = check_columns(columns)
     references = read_references(options.test_file, bad_lines, columns, options.each_line)
     if len(bad_lines):
         print(bad_lines, file=sys.stderr)
     if not references:
         raise ValueError(f"There are no pairs in {options.test_file}.")
-    translator = _load(options.run)
+    translator = translator or _load(options.run)
     has_features = translator.features_tokenizer is not None
     if ("features" in columns) != has_features:
         raise ValueError(
@@ -150,32 +160,40 @@ def evaluate(options):
 
 
 def _columns_of(run):
-    """The columns that a run was trained on; of a file the usual ones."""
+    """The columns that a run was trained on; None for a file, which does not say."""
     path = Path(run)
     if (path / "config.json").is_file():
         return Options.from_json(path / "config.json").columns
-    return COLUMNS if path.exists() and _load(run).features_tokenizer else PAIR
+    if (path / ENSEMBLE).is_file():
+        return json.loads((path / ENSEMBLE).read_text(encoding="utf-8"))["columns"]
+    return None if path.exists() else PAIR
 
 
 def ensemble(options):
     output = Path(options.output) / "translator.keras"
     if output.exists():
         raise FileExistsError(f"There is a model in {options.output}. Take another folder.")
+    exported = [run for run in options.runs if _is_litert(run)]
+    if exported:
+        raise ValueError(f"{exported[0]} is exported already. Make the ensemble of what it was made of.")
     translators = [_load(run) for run in options.runs]
+    first = translators[0].get_config()
     for run, translator in zip(options.runs, translators, strict=True):
-        for side in ("source", "target", "features"):
-            one, first = (getattr(t, f"{side}_tokenizer", None) for t in (translator, translators[0]))
-            if (one and one.get_config()) != (first and first.get_config()):
+        for name, value in translator.get_config().items():
+            if name not in ("name", "seq2seq") and value != first.get(name):
                 raise ValueError(
-                    f"The runs must have the same {side} tokenizer, and {run} has another than "
-                    f"{options.runs[0]}. Train them on the same file, with the same options of tokenizers."
+                    f"The runs must have the same {name.replace('_', ' ')}; {run} differs from "
+                    f"{options.runs[0]}. Train them on the same file with the same options, but the seed."
                 )
     from keras_attention.models.ensemble import Ensemble
+    from keras_attention.training.folder import save_atomically, write_atomically
 
-    members = [translator.seq2seq for translator in translators]
+    together = Ensemble([translator.seq2seq for translator in translators], options.average)
+    description = {"members": options.runs, "columns": _columns_of(options.runs[0])}
     output.parent.mkdir(parents=True, exist_ok=True)
-    translators[0].with_seq2seq(Ensemble(members, options.average)).save(output)
-    print(f"ensemble of {len(members)} in {output}")
+    write_atomically(output.with_name(ENSEMBLE), json.dumps(description, indent=2).encode("utf-8"))
+    save_atomically(translators[0].with_seq2seq(together), output)
+    print(f"ensemble of {len(translators)} in {output}")
 
 
 def export(options):

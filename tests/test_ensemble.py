@@ -122,7 +122,9 @@ def test_it_is_one_litert_file(members, tmp_path):
     ensemble = ka.Ensemble(members[:3])
     ensemble.run_eagerly = True
     names = ["greedy_decode", "encode", "decode_step"]
-    ensemble.export(tmp_path / "e.tflite", "litert", signatures=names, max_length=5, source_length=8)
+    file = tmp_path / "e.tflite"
+    ensemble.export(file, "litert", signatures=names, max_length=5, source_length=8, quantize="int8")
+    assert file.stat().st_size > 0
 
 
 def test_members_that_do_not_go_together_are_refused(members):
@@ -182,6 +184,9 @@ def test_runs_become_one_run(tmp_path, capsys):
     command = ["ensemble", runs[0], str(tmp_path / "other.keras"), "--output", str(tmp_path / "x")]
     assert main(command) == 2
     assert "must have the same source tokenizer" in capsys.readouterr().err
+    (tmp_path / "x.tflite").write_bytes(b"")
+    assert main(["ensemble", str(tmp_path / "x.tflite"), "--output", str(tmp_path / "x")]) == 2
+    assert "x.tflite is exported already" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 

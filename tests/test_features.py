@@ -131,6 +131,8 @@ def test_commands_with_columns(tmp_path, monkeypatch, capfd):
     figures = command("evaluate", run, pairs)  # in the run's order
     assert "sentences: 32" in figures[1]
     assert command("evaluate", run, pairs, *columns) == figures
+    assert command("ensemble", run, run, "--output", tmp_path / "two")[0] == 0
+    assert command("evaluate", tmp_path / "two", pairs)[1] == figures[1]  # in the order of its runs
     status, out, error = command("evaluate", run, pairs, "--columns", "source,tags")
     assert (status, out) == (2, "")
     assert "`columns` must be source, target" in error

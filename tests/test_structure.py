@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "after_keras",
     "archives",
+    "locks",
     "quiet",
     "ops",
     "choices",

@@ -502,7 +502,7 @@ def test_a_training_that_is_too_large_is_one_line_and_2(tmp_path, capsys, monkey
     monkeypatch.setattr("keras_attention.training.new_translator.new_model", allocate)
     assert main(["train", str(write_pairs(tmp_path / "pairs.tsv")), "--output", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("keras-attention: error: There is not memory enough")
+    assert error.startswith("keras-attention: error: There is not enough memory")
     assert not (tmp_path / "run").exists()
 
 
@@ -527,14 +527,14 @@ def test_a_training_that_was_killed_among_its_tokenizers_begins_again(tmp_path, 
     config["options"] |= {"units": 16, "epochs": 2}
     (run / "config.json").write_text(json.dumps(config))
     assert main(["train", str(pairs), "--output", str(run), "--resume"]) == 2
-    assert "config.json has other options than the training: units=16 instead of 8. Only epochs" in (
+    assert "config.json differs from the options of this training: units=16 instead of 8. Only epochs" in (
         capsys.readouterr().err
     )
 
 
 def test_one_process_trains_in_a_folder(tmp_path):
     with one_training(tmp_path / "run"):
-        with pytest.raises(FileExistsError, match="Another process trains in"):
+        with pytest.raises(FileExistsError, match="Another process is training in"):
             train(write_pairs(tmp_path / "pairs.tsv", 9), tmp_path / "run")
         assert not list((tmp_path / "run").iterdir())
     assert not (tmp_path / "run").exists()

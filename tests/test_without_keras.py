@@ -83,17 +83,25 @@ def test_commands_read_a_file_where_there_is_no_keras(translator, file, tmp_path
     assert "sentences: 1" in done.stdout, done.stderr
 
 
-def test_a_file_is_damaged_in_one_line(file, tmp_path):
-    """Bytes of the model, of the tokenizers and of the description are changed."""
+def test_a_damaged_file_is_reported_in_one_line(file, tmp_path, capsys):
+    """Bytes of the model, of the tokenizers and of the archive are changed."""
     content = file.read_bytes()
     random = np.random.default_rng(0)
     (tmp_path / "damaged.tflite").write_bytes(content)
-    for place in random.integers(0, len(content), 12):
+    (tmp_path / "test.tsv").write_text("anna\totto\n")
+    entry = content.rindex(b"PK\1\2")  # the last of the archive: its flags, its compression
+    changes = {place: random.bytes(40) for place in random.integers(0, len(content), 12)}
+    changes |= {entry + 8: b"\1", entry + 10: b"\x63"}
+    refused = 0
+    for place, change in changes.items():
         damaged = bytearray(content)
-        damaged[place : place + 40] = random.bytes(40)
+        damaged[place : place + len(change)] = change
         (tmp_path / "damaged.tflite").write_bytes(damaged)
-        (tmp_path / "test.tsv").write_text("anna\totto\n")
-        assert main(["evaluate", str(tmp_path / "damaged.tflite"), str(tmp_path / "test.tsv")]) in (0, 2)
+        status = main(["evaluate", str(tmp_path / "damaged.tflite"), str(tmp_path / "test.tsv")])
+        error = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+        assert (status, len(error)) in ((0, 0), (2, 1))
+        refused += status == 2
+    assert refused >= 6
 
 
 @pytest.mark.parametrize("imported", ["keras", "keras_attention.layers.cell", "keras_attention.tokens"])
@@ -109,6 +117,11 @@ def test_what_needs_tensorflow_says_so_on_another_backend():
     assert "`keras_attention.Translator` needs Keras on TensorFlow. Received: the backend 'jax'" in (
         run(code).stderr
     )
+    code = (
+        "import os; os.environ['KERAS_BACKEND'] = 'jax'\nfrom keras_attention import *\nEncoder, Beam, pad"
+    )
+    done = run(code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_tokenizers_read_alike_with_and_without_tensorflow(translator):

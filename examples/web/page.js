@@ -8,6 +8,7 @@ let translator = null;
 let newest = 0; // what was typed later takes the place of what is still being decoded
 
 async function load(buffer) {
+  newest++; // so that what is still being decoded ends
   text.disabled = true;
   try {
     await (load.runtime ??= loadLiteRt("./node_modules/@litertjs/core/wasm/"));

@@ -76,7 +76,7 @@ class Ensemble(Generates, keras.Model):
     def encode(self, source):
         """A source -> `Encoded`, whose `keys` are the members', and the members' first states."""
         encoded, states = zip(*(member.encode(source) for member in self.members), strict=True)
-        lengths = {e.memory_mask.shape[1] for e in encoded}
+        lengths = {e.memory_mask.shape[1] for e in encoded} - {None}  # in a graph they may be unknown
         if len(lengths) > 1:
             raise ValueError(f"`members` must have memories of one length. Received: {sorted(lengths)}.")
         mask = encoded[0].memory_mask

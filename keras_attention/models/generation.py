@@ -19,8 +19,9 @@ from keras_attention.sources import as_array, as_arrays, check_source
 
 DEFAULT_MAX_LENGTH = 128
 
-for strategy in (Greedy, Beam, Sample):  # not where they are defined, which needs no Keras
-    keras.saving.register_keras_serializable("keras_attention")(strategy)
+# Not where they are defined, which needs no Keras.
+for _strategy in (Greedy, Beam, Sample):
+    keras.saving.register_keras_serializable("keras_attention")(_strategy)
 
 
 class Scored(NamedTuple):

@@ -45,7 +45,7 @@ class BadLines:
 
     def add(self, line: int, reason: str) -> None:
         if self.strict:
-            raise ValueError(f"Line {line} is not a pair: {reason}. Mend it, or read on without `strict`.")
+            raise ValueError(f"Line {line} is not a pair: {reason}. Fix it, or read on without `strict`.")
         self.counts[reason] = self.counts.get(reason, 0) + 1
         numbers = self.first.setdefault(reason, [])
         if len(numbers) < 10:
@@ -71,9 +71,9 @@ def bare_lines(file: BinaryIO) -> Iterator[bytes]:
     Raises:
         ValueError: a line of more than 16 MiB; UTF-16.
     """
-    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), start=1):
-        if len(line) > MAX_LINE:
-            raise ValueError(f"Line {number} has more than {MAX_LINE >> 20} MiB. Divide it.")
+    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 2), b""), start=1):
+        if len(line.rstrip(b"\r\n")) > MAX_LINE:
+            raise ValueError(f"Line {number} has more than {MAX_LINE >> 20} MiB. Split it.")
         if number == 1:
             if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 raise ValueError("The text is in UTF-16. Convert it: iconv -f UTF-16 -t UTF-8")
@@ -114,6 +114,9 @@ def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterato
     """
     bad_lines = BadLines() if bad_lines is None else bad_lines
     for number, line in enumerate(read_lines(path), start=1):
+        if b"\0" in line:
+            bad_lines.add(number, "a NUL character, as in UTF-16")
+            continue
         try:
             texts = line.decode("utf-8").split("\t")
         except UnicodeDecodeError:
@@ -125,8 +128,6 @@ def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterato
         pair = Pair(number, **dict(zip(columns, texts, strict=True)))
         if not pair.source.strip() or not pair.target.strip():
             bad_lines.add(number, "an empty side")
-        elif "\0" in pair.source + pair.target:
-            bad_lines.add(number, "a NUL character, as in UTF-16")
         else:
             yield pair
 
@@ -137,7 +138,7 @@ def read_references(
     """The pairs of a file, read as by `read_pairs`: `(source, features, references)`.
 
     The targets of lines with equal sources and features are alternative references of one source, unless
-    `each_line` counts. In a target, runs of spaces become one space, and spaces at its ends are removed.
+    `each_line` is True. In a target, runs of spaces become one space, and spaces at its ends are removed.
     """
     references: dict[tuple, list[str]] = {}
     for pair in read_pairs(path, bad_lines, columns):

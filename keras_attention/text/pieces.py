@@ -11,6 +11,7 @@ from keras_attention.choices import KINDS, UNICODE_FORMS
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
 SPACE = "\u2581"  # how SentencePiece writes a space
+SPACES = " \t\n\r\v\f"  # what `tf.strings.strip` strips
 
 
 class SentencePieces:
@@ -20,12 +21,12 @@ class SentencePieces:
 
     Args:
         model: a serialized SentencePiece model, `bytes`, whose padding, unknown and end ids are 0, 1 and 2.
-        kind: `"char"`, `"word"`, `"bpe"` or `"unigram"`, as which it was trained.
+        kind: `"char"`, `"word"`, `"bpe"` or `"unigram"`, how it was trained.
         unicode_form: the normal form that its rules make, `"NFC"`, `"NFD"`, `"NFKC"` or `"NFKD"`, if it was
             trained with one. Texts that it writes are composed again (NFC).
 
     Raises:
-        ValueError: an unknown kind, no SentencePiece model, or one with other reserved ids.
+        ValueError: an unknown kind, bytes that are not a SentencePiece model, or other reserved ids.
     """
 
     def __init__(self, model, kind, unicode_form=None):
@@ -63,7 +64,7 @@ class SentencePieces:
     def texts_of(self, tokens) -> list[str]:
         """(N, T) int32 ids, the end id and padding among them -> N texts."""
         rows = [[int(i) for i in row if i not in (PADDING_ID, END_ID)] for row in tokens]
-        return [self.composed(text.strip()) for text in self.processor.decode(rows)]
+        return [self.composed(text.strip(SPACES)) for text in self.processor.decode(rows)]
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Ids -> how they are written, for the axes of a picture; a space shows as U+2581."""

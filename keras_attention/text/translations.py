@@ -10,7 +10,7 @@ from keras_attention.checks import check_size
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.limits import possible
 from keras_attention.decoding.strategy import Decoded, Strategy
-from keras_attention.text.pieces import SPACE
+from keras_attention.text.pieces import SPACE, SPACES
 from keras_attention.tokens import END_ID, UNKNOWN_ID, pad
 
 
@@ -138,8 +138,8 @@ class TranslatesTexts:
                 ]
                 if not answers[index]:
                     raise ValueError(
-                        f"No answer has a probability, the best score is {found.scores[row]}. No number: "
-                        "the model diverged in training; -inf: the strategy chose what cannot be."
+                        f"No answer has a valid probability; the best score is {found.scores[row]}. "
+                        "NaN: the model diverged in training. -inf: the strategy allowed no token."
                     )
         return answers
 
@@ -157,7 +157,7 @@ class TranslatesTexts:
             for t in np.flatnonzero(ids == UNKNOWN_ID):
                 pieces[t] = surfaces[int(attention[t, : len(surfaces)].argmax())]
             written = (piece for piece, i in zip(pieces, ids, strict=True) if i != END_ID)
-            text = self.target_tokenizer.composed("".join(written).replace(SPACE, " ").strip())
+            text = self.target_tokenizer.composed("".join(written).replace(SPACE, " ").strip(SPACES))
         return text, found.scores, attention, source_pieces, pieces
 
     def _surfaces(self, text: bytes) -> list[str]:

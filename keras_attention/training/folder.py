@@ -11,44 +11,36 @@ from pathlib import Path
 
 import keras
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from keras_attention.locks import locked
 
 
 @contextlib.contextmanager
 def one_training(output):
-    """Raises if another process trains in the folder."""
-    if fcntl is None:
-        yield
-        return
+    """Locks the folder for one training. Makes it, and removes it again if it stays empty.
+
+    Raises:
+        FileExistsError: another process is training in the folder.
+    """
     output.mkdir(parents=True, exist_ok=True)
-    folder = os.open(output, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which a kill releases
-        except BlockingIOError:
-            raise FileExistsError(f"Another process trains in {output}. Take another folder.") from None
+    with locked(output) as taken:
+        if taken is False:
+            raise FileExistsError(f"Another process is training in {output}. Take another folder.")
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
-                output.rmdir()  # where nothing came of it
-    finally:
-        os.close(folder)
+                output.rmdir()
 
 
 @contextlib.contextmanager
 def announced(output, options):
     """Writes `config.json`, so that a kill leaves a folder to resume in; an error takes it away again."""
     config = output / "config.json"
-    output.mkdir(parents=True, exist_ok=True)
     write_atomically(config, options.to_json().encode("utf-8"))
     try:
         yield
     except BaseException:
-        if not (output / "checkpoint.npz").exists():
+        if not any((output / name).exists() for name in ("checkpoint.npz", "translator.keras")):
             config.unlink(missing_ok=True)
         raise
 
@@ -69,7 +61,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 def replacing(path: Path):
     """Gives a path beside `path`, of its suffix, and moves there what was written to it."""
     beside = path.with_name(f".new.{path.name}")
-    yield beside
-    with beside.open("rb+") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

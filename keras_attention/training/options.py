@@ -151,8 +151,8 @@ class Options:
         ]
         if changed:
             raise ValueError(
-                f"config.json has other options than the training: {', '.join(changed)}. Only "
-                f"{', '.join(MAY_CHANGE)} may change. Set the others back, or train anew."
+                f"config.json differs from the options of this training: {', '.join(changed)}. Only "
+                f"{', '.join(MAY_CHANGE)} may change. Restore the others, or train in a new folder."
             )
 
     def to_json(self) -> str:

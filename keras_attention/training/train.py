@@ -54,9 +54,10 @@ def train(
         say: takes each line of the report.
 
     Raises:
-        FileExistsError: there is a training in `output`, and `resume` is False.
+        FileExistsError: there is a training in `output`, and `resume` is False; or one is running there.
         FileNotFoundError: there is no training there, and `resume` is True.
-        OSError, ValueError: a file that cannot be read, no pairs in it, or options out of range.
+        OSError, ValueError: a file that cannot be read, no pairs in it, options out of range, or a
+            `config.json` that differs from the options of the training to resume.
     """
     output = Path(output)
     best, checkpoint = output / "translator.keras", output / "checkpoint.npz"
@@ -66,8 +67,7 @@ def train(
     goes_on = resume and checkpoint.exists()
     if resume and not goes_on and (output / "history.json").exists():
         raise FileNotFoundError(f"The training in {output} cannot go on: {checkpoint.name} is missing.")
-    if not resume and (checkpoint.exists() or best.exists()):
-        raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
+    _check_is_new(output, resume)
     for file in filter(None, (train_file, validation_file)):
         Path(file).open("rb").close()  # rather now than after the tokenizers
     if output.exists() and not output.is_dir():
@@ -80,6 +80,7 @@ def train(
         say(f"precision: {options.precision}")
     with contextlib.ExitStack() as stack:
         stack.enter_context(one_training(output))
+        _check_is_new(output, resume)  # again, within the lock
         if not resume:
             stack.enter_context(announced(output, options))
         keras.utils.set_random_seed(options.seed)
@@ -102,6 +103,11 @@ def train(
     if not best.is_file():
         raise ValueError(f"There was no validation yet. Give more than max_minutes={options.max_minutes}.")
     return load_translator(best)
+
+
+def _check_is_new(output, resume):
+    if not resume and any((output / name).exists() for name in ("checkpoint.npz", "translator.keras")):
+        raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
 
 
 def _read(train_file, validation_file, translator, is_training, options, strict, say):
