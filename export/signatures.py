@@ -209,6 +209,8 @@ def _checked_inputs(model, inputs):
     """The inputs of a request behind assertions, so that a bad request fails by itself, with the reason."""
     sizes = {name: spec.vocabulary_size for name, spec in model.source_specs().items()}
     sizes["target"] = model.target_vocabulary_size
+    # TensorFlow does not hold a request to the rank of the signature, and would read (2, 3) texts as 6.
+    inputs = {name: tf.ensure_shape(tensor, tensor.shape) for name, tensor in inputs.items()}
     rows = tf.shape(next(iter(inputs.values())))[0]
     checks = []
 

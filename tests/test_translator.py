@@ -235,6 +235,17 @@ def test_an_export_refuses_where_asked(tmp_path):
     assert translate(text=tf.constant(["anna"]))["text"].shape == (1,)
 
 
+def test_texts_of_rank_2_are_refused_by_the_signature(tmp_path):
+    make_translator().export(tmp_path / "1", signatures=["translate", "greedy_decode"], warmup=False)
+    signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
+    for name, given in {
+        "translate": {"text": tf.constant([["a", "b"], ["c", "d"]])},
+        "greedy_decode": {"source": tf.constant([[[3, 2], [4, 2]]])},
+    }.items():
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible with expected shape"):
+            signatures[name](**given)
+
+
 def test_vocabularies_that_differ_are_refused():
     translator = make_translator()
     other = SentencePieceTokenizer.train(["xyz"], "char", 60)
