@@ -8,7 +8,8 @@ import random
 from pathlib import Path
 
 from keras_attention.text.pair_files import read_pairs, read_references
-from keras_attention.text.tokenizers import SPACE, SentencePieceTokenizer
+from keras_attention.text.pieces import SPACE
+from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.training.new_translator import NORMALIZATIONS
 
 TASKS = {
