@@ -37,11 +37,6 @@ LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 
 def train(options):
-    with quick_start():
-        import tensorflow as tf
-
-        from keras_attention.training.train import train as train_on_file
-    keep_freed_memory()
     names = {field.name for field in fields(Options)}
     given = Options(**{name: value for name, value in vars(options).items() if name in names})
     runs = {Path(options.output): given}
@@ -55,10 +50,15 @@ def train(options):
             raise FileNotFoundError(f"There is no training to resume in {options.output}.")
     for output, of_run in runs.items():
         resume = options.resume and (options.seeds is None or (output / "config.json").is_file())
-        _train(train_on_file, tf.errors.ResourceExhaustedError, options, output, of_run, resume)
+        _train(options, output, of_run, resume)
 
 
-def _train(train_on_file, out_of_memory, options, output, of_run, resume):
+def _train(options, output, of_run, resume):
+    with quick_start():
+        import tensorflow as tf
+
+        from keras_attention.training.train import train as train_on_file
+    keep_freed_memory()
     try:
         train_on_file(
             options.train_file,
@@ -70,7 +70,7 @@ def _train(train_on_file, out_of_memory, options, output, of_run, resume):
             verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line an epoch
             say=(lambda line: None) if options.quiet else lambda line: print(line, flush=True),
         )
-    except (MemoryError, out_of_memory) as error:
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         if "space left" in str(error):  # on the disk
             raise OSError(str(error)) from None
         raise ValueError(

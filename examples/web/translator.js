@@ -23,8 +23,8 @@ export class Translator {
     this.idOf = new Map(source.map((piece, id) => [piece, id]));
   }
 
-  // Text -> its pieces and ids, the end included, and how many are cut off: as SentencePiece's nmt_nfkc rule writes them, or in the
-  // normal form that the model was trained with.
+  // Text -> its pieces and ids, the end included, and how many are cut off. The text is read as SentencePiece's
+  // nmt_nfkc rule writes it, or in the normal form that the model was trained with.
   tokenize(text) {
     const clean = text.normalize(this.limits.source_unicode_form ?? "NFKC").replace(/\s+/gu, " ").trim();
     const [pieces, ids] = [[], []];

@@ -1,5 +1,7 @@
 """Ensemble: several models that decode as one."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -89,8 +91,7 @@ class Ensemble(Generates, keras.Model):
             for member, state, part in zip(self.members, states, encoded.keys, strict=True)
         ]
         log_probs, states, weights = zip(*found, strict=True)
-        weights = [ops.cast(w, "float32") for w in weights]
-        return self._mean(log_probs), states, sum(weights[1:], weights[0]) / len(weights)
+        return self._mean(log_probs), states, _mean_of([ops.cast(w, "float32") for w in weights])
 
     def token_log_probs(self, source, fed):
         """Teacher forcing: a source and (B, T) fed tokens -> (B, T, V) float32."""
@@ -112,15 +113,10 @@ class Ensemble(Generates, keras.Model):
     def _mean(self, log_probs):
         """(..., V) log-probabilities of each member -> (..., V) of all."""
         if self.average == "log_probabilities":
-            mean = sum(log_probs[1:], log_probs[0]) / len(log_probs)
             is_padding = ops.equal(ops.arange(self.target_vocabulary_size), PADDING_ID)  # never written
-            return ops.log_softmax(ops.where(is_padding, -float("inf"), mean), axis=-1)
-        largest = log_probs[0]
-        for other in log_probs[1:]:
-            largest = ops.maximum(largest, other)
-        largest = ops.maximum(largest, LEAST_LOGIT)  # of padding it is -inf
-        probs = [ops.exp(x - largest) for x in log_probs]
-        return ops.log(sum(probs[1:], probs[0]) / len(probs)) + largest
+            return ops.log_softmax(ops.where(is_padding, -float("inf"), _mean_of(log_probs)), axis=-1)
+        largest = ops.maximum(functools.reduce(ops.maximum, log_probs), LEAST_LOGIT)  # padding has -inf
+        return ops.log(_mean_of([ops.exp(x - largest) for x in log_probs])) + largest
 
     def get_config(self):
         members = [keras.saving.serialize_keras_object(member) for member in self.members]
@@ -130,6 +126,10 @@ class Ensemble(Generates, keras.Model):
     def from_config(cls, config, custom_objects=None):
         members = [keras.saving.deserialize_keras_object(m, custom_objects) for m in config["members"]]
         return cls(**{**config, "members": members})
+
+
+def _mean_of(tensors):
+    return sum(tensors[1:], tensors[0]) / len(tensors)
 
 
 def _what_must_be_equal(member, first) -> dict:

@@ -26,10 +26,11 @@ def step_of_unfinished(step, encoded):
         goes_on = tf.not_equal(tokens, PADDING_ID)
         if len(tokens.shape) == 2:
             goes_on = tf.reduce_any(goes_on, axis=1)
-        # At least one: `keras.ops.add` takes a state of no rows for a bias (Keras 3.15).
-        rows = tf.cond(
-            tf.reduce_any(goes_on), lambda: tf.where(goes_on), lambda: tf.zeros((1, 1), tf.int64)
-        )
+        rows = tf.where(goes_on)
+        if tf.executing_eagerly() and not len(rows):  # `keras.ops.add` takes a state of no rows for a bias
+            rows = tf.zeros(
+                (1, 1), tf.int64
+            )  # (Keras 3.15; in a graph, whose rows it cannot count, it does not)
 
         def into_batch(x):
             shape = tf.concat([tf.shape(tokens, tf.int64)[:1], tf.shape(x, tf.int64)[1:]], axis=0)

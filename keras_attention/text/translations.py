@@ -125,11 +125,12 @@ class TranslatesTexts:
             )
             one_each = found.tokens.ndim == 2  # else the K of a beam
             columns = Decoded(*(field[:, None] for field in found)) if one_each else found
-            written = iter(self.target_tokenizer.texts_of(np.concatenate(columns.tokens)))
+            texts_found = self.target_tokenizer.texts_of(np.concatenate(columns.tokens))
+            width = columns.tokens.shape[1]  # hypotheses of each row
             for row, index in enumerate(batch):
                 surfaces = self._surfaces(texts[index]) if replace_unknown else None
                 hypotheses = [Decoded(*fields) for fields in zip(*(f[row] for f in columns), strict=True)]
-                texts_of_row = [next(written) for _ in hypotheses]
+                texts_of_row = texts_found[row * width : (row + 1) * width]
                 features_of_row = (length, feature_rows[index]) if feature_rows else None
                 answers[index] = [
                     self._hypothesis(rows[index], features_of_row, text, hypothesis, surfaces)

@@ -143,7 +143,7 @@ class Options:
 
     def check_resumed(self, trained_with: dict) -> None:
         """Raises `ValueError` if an option differs that a training which goes on cannot change."""
-        now = json.loads(self.to_json())["options"]
+        now = self.to_dict()
         changed = [
             f"{name}={now[name]!r} instead of {value!r}"
             for name, value in trained_with.items()
@@ -155,9 +155,13 @@ class Options:
                 f"{', '.join(MAY_CHANGE)} may change. Restore the others, or train in a new folder."
             )
 
+    def to_dict(self) -> dict:
+        """The options as JSON has them: lists for tuples."""
+        return json.loads(json.dumps(asdict(self)))
+
     def to_json(self) -> str:
         """The text of a `config.json`."""
-        return json.dumps({"options": asdict(self)}, indent=2)
+        return json.dumps({"options": self.to_dict()}, indent=2)
 
     @classmethod
     def from_json(cls, path: Path) -> "Options":

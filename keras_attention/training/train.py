@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import importlib.util
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -98,7 +97,7 @@ def train(
         compile_model(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
         state = load_checkpoint(model, checkpoint) if goes_on else new_state()
         options.check_resumed(state["options"])
-        state["options"] = json.loads(options.to_json())["options"]
+        state["options"] = options.to_dict()
         _fit(translator, pairs, options, output, state, started, verbose, say)
     if not best.is_file():
         raise ValueError(f"There was no validation yet. Give more than max_minutes={options.max_minutes}.")
