@@ -8,7 +8,7 @@ from keras_attention.decoding.sampling import Greedy
 from keras_attention.models.generation import Generates
 from keras_attention.models.translator import Translator
 from keras_attention.sources import as_source, measured_by
-from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, before_end
 
 from .example_sources import example_sources
 from .signatures import SIGNATURES, Decoding, seq2seq_of, source_tensors
@@ -115,10 +115,9 @@ def _translate(strategy_of, model, decoding, source_length):
 
     def translate(text):
         ids = source_tokenizer.tokenize(text).flat_values
-        refused = tf.size(ids) > limit - 1
-        length = tf.minimum(tf.size(ids), limit - 1)
+        refused = tf.size(ids) >= limit
         padding = tf.zeros((source_length,), tf.int32)
-        ids = tf.concat([ids[:length], [END_ID], padding], axis=0)[:source_length]
+        ids = tf.concat([ids[before_end(limit)], [END_ID], padding], axis=0)[:source_length]
         strategy = strategy_of(decoding)
         found = decoding.decode(tf.reshape(ids, (1, source_length)), strategy)
         tokens, scores = found.tokens, found.scores

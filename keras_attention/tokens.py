@@ -19,6 +19,11 @@ def pad(rows) -> np.ndarray:
     return dense
 
 
+def before_end(most: int) -> slice:
+    """The pieces that are read of a text, where they and the end id may be `most` ids: the first ones."""
+    return slice(most - 1)
+
+
 def shift_right(tokens, start_id=END_ID):
     """Tokens that the decoder should name -> tokens that it is fed: `[start] + tokens[:-1]`.
 

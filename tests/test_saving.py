@@ -1,6 +1,8 @@
 """A saved model is the model, in another process too."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -133,9 +135,14 @@ def test_a_layer_made_untrainable_trains_nothing():
     assert model.trainable_weights == model.decoder.trainable_weights
 
 
-def test_a_pickled_model_is_the_model():
-    import pickle
-
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copied_model_is_the_model(copied):
     model = MODELS["lstm"]()
-    again = pickle.loads(pickle.dumps(model))
+    again = copied(model)
+    assert type(again) is Seq2Seq
     np.testing.assert_array_equal(answers(again)["logits"], answers(model)["logits"])
+
+
+def test_quantizing_in_keras_is_refused():
+    with pytest.raises(NotImplementedError, match="Quantize the export"):
+        MODELS["lstm"]().quantize("int8")

@@ -59,7 +59,7 @@ def translator(request):
 
 def test_answers_stand_in_the_order_of_the_texts(translator):
     together = translator.translate(WORDS, batch_size=3)
-    assert together.texts == translator(WORDS).texts
+    assert together.texts == translator.translate(WORDS).texts
     for i, word in enumerate(WORDS):
         alone = translator.translate([word])
         assert alone.texts == [together.texts[i]]
@@ -77,6 +77,20 @@ def test_attention_has_the_pieces_on_its_axes(translator):
         np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
+def test_it_is_a_layer_on_texts(translator):
+    expected = translator.translate(TEXTS)
+    texts = tf.constant([text if isinstance(text, bytes) else text.encode() for text in TEXTS])
+    source = keras.Input((), dtype="string")
+    model = keras.Model(source, translator(source))
+    for found in (
+        translator(texts),
+        model.predict(tf.data.Dataset.from_tensor_slices(texts).batch(4), verbose=0),
+    ):
+        assert [text.decode() for text in np.asarray(found["text"])] == expected.texts
+        np.testing.assert_allclose(found["scores"], expected.scores, rtol=1e-4)
+
+
 def test_no_texts_give_no_answers(translator):
     assert translator.translate([]).texts == []
     assert translator.translate_n_best([], prefixes=[]) == []
@@ -89,9 +103,9 @@ def test_the_best_of_n_is_the_translation(translator):
     for found in n_best:
         assert len(found.texts) == len(found.scores) == len(found.attention) == 4
         assert sorted(found.scores, reverse=True) == found.scores.tolist()
-    assert [found.texts[0] for found in translator.translate_n_best(WORDS, Greedy())] == translator(
-        WORDS
-    ).texts
+    assert [
+        found.texts[0] for found in translator.translate_n_best(WORDS, Greedy())
+    ] == translator.translate(WORDS).texts
 
 
 def test_samples_do_not_depend_on_the_batches(translator):

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import operator
 
 import keras
 from keras import ops
@@ -205,12 +206,6 @@ class AttentionDecoder(Configured, keras.layers.Layer):
         logits, found, kept = self.head.step(found, encoded, tokens, state.head)
         return logits, found, new._replace(head=kept)
 
-    def __getattr__(self, name):
-        # The arguments of the cell are attributes of the decoder too.
-        if name in CELL_ARGUMENTS:
-            return getattr(self.attention_cell, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
     @property
     def recurrent_layers(self):
         """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
@@ -226,3 +221,7 @@ class AttentionDecoder(Configured, keras.layers.Layer):
 
     def get_config(self):
         return {**self.attention_cell.get_config(), **super().get_config()}  # its own name and dtype
+
+
+for _name in CELL_ARGUMENTS:  # the arguments of the cell are attributes of the decoder too
+    setattr(AttentionDecoder, _name, property(operator.attrgetter(f"attention_cell.{_name}")))

@@ -182,6 +182,14 @@ class Generates:
         return FORMATS[format](self, filepath, verbose=bool(verbose), **options)
 
 
+    def quantize(self, *args, **kwargs):
+        """Refused: Keras quantizes the Dense layers alone, and could not load the file that it saves."""
+        raise NotImplementedError(
+            "Keras' `quantize` is not supported: its `.keras` file could not be loaded. Quantize the export: "
+            'model.export("model.tflite", format="litert", quantize="int8").'
+        )
+
+
 class _Compiled(keras.Model):
     """A graph method of a model as a model of its own, so that Keras compiles it on any backend."""
 

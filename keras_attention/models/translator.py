@@ -1,15 +1,18 @@
 """Translator: text in, text out."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
 from keras_attention.archives import check_unpacked_size
 from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import TOO_LONG
+from keras_attention.decoding.sampling import Greedy
 from keras_attention.models.generation import Generates
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.text.translations import TranslatesTexts
-from keras_attention.tokens import END_ID, PADDING_ID
+from keras_attention.tokens import PADDING_ID
 
 LONGEST = 2**16  # ids of a text
 
@@ -82,6 +85,19 @@ class Translator(TranslatesTexts, keras.Model):
         self.too_long = check_choice("too_long", too_long, TOO_LONG)
         self.built = True
 
+    def call(self, texts) -> dict[str, tf.Tensor]:
+        """Greedy translation as a part of a graph: (B,) string -> `text`, string, and `scores`, float32.
+
+        So a translator can be a layer of another model, and `predict` takes a `tf.data.Dataset` of batches
+        of texts. With features, `texts` is a dict of `text` and `features`. Lists of `str` are for
+        `translate`.
+        """
+        decode = functools.partial(
+            self.seq2seq.decode, strategy=Greedy(), max_length=self.max_target_length
+        )
+        text, scores = self.translate_tensors(texts, decode)
+        return {"text": text, "scores": scores}
+
     def check_strategy(self, strategy):
         return self.seq2seq.check_strategy(strategy, self.max_target_length)
 
@@ -110,9 +126,8 @@ class Translator(TranslatesTexts, keras.Model):
         return self._text_ids(texts)
 
     def _text_ids(self, texts) -> tf.Tensor:
-        ids = self.source_tokenizer.ragged_ids(texts)
-        lengths = tf.cast(ids.row_lengths(), tf.int32)
-        too_long = tf.reduce_sum(tf.cast(lengths > self.max_source_length, tf.int32))
+        ids, is_longer = self.source_tokenizer.ragged_ids_within(texts, self.max_source_length)
+        too_long = tf.reduce_sum(tf.cast(is_longer, tf.int32))
         limit = f"texts have more than {self.max_source_length} ids"
         if self.too_long == "refuse":
             check = tf.debugging.Assert(tf.equal(too_long, 0), [too_long, limit])
@@ -123,10 +138,7 @@ class Translator(TranslatesTexts, keras.Model):
                 tf.no_op,
             )
         with tf.control_dependencies([check]):
-            kept = tf.minimum(lengths, self.max_source_length)
-        source = ids.to_tensor(PADDING_ID)[:, : tf.reduce_max(kept)]
-        last = tf.equal(tf.range(tf.shape(source)[1])[tf.newaxis], kept[:, tf.newaxis] - 1)
-        return tf.where(last, END_ID, source)
+            return ids.to_tensor(PADDING_ID)
 
     def export(self, filepath, format="tf_saved_model", verbose=None, **options):
         """Writes a LiteRT file, or a SavedModel; its `serving_default` is `translate` if it is written."""
@@ -134,6 +146,8 @@ class Translator(TranslatesTexts, keras.Model):
 
         check_choice("format", format, FORMATS)
         return FORMATS[format](self, filepath, verbose=bool(verbose), **options)
+
+    quantize = Generates.quantize
 
     def with_seq2seq(self, seq2seq) -> "Translator":
         """The same tokenizers and limits round another model."""

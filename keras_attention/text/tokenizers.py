@@ -18,7 +18,7 @@ from keras_attention.quiet import quiet
 from keras_attention.text.pieces import SentencePieces
 from keras_attention.text.training_texts import TRAINING_TEXTS, overlooked_words, sample
 from keras_attention.text.unicode_rules import rules_of
-from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, before_end
 
 FAST_KINDS = ("char", "unigram")  # those for which FastSentencepiece, all that LiteRT has, is right
 NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
@@ -157,9 +157,12 @@ class SentencePieceTokenizer(SentencePieces):
 
     def ragged_ids(self, texts) -> tf.RaggedTensor:
         """(B,) string -> ragged (B, None) int32: the pieces of each text and the end id."""
-        ids = self._run("tokenize", texts)
-        ends = tf.fill([ids.nrows(), 1], END_ID)
-        return tf.concat([ids, ends], axis=1)
+        return _with_ends(self._run("tokenize", texts))
+
+    def ragged_ids_within(self, texts, most: int) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        """`ragged_ids` of at most `most` ids, longer texts cut; and (B,) which were longer."""
+        pieces = self._run("tokenize", texts)
+        return _with_ends(pieces[:, before_end(most)]), pieces.row_lengths() >= most
 
     def detokenize(self, tokens) -> tf.Tensor:
         """(B, T) int32 ids, the end id and padding among them -> (B,) string."""
@@ -193,3 +196,7 @@ class SentencePieceTokenizer(SentencePieces):
     @classmethod
     def from_config(cls, config: dict) -> "SentencePieceTokenizer":
         return cls(**config)
+
+
+def _with_ends(pieces):
+    return tf.concat([pieces, tf.fill([pieces.nrows(), 1], END_ID)], axis=1)

@@ -11,7 +11,7 @@ from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.limits import possible
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.text.pieces import SPACE, SPACES
-from keras_attention.tokens import END_ID, UNKNOWN_ID, pad
+from keras_attention.tokens import END_ID, UNKNOWN_ID, before_end, pad
 
 
 class Translations(NamedTuple):
@@ -45,9 +45,6 @@ class TranslatesTexts:
         With features, a dict of `source` and `features`, and the attention is (..., T, S + G).
         """
         raise NotImplementedError
-
-    def __call__(self, texts, **options):
-        return self.translate(texts, **options)
 
     def translate(
         self,
@@ -164,8 +161,9 @@ class TranslatesTexts:
     def _surfaces(self, text: bytes) -> list[str]:
         """The pieces of a source as they were written, unknown ones too, without the end."""
         text = text.decode("utf-8", errors="replace")
-        pieces = self.source_tokenizer.processor.encode(text, out_type=str)[: self.max_source_length - 1]
-        return [self.source_tokenizer.composed(piece) for piece in pieces]
+        pieces = self.source_tokenizer.processor.encode(text, out_type=str)
+        read = pieces[before_end(self.max_source_length)]
+        return [self.source_tokenizer.composed(piece) for piece in read]
 
     def _prefix_ids(self, prefixes, rows, max_length):
         """(N, P) ids of the prefixes, without the end."""
@@ -214,7 +212,7 @@ class TranslatesTexts:
             raise ValueError(f"{message}. Shorten them, or take `too_long='cut'`.")
         warnings.warn(f"{message}; they were cut.", stacklevel=4)
         for i in long:
-            rows[i] = np.append(rows[i][: self.max_source_length - 1], np.int32(END_ID))
+            rows[i] = np.append(rows[i][before_end(self.max_source_length)], np.int32(END_ID))
         return rows
 
 
