@@ -267,12 +267,35 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert "[[6 5 4 3 2 0 0 0 0 0]]" in capsys.readouterr().out
 
 
-def test_the_readme_names_what_there_is():
+def test_the_code_of_the_migration_page_runs():
+    for block in code_blocks((ROOT / "docs" / "migration.md").read_text()):
+        exec(compile(block, "migration.md", "exec"), {})
+
+
+def test_the_readme_names_what_exists():
     text = (ROOT / "README.md").read_text()
     for name in re.findall(r"`(?:ka\.)?([A-Z]\w+)[(`]", text):
         assert hasattr(keras_attention, name) or hasattr(keras.utils, name), name
     for file in re.findall(r"\]\(([\w/.]+)\)", text):
         assert (ROOT / file).is_file(), file
+
+
+def test_the_migration_page_names_what_exists():
+    text = (ROOT / "docs" / "migration.md").read_text()
+    for name in re.findall(r"ka\.(\w+)", text):
+        assert hasattr(keras_attention, name), name
+    options = "".join(
+        subprocess.run(
+            [sys.executable, "-m", "keras_attention.cli", command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for command in ("train", "translate", "evaluate", "export")
+    )
+    for page in re.findall(r"\| ([^|]*) \|$", text, flags=re.MULTILINE):  # the column of this project
+        for option in re.findall(r"--[a-z-]+", page):
+            assert option in options, option
 
 
 EXAMPLES = [

@@ -181,12 +181,11 @@ class Generates:
             return super().export(filepath, format=format, verbose=verbose, **options)
         return FORMATS[format](self, filepath, verbose=bool(verbose), **options)
 
-
     def quantize(self, *args, **kwargs):
         """Refused: Keras quantizes the Dense layers alone, and could not load the file that it saves."""
         raise NotImplementedError(
-            "Keras' `quantize` is not supported: its `.keras` file could not be loaded. Quantize the export: "
-            'model.export("model.tflite", format="litert", quantize="int8").'
+            "Keras' `quantize` is not supported: Keras could not load the file that it saves. "
+            'Quantize the export: model.export("model.tflite", format="litert", quantize="int8").'
         )
 
 
