@@ -1,17 +1,17 @@
 """Recurrent encoder-decoder models with attention for Keras 3, from `fit` to a server.
 
-The idea in five sentences (Alammar 2018, after Bahdanau 2014 and Luong 2015), and where each one is:
+The idea in five sentences (Alammar 2018, after Bahdanau 2014 and Luong 2015), and where to find each:
 
 1. The encoder hands over all its hidden states, the memory: `layers.encoder.Encoder.call`.
 2. At each step the decoder RNN takes the embedding of the previous token and its previous state and
    yields a new state h: `layers.cell.AttentionDecoderCell.call`.
 3. Every memory state gets a score against h, a softmax makes them attention weights, and the weighted sum
    of the memory is the context C: `layers.context.AttentionContext.call`.
-4. [h; C] are concatenated and go through a feed-forward layer that names the output token:
+4. [h; C] are concatenated and go through a feed-forward layer that predicts the output token:
    `layers.cell.AttentionDecoderCell._combine`, and the heads in `layers.heads`.
 5. Repeat, feeding the token back, until the end token: `decoding.strategy.Strategy.__call__`.
 
-Names are loaded when they are first used, so that a LiteRT file is read without Keras and TensorFlow.
+Names are loaded on first use, so a LiteRT file can be read without Keras and TensorFlow.
 """
 
 import importlib
@@ -98,7 +98,7 @@ __all__ = [
     "train",
 ]
 
-NAMES = frozenset(__all__)  # those of other backends, too
+NAMES = frozenset(__all__)  # includes names that need another backend
 WITHOUT_KERAS = {
     "decoding.beam": ("Beam",),
     "decoding.sampling": ("Greedy", "Sample"),

@@ -6,7 +6,7 @@ PACKAGE = __name__.partition(".")[0]
 
 
 def run_after_keras(function) -> None:
-    """Calls `function()` now if Keras is imported, otherwise after the import that first brings it in."""
+    """Calls `function()` now if Keras is imported, otherwise after the import that first loads it."""
     if "keras" in sys.modules:
         function()
     else:
@@ -14,15 +14,15 @@ def run_after_keras(function) -> None:
 
 
 class _Finder:
-    """Asks the other finders, and runs the function after the outermost import that brought in Keras.
+    """Delegates to the other finders, and runs the function after the outermost import that loads Keras.
 
-    That is an import of Keras itself, or of a module of this package, which must be complete before the
-    function can import the others.
+    That is an import of Keras itself, or of a module of this package. Such a module must be complete before
+    the function can import the others.
     """
 
     def __init__(self, function):
         self.function = function
-        self.depth = 0  # of imports within each other
+        self.depth = 0  # of nested imports
 
     def find_spec(self, name, path=None, target=None):
         if name != "keras" and not name.startswith(f"{PACKAGE}."):

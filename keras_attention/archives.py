@@ -1,4 +1,4 @@
-"""Zip archives, which say how large they become before anything is unpacked."""
+"""Checks how large a zip archive becomes before anything is unpacked."""
 
 import zipfile
 from pathlib import Path
@@ -7,7 +7,7 @@ ALWAYS, RATIO = 64 * 2**20, 20  # bytes; models rarely compress to less than hal
 
 
 def check_unpacked_size(path) -> None:
-    """Raises `ValueError` for an archive that unpacks to more than 64 MiB and 20 times its own size.
+    """Raises `ValueError` for an archive that unpacks to more than 64 MiB plus 20 times its own size.
 
     Raises:
         OSError, zipfile.BadZipFile: the file cannot be read or is not an archive.

@@ -1,4 +1,4 @@
-"""The checks that every entry point makes of its arguments."""
+"""The checks that every entry point runs on its arguments."""
 
 import contextlib
 import contextvars
@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_attention.tokens import UNKNOWN_ID
 
-LARGEST = 2**31 - 1  # that an int32 holds
+LARGEST = 2**31 - 1  # the largest int32
 
 
 def check_size(name: str, value: int, least: int = 1, most: int = LARGEST) -> int:
@@ -63,7 +63,7 @@ _values_are_checked = contextvars.ContextVar("values_are_checked", default=False
 
 @contextlib.contextmanager
 def values_checked():
-    """Within it values are not looked at: a model has checked them, under the names its user knows."""
+    """Skips value checks in the block: a model has already checked them, under names its user knows."""
     token = _values_are_checked.set(True)
     try:
         yield
@@ -74,17 +74,17 @@ def values_checked():
 def check_tokens(tokens, name: str, vocabulary_size: int | None) -> None:
     """Raises unless `tokens` is a batch of token ids that an embedding of that size can look up.
 
-    The type, the rank and the static shape are checked always, the ids themselves where they can be
-    seen: on eager tensors and arrays, not while a graph is traced.
+    The type, the rank and the static shape are always checked. The ids themselves are checked in eager
+    tensors and arrays, not while a graph is traced.
 
     Args:
-        tokens: tensor or array that should be integer, (B, T), `0 <= id < vocabulary_size`.
-        name: what the caller calls it, for the message.
-        vocabulary_size: V, the number of ids; None leaves the largest unchecked.
+        tokens: tensor or array, which should be integer (B, T) with `0 <= id < vocabulary_size`.
+        name: the caller's name for it, for the message.
+        vocabulary_size: V, the number of ids; None only checks that the ids fit an int32.
 
     Raises:
         TypeError: the ids are not integers.
-        ValueError: another rank than 2, no row, no column, or an id out of range.
+        ValueError: a rank other than 2, no rows, no columns, or an id out of range.
     """
     shape = tuple(tokens.shape)
     if len(shape) != 2:
@@ -121,12 +121,12 @@ def dtype_name(tensor) -> str:
 
 
 def values_of(tensor):
-    """The values as a NumPy array; None while they are symbols in a graph, or within `values_checked`."""
+    """The values as a NumPy array; None for symbolic tensors in a graph, and within `values_checked`."""
     return None if _values_are_checked.get() else _values(tensor)
 
 
 def _values(tensor):
     try:
         return np.asarray(tensor)
-    except (AttributeError, RuntimeError, TypeError, ValueError):  # each backend has its own
+    except (AttributeError, RuntimeError, TypeError, ValueError):  # each backend raises its own
         return None

@@ -1,4 +1,4 @@
-"""The names that options choose from. The command line reads them before it imports Keras."""
+"""The values that options can take. The command line reads them before it imports Keras."""
 
 KINDS = ("char", "word", "bpe", "unigram")  # of tokenizers
 COLUMNS = ("source", "target", "features")  # of a file; features are optional
@@ -7,13 +7,13 @@ CELLS = ("lstm", "gru")
 SCORES = ("dot", "scaled_dot", "general", "additive", "concat", "location", "coverage")
 NORMALIZERS = ("softmax", "sparsemax", "entmax15", "local_m", "local_p", "monotonic", "chunkwise")
 HEADS = ("dense", "tied", "pointer", "hard", "hard_monotonic")
-STRATEGIES = {  # with the options that belong only to each of them
+STRATEGIES = {  # each with the options that belong to it alone
     "greedy": frozenset(),
     "beam": frozenset({"beam", "length_penalty", "coverage_penalty", "n_best"}),
     "sample": frozenset({"temperature", "top_k", "top_p", "seed"}),
 }
 AVERAGE = "average"  # the length penalty that divides by the length
 BEAM_WIDTH = 5
-AVERAGES = ("probabilities", "log_probabilities")  # of an ensemble
+AVERAGES = ("probabilities", "log_probabilities")  # how an ensemble averages
 MAX_LAYERS = 100
 TOO_LONG = ("cut", "refuse")  # what happens to a text over the limit

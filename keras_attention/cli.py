@@ -41,18 +41,18 @@ A file of pairs has lines of `source<TAB>target` in UTF-8, and may be gzip.
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command. What the user can cause is one line on standard error and the exit status 2."""
+    """Runs a command. An error that the user can cause is one line on standard error and exit status 2."""
     options = _parser().parse_args(arguments)
     warnings.showwarning = lambda message, *_: print(f"keras-attention: {message}", file=sys.stderr)
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
         if sys.stdout is None:
             raise OSError("Standard output must be open.")
-        import keras_attention.commands as commands  # late: --help needs nothing of it
+        import keras_attention.commands as commands  # late: --help does not need it
 
         getattr(commands, options.command)(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has enough, as `head` does
+    except BrokenPipeError:  # the reader has stopped reading, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (OSError, ValueError, ImportError, TypeError) as error:

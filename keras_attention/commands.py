@@ -1,6 +1,6 @@
-"""What the commands of `keras-attention` do with the options they were given.
+"""What each command of `keras-attention` does with its options.
 
-Each imports what it needs: `--help` and a LiteRT file need neither Keras nor TensorFlow.
+Each command imports only what it needs: `--help` and a LiteRT file need neither Keras nor TensorFlow.
 """
 
 import json
@@ -32,7 +32,7 @@ FORMAT_OPTIONS = {
     "saved_model": ("jit_compile",),
     "litert": ("quantize", "source_length", "text"),
 }
-ENSEMBLE = "ensemble.json"  # of the runs that an ensemble is made of
+ENSEMBLE = "ensemble.json"  # lists the runs that an ensemble is made of
 LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 
@@ -67,7 +67,7 @@ def _train(options, output, of_run, resume):
             validation_file=options.validation,
             resume=resume,
             strict=options.strict,
-            verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line an epoch
+            verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line per epoch
             say=(lambda line: None) if options.quiet else lambda line: print(line, flush=True),
         )
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
@@ -83,7 +83,7 @@ def translate(options):
     if sys.stdin is None:
         raise OSError("Standard input must be open.")
     check_size("batch_size", options.batch_size)
-    if options.seed is not None:  # one stream for all chunks of lines, whatever their size
+    if options.seed is not None:  # one random stream for all chunks of lines, whatever their size
         options.seed = np.random.default_rng(check_size("seed", options.seed, least=0))
     strategy = strategy_of(options)
     translator = _load(options.run)
@@ -133,7 +133,7 @@ def evaluate(options):
             f"Received: {','.join(columns)}."
         )
     texts, features, right = (list(column) for column in zip(*references, strict=True))
-    composed = translator.target_tokenizer.composed  # as what it writes
+    composed = translator.target_tokenizer.composed  # in the same form as the output
     right = [[composed(text) for text in alternatives] for alternatives in right]
     merged = sum(map(len, right)) - len(right)
     if merged:
@@ -160,7 +160,7 @@ def evaluate(options):
 
 
 def _columns_of(run):
-    """The columns that a run was trained on; None for a file, which does not say."""
+    """The columns that a run was trained on; None for a file, which does not record them."""
     path = Path(run)
     if (path / "config.json").is_file():
         return Options.from_json(path / "config.json").columns
@@ -237,7 +237,7 @@ def plot(options):
 
 
 def strategy_of(options):
-    """The strategy that the options name, or whose own options are given; `ValueError` for a mixture."""
+    """The strategy that is named, or else the one whose options are given; `ValueError` for a mixture."""
     given = {name: value for name, value in vars(options).items() if value is not None}
     meant = {name: own & given.keys() for name, own in STRATEGIES.items() if own & given.keys()}
     name = options.strategy or next(iter(meant), "greedy")
@@ -255,7 +255,7 @@ def _write_line(text):
 
 
 def _load(run):
-    """The translator of a run's folder, of a `.keras` file, or of a `.tflite` file."""
+    """The translator in a run's folder, a `.keras` file or a `.tflite` file."""
     path = Path(run)
     if _is_litert(path):
         from keras_attention.export import LiteRTTranslator

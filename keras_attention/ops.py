@@ -1,7 +1,7 @@
-"""`keras.ops`, imported at the first operation.
+"""`keras.ops`, imported when an operation is first used.
 
-So strategies can be described where Keras is not installed, or has not been imported yet: by the reader of
-LiteRT files and by the command line.
+So the reader of LiteRT files and the command line can create strategies where Keras is not installed, or
+not imported yet.
 """
 
 

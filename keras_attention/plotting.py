@@ -18,11 +18,11 @@ def plot_attention(attention: np.ndarray, source_pieces: Sequence[str], target_p
         attention: (T, S) weights.
         source_pieces: S labels.
         target_pieces: T labels.
-        path: the file to write; its ending names the format (.png, .svg, .pdf).
+        path: the file to write; its extension sets the format (.png, .svg, .pdf).
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: other numbers of pieces than of weights, or an ending that matplotlib does not know.
+        ValueError: the weights and pieces differ in number, or matplotlib does not know the extension.
     """
     font_manager, figure_class = _matplotlib()
     if attention.shape != (len(target_pieces), len(source_pieces)):
@@ -48,18 +48,18 @@ def plot_attention(attention: np.ndarray, source_pieces: Sequence[str], target_p
 def plot_attention_on_image(
     attention: np.ndarray, image: np.ndarray, target_pieces: Sequence[str], path, reduction: int = 1
 ):
-    """Draws attention weights over the image that was read: a row for each target piece.
+    """Draws attention weights over the image that was read, in one row for each target piece.
 
     Args:
         attention: (T, ceil(width / reduction)) weights.
-        image: (height, width) from 0, white, to 1, black, without padding. The encoder reads its columns.
+        image: (height, width) from 0 (white) to 1 (black), without padding. The encoder reads its columns.
         target_pieces: T labels.
-        path: the file to write; its ending names the format (.png, .svg, .pdf).
+        path: the file to write; its extension sets the format (.png, .svg, .pdf).
         reduction: how many columns become one step of the memory, as in `VectorEncoder.reduction`.
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: other numbers of pieces or of columns than of weights.
+        ValueError: the weights do not match the number of pieces or columns.
     """
     _, figure_class = _matplotlib()
     height, width = image.shape

@@ -1,4 +1,4 @@
-"""How the command line starts: with little work, and without TensorFlow's messages."""
+"""Starts the command line quickly, and without TensorFlow's messages."""
 
 import contextlib
 import gc
@@ -26,16 +26,16 @@ def is_command() -> bool:
 
 @contextlib.contextmanager
 def quick_start() -> Iterator[None]:
-    """For the imports of a command. Outside the command line it does nothing."""
+    """Makes the imports of a command quick and quiet. Outside the command line it does nothing."""
     if not is_command():
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Texts need TensorFlow, whatever keras.json says.
+    # Models of texts need TensorFlow, whatever keras.json says.
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     hidden = NOT_NEEDED - sys.modules.keys() - {backend}
     sys.modules.update(dict.fromkeys(hidden))  # `import name` raises ImportError
-    gc.disable()  # what is imported stays: the collector would search a million objects in vain
+    gc.disable()  # imported objects stay: the collector would search a million of them in vain
     try:
         with quiet():
             yield
@@ -48,10 +48,10 @@ def quick_start() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Holds back what libraries write to standard error. Outside the command line it does nothing.
+    """Discards what libraries write to standard error. Outside the command line it does nothing.
 
-    They write to the file descriptor, some of it before any setting can stop them (TensorFlow 2.21).
-    Exceptions are not held back.
+    Libraries write to the file descriptor, and partly before any setting can stop them (TensorFlow 2.21).
+    Exceptions still get through.
     """
     if not is_command() or sys.stderr is None:
         yield

@@ -2,15 +2,15 @@
 
 An encoder may be any Keras layer that keeps this contract (B batch, S source length, D memory depth):
 
-* `source_specs()` returns a dict that names its inputs, a `SourceSpec` for each. An input `x_lengths`
+* `source_specs()` returns a dict from the name of each input to its `SourceSpec`. An input `x_lengths`
   holds the lengths of the input `x`.
-* `encoder(source)` returns `(memory, final_state)`: memory (B, S', D), and (B, any depth), or `()` for a
-  decoder without a bridge. `source` is one tensor, or a dict of tensors where there are several inputs. S'
-  may differ from S.
-* `compute_mask(source, previous_mask)` returns the mask of the memory, (B, S') boolean, True = real, alone
-  or as the first of a tuple; or None where all is real. Its arguments may be symbolic, without a length:
-  `keras_attention.lengths_mask` copes with these.
-* `recurrent_layers`, which it may leave out, lists Keras RNN layers that could use cuDNN.
+* `encoder(source)` returns `(memory, final_state)`. `source` is one tensor, or a dict of tensors if there
+  are several inputs. `memory` is (B, S', D), where S' may differ from S. `final_state` is (B, any depth),
+  or `()` for a decoder without a bridge.
+* `compute_mask(source, previous_mask)` returns the mask of the memory, (B, S') boolean, True = real; or a
+  tuple that begins with this mask; or None if everything is real. The arguments may be symbolic and of
+  unknown length, which `keras_attention.lengths_mask` supports.
+* `recurrent_layers` (optional) lists the Keras RNN layers that could use cuDNN.
 """
 
 from typing import NamedTuple
@@ -20,15 +20,15 @@ import numpy as np
 from keras_attention.checks import check_tokens, dtype_name, values_of
 
 LENGTHS = "_lengths"
-RESERVED = {"target", "prefix", "noise"}  # names of what training and decoding read beside a source
+RESERVED = {"target", "prefix", "noise"}  # the other inputs of training and decoding
 
 
 class SourceSpec(NamedTuple):
     """One input of an encoder."""
 
-    shape: tuple  # the batch included; None is any size: (None, None, 8)
+    shape: tuple  # including the batch; None is any size, as in (None, None, 8)
     dtype: str = "float32"
-    vocabulary_size: int | None = None  # of ids: how many there are
+    vocabulary_size: int | None = None  # the number of ids, for an input of ids
 
     @property
     def is_integer(self) -> bool:
@@ -51,13 +51,13 @@ def vectors_specs(features: int) -> dict[str, SourceSpec]:
 
 
 def measured_by(name: str, names) -> str | None:
-    """The one of `names` whose lengths the input `name` holds, or None."""
+    """The input among `names` whose lengths the input `name` holds, or None."""
     of = name.removesuffix(LENGTHS)
     return of if of != name and of in names else None
 
 
 def named_inputs(specs: dict[str, SourceSpec], source) -> dict:
-    """A source, one array or a dict of them, as a dict in the order of the specs; else `TypeError`."""
+    """A source (one array or a dict) as a dict in the order of the specs; `TypeError` if it differs."""
     if len(specs) == 1 and not isinstance(source, dict):
         return dict.fromkeys(specs, source)
     if not isinstance(source, dict) or source.keys() != specs.keys():
@@ -68,12 +68,12 @@ def named_inputs(specs: dict[str, SourceSpec], source) -> dict:
 
 
 def as_source(inputs: dict):
-    """What an encoder is called on: a single input itself, or several as a dict."""
+    """What an encoder is called on: its only input, or a dict of several."""
     return next(iter(inputs.values())) if len(inputs) == 1 else dict(inputs)
 
 
 def as_arrays(specs: dict[str, SourceSpec], source):
-    """A source as NumPy arrays, vectors as float32; `ValueError` for rows of several lengths."""
+    """A source as NumPy arrays, vectors as float32; `ValueError` for rows of different lengths."""
     arrays = {}
     for name, values in named_inputs(specs, source).items():
         arrays[name] = as_array(name, values)
@@ -83,7 +83,7 @@ def as_arrays(specs: dict[str, SourceSpec], source):
 
 
 def as_array(name: str, values) -> np.ndarray:
-    """What a user gave as one array; `ValueError` for rows of several lengths."""
+    """A user's values as one array; `ValueError` for rows of different lengths."""
     try:
         return np.asarray(values)
     except ValueError as error:
@@ -96,12 +96,12 @@ def as_array(name: str, values) -> np.ndarray:
 def check_source(specs: dict[str, SourceSpec], source) -> int | None:
     """Raises unless a source fits the specs; returns its number of rows, None while that is unknown.
 
-    Types, ranks and static sizes are checked always. Values are checked where they can be seen: in eager
-    tensors and arrays, not while a graph is traced.
+    Types, ranks and static sizes are always checked. Values are checked in eager tensors and arrays, not
+    while a graph is traced.
 
     Raises:
-        TypeError: other inputs, ids or lengths that are not integers, features that are not floats.
-        ValueError: another shape, an empty batch or sequence, an id out of range, features that are NaN or
+        TypeError: wrong inputs, ids or lengths that are not integers, features that are not floats.
+        ValueError: a wrong shape, an empty batch or sequence, an id out of range, features that are NaN or
             infinite, lengths below 1 or above S, inputs with different numbers of rows.
     """
     inputs = named_inputs(specs, source)

@@ -38,7 +38,7 @@ from keras_attention.training.muon import Muon
 from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
 from keras_attention.training.optimizers import Adam
 
-if keras.backend.backend() == "tensorflow":  # what works on texts needs TensorFlow
+if keras.backend.backend() == "tensorflow":  # everything that works on texts needs TensorFlow
     from keras_attention.models.translator import Translator
     from keras_attention.text.datasets import SequencePairs
     from keras_attention.text.tokenizers import SentencePieceTokenizer

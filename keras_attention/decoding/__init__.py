@@ -1,1 +1,1 @@
-"""Strategies that write a sequence token by token. They know a step function and no model."""
+"""Strategies that write a sequence token by token. They call a step function and know no model."""

@@ -1,4 +1,4 @@
-"""Beam search: several hypotheses of each source at once, and the best of them in the end."""
+"""Beam search: keeps several hypotheses of each source and returns the best ones."""
 
 import copy
 
@@ -7,36 +7,36 @@ from keras_attention.checks import check_between, check_size
 from keras_attention.choices import AVERAGE
 from keras_attention.decoding.strategy import Strategy
 
-MOST_PENALTY = 10.0  # alpha and beta of papers are below 2
-LEAST_COVERAGE = 1e-10  # of a source token, so that one without any attention loses much and not all
+MOST_PENALTY = 10.0  # alpha and beta in papers are below 2
+LEAST_COVERAGE = 1e-10  # of a source token; keeps the penalty finite for a token without any attention
 
 
 class Beam(Strategy):
-    """Keeps the `width` best hypotheses at each step, and gives the `n_best` best in the end.
+    """Keeps the `width` best hypotheses at each step and returns the `n_best` best at the end.
 
     Hypotheses are compared by their value, `log P / penalty(length) + coverage`:
 
     * `length_penalty=alpha`: `penalty = ((5 + length) / 6) ** alpha`, 0 for none;
       `"average"`: `penalty = length`. The length counts the end token.
     * `coverage_penalty=beta`: `coverage = beta * sum over source tokens of log(min(a, 1))`, where a is the
-      attention that the token has had in all steps together, at least 1e-10.
+      total attention to the token over all steps, at least 1e-10.
 
-    A finished hypothesis keeps its value and its place among the `width`. One that is driven from its place
-    is remembered, since those that drove it out may yet fall below it. The search of a source ends when no
-    unfinished hypothesis can come among the `n_best`, or at `max_length`, where the unfinished count as
-    they stand. With a width of 1 it is `Greedy`.
+    A finished hypothesis keeps its value and its place among the `width`. If better hypotheses push it out,
+    it is still remembered, because their values may fall below its own later. The search of a source ends
+    when no unfinished hypothesis can still enter the `n_best`, or at `max_length`. At `max_length`,
+    unfinished hypotheses count with the value they have then. With a width of 1 it is `Greedy`.
 
     Args:
-        width: K, how many hypotheses of a source are kept.
+        width: K, number of hypotheses kept for each source.
         length_penalty: alpha, from 0 to 10, or `"average"`.
         coverage_penalty: beta, from 0 to 10.
-        n_best: how many hypotheses are given, at most `width`; None for all.
-        **limits: `min_length`, `max_length`, `no_repeat_ngram_size`, `forbidden_ids`, see `Strategy`.
+        n_best: number of hypotheses returned, at most `width`; None for all.
+        **limits: `min_length`, `max_length`, `no_repeat_ngram_size`, `forbidden_ids`; see `Strategy`.
 
     Returns:
-        `Decoded` with an axis of `n_best` after the batch, best first by value; the `scores` are the summed
-        log-probabilities all the same. Where there are fewer hypotheses, the last have the score -inf, no
-        tokens and the length 0.
+        `Decoded` with an axis of `n_best` after the batch, ordered by value, best first. The `scores` are
+        still the summed log-probabilities, not the values. If there are fewer hypotheses, the last entries
+        have the score -inf, no tokens and the length 0.
 
     Raises:
         TypeError, ValueError: an argument out of its range.
@@ -74,7 +74,7 @@ class Beam(Strategy):
         prefix=None,
         noise=None,
     ):
-        from keras_attention.decoding.search import Search  # late: it imports Keras
+        from keras_attention.decoding.search import Search  # imported late, because it imports Keras
 
         search = Search(self, step, end_id, max_length, source_mask, prefix)
         return search.result(
@@ -91,13 +91,13 @@ class Beam(Strategy):
         }
 
     def single_best(self):
-        # With one, the search ends as soon as no other hypothesis can become the best.
+        # With `n_best=1` the search ends as soon as no other hypothesis can become the best.
         best = copy.copy(self)
         best.n_best = 1
         return best
 
     def value(self, log_probs, lengths, coverage=None, source_mask=None):
-        """What hypotheses are compared by: (...) log-probabilities and lengths, (..., S) coverage."""
+        """The values of hypotheses, from (...) log-probabilities and lengths, and (..., S) coverage."""
         if self.length_penalty:
             lengths = ops.cast(lengths, "float32")
             is_average = self.length_penalty == AVERAGE

@@ -1,4 +1,4 @@
-"""Buffers that a decoding loop writes one step at a time."""
+"""Buffers that a decoding loop fills one step at a time."""
 
 import contextlib
 import contextvars
@@ -10,10 +10,10 @@ _AS_LISTS = contextvars.ContextVar("as_lists", default=False)
 
 @contextlib.contextmanager
 def lists_of_steps():
-    """In here large buffers are TensorFlow's lists of tensors, into which a step is written in place.
+    """Inside this context, large buffers are TensorFlow's tensor lists, which are written in place.
 
-    Otherwise each step rewrites the whole buffer, whose cost grows with its length. XLA turns that into a
-    write in place. LiteRT and XLA take no lists, so this is for TensorFlow's own graphs.
+    Otherwise each step rewrites the whole buffer, at a cost that grows with its length. XLA turns that into
+    a write in place. LiteRT and XLA do not support tensor lists, so this is for TensorFlow's own graphs.
     """
     token = _AS_LISTS.set(True)
     try:
@@ -23,7 +23,7 @@ def lists_of_steps():
 
 
 def new_buffer(length: int, step):
-    """A buffer for `length` steps that are like the tensor `step`, filled with zeros."""
+    """A buffer of zeros for `length` steps, each with the shape and dtype of the tensor `step`."""
     if _AS_LISTS.get():
         import tensorflow as tf
 
@@ -45,7 +45,7 @@ def steps_of(buffer):
 
 
 def write(buffer, index, value, axis):
-    """Writes `value` at step `index` of the tensor `buffer`, whose axis of steps, `axis`, it lacks."""
+    """Writes `value` into the tensor `buffer` at `index` along `axis`, which `value` does not have."""
     steps = ops.arange(buffer.shape[axis], dtype="int32")
     here = ops.reshape(ops.equal(steps, index), (-1,) + (1,) * (len(buffer.shape) - axis - 1))
     return ops.where(here, ops.expand_dims(value, axis), buffer)

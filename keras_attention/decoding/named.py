@@ -12,14 +12,14 @@ STRATEGIES = {"greedy": Greedy, "beam": functools.partial(Beam, width=BEAM_WIDTH
 
 
 def get_strategy(strategy: str | Strategy | None, **options) -> Strategy:
-    """The strategy that is meant.
+    """Returns the strategy that `strategy` names, or `strategy` itself if it is one.
 
     Args:
         strategy: a name (`"beam"` has a width of 5), a strategy, or None for `Greedy()`.
-        **options: arguments of the strategy that is named.
+        **options: arguments of the named strategy.
 
     Raises:
-        TypeError: not a name or a strategy, or a strategy that cannot be hashed.
+        TypeError: neither a name nor a strategy, or a strategy that is not hashable.
         ValueError: an unknown name.
     """
     if strategy is None:

@@ -1,4 +1,4 @@
-"""Strategies that choose the next token of one hypothesis: the likeliest, or one drawn at random."""
+"""Strategies with one hypothesis per source: the next token is the likeliest or drawn at random."""
 
 import copy
 
@@ -10,7 +10,7 @@ from keras_attention.decoding.strategy import Strategy
 
 
 class Greedy(Strategy):
-    """Takes the most probable token at each step; between equals the smaller id.
+    """Takes the most probable token at each step. The smaller id wins a tie.
 
     Args:
         min_length, max_length, no_repeat_ngram_size, forbidden_ids: see `Strategy`.
@@ -22,21 +22,22 @@ class Greedy(Strategy):
     """
 
     def choose(self, log_probs, noise):
-        return ops.squeeze(ops.top_k(log_probs, 1)[1], axis=1)  # argmax has no LiteRT form
+        return ops.squeeze(ops.top_k(log_probs, 1)[1], axis=1)  # `argmax` does not convert to LiteRT
 
 
 class Sample(Strategy):
-    """Draws each token from the model's distribution, or from its likelier part.
+    """Draws each token from the model's distribution, or only from its likeliest tokens.
 
     Args:
-        temperature: divides the log-probabilities: below 1 likelier tokens get likelier still. From 0.001
-            to 1000.
-        top_k: only the k likeliest tokens; None for all.
-        top_p: only the likeliest tokens whose probabilities reach p together, the one that reaches it
-            included (nucleus sampling); after the temperature and `top_k`. None for all.
-        seed: the same seed draws the same; a `numpy.random.Generator` draws on at each call; None draws
-            anew, of NumPy's global generator (which `keras.utils.set_random_seed` seeds).
-        **limits: `min_length`, `max_length`, `no_repeat_ngram_size`, `forbidden_ids`, see `Strategy`.
+        temperature: divides the log-probabilities, from 0.001 to 1000. Below 1, likely tokens become even
+            more likely.
+        top_k: draws only from the k likeliest tokens; None for all.
+        top_p: draws only from the likeliest tokens whose probabilities together reach p, including the one
+            that reaches it (nucleus sampling). Applied after the temperature and `top_k`. None for all.
+        seed: an integer draws the same tokens at each call. A `numpy.random.Generator` continues from call
+            to call. None draws a new seed from NumPy's global generator (which
+            `keras.utils.set_random_seed` seeds).
+        **limits: `min_length`, `max_length`, `no_repeat_ngram_size`, `forbidden_ids`; see `Strategy`.
 
     The `scores` are the model's own log-probabilities, without temperature, `top_k` and `top_p`.
 
@@ -58,17 +59,17 @@ class Sample(Strategy):
         self.seed = seed if is_stream else check_size("seed", seed, least=0)
 
     def noise(self, batch, max_length):
-        # Before the loop, where every backend can draw, and one number a token.
+        # Drawn before the loop, where every backend can draw: one number per token.
         seed = np.random.randint(2**32, dtype="uint32") if self.seed is None else self.seed
         return np.random.default_rng(seed).random((batch, max_length), dtype="float32")
 
     def for_graph(self):
         graph = copy.copy(self)
-        graph.seed = None  # the graph gets what was drawn
+        graph.seed = None  # the graph is given the numbers drawn
         return graph
 
     def choose(self, log_probs, noise):
-        from keras_attention.layers.masking import masked_softmax  # late: it imports Keras
+        from keras_attention.layers.masking import masked_softmax  # imported late, because it imports Keras
 
         vocabulary_size = log_probs.shape[-1]
         ids = None
@@ -77,7 +78,7 @@ class Sample(Strategy):
         probs = masked_softmax(log_probs / self.temperature)
         if self.top_p:
             probs = ops.where(ops.cumsum(probs, axis=-1) - probs < self.top_p, probs, 0.0)
-        # The inverse of the cumulative distribution: the first token whose sum is above the drawn number.
+        # Inverts the cumulative distribution: the first token whose sum is above the drawn number.
         sums = ops.cumsum(probs, axis=-1)
         drawn = ops.expand_dims(noise, 1) * sums[:, -1:]
         index = ops.sum(ops.cast(sums <= drawn, "int32"), axis=-1)

@@ -13,26 +13,26 @@ from keras_attention.tokens import PADDING_ID
 
 
 class _Places(NamedTuple):
-    """The K hypotheses that go on, each at a place; a finished one only holds its place."""
+    """The K hypotheses of each source, each at a place; a finished one only keeps its place."""
 
-    paths: object  # (B, K, T) int32, at which place each was at each step, or () where no limit asks
-    log_probs: object  # (B, K) float32, -inf where there is none
+    paths: object  # (B, K, T) int32, the place of each at each step, or () if no limit needs it
+    log_probs: object  # (B, K) float32, -inf if there is no hypothesis
     lengths: object  # (B, K) int32
-    finished: object  # (B, K) boolean: it has ended, or its source is decided
-    coverage: object  # (B, K, S) float32, or () where no penalty asks for it
+    finished: object  # (B, K) boolean: it has ended, or the search of its source is over
+    coverage: object  # (B, K, S) float32, or () if no penalty needs it
 
 
 class _Found(NamedTuple):
     """The N best finished hypotheses so far, best first."""
 
-    values: object  # (B, N) float32, -inf where there is none
-    place: object  # (B, N) int32, at which place each was at its last step
+    values: object  # (B, N) float32, -inf if there is no hypothesis
+    place: object  # (B, N) int32, the place of each at its last step
     log_probs: object  # (B, N) float32
     lengths: object  # (B, N) int32
 
 
 class _Log(NamedTuple):
-    """What was written at each step and place; a hypothesis finds its own by its path."""
+    """What was written at each step and place. The path of a hypothesis leads to its own tokens."""
 
     tokens: object  # (B, T, K) int32
     token_scores: object  # (B, T, K) float32
@@ -41,7 +41,7 @@ class _Log(NamedTuple):
 
 
 class Search:
-    """One search: what does not change while it runs, and the parts of its loop.
+    """One search: the values that stay constant while it runs, and the functions of its loop.
 
     The loop carries `index, previous, states, places, found, log`.
     """
@@ -49,13 +49,13 @@ class Search:
     def __init__(self, beam, step, end_id, max_length, source_mask, prefix):
         self.beam, self.step, self.end_id, self.prefix = beam, step, end_id, prefix
         self.max_length, self.width = max_length, beam.width
-        self.keeps_paths = beam.no_repeat_ngram_size > 0  # which reads what was written, at every step
+        self.keeps_paths = beam.no_repeat_ngram_size > 0  # it reads the written tokens at every step
         self.batch, self.source_length = ops.shape(source_mask)
         self.source_mask_of_places = ops.expand_dims(source_mask, 1)
 
     def start(self, states, start_tokens):
         batch, width = self.batch, self.width
-        one_alone = ops.where(ops.arange(width) < 1, 0.0, NEVER)  # the K places would start as equals
+        one_alone = ops.where(ops.arange(width) < 1, 0.0, NEVER)  # else the K places would start equal
         weights = ops.zeros((batch, width, self.source_length), "float32")
         places = _Places(
             paths=ops.zeros((batch, width, self.max_length), "int32") if self.keeps_paths else (),
@@ -81,7 +81,7 @@ class Search:
 
     def _repeat(self, x):
         """(B, ...) -> (B, K, ...)"""
-        # Not `ops.tile`, of whose result Keras 3.12 (Python 3.10) does not know the shape.
+        # Not `ops.tile`: Keras 3.12 (Python 3.10) does not infer the shape of its result.
         zeros = ops.zeros((1, self.width) + (1,) * (len(x.shape) - 1), dtype=x.dtype)
         return ops.expand_dims(x, 1) + zeros
 
@@ -89,9 +89,9 @@ class Search:
         return ops.logical_and(index < self.max_length, ops.logical_not(ops.all(places.finished)))
 
     def _is_decided(self, places, found):
-        """(B, 1) boolean: whether no unfinished hypothesis can still enter the best found.
+        """(B, 1) boolean: True if no unfinished hypothesis can still enter the best found.
 
-        At best, a hypothesis reaches the full length at no cost and covers the whole source.
+        In the best case, a hypothesis reaches the full length at no cost and covers the whole source.
         """
         full = ops.full_like(places.log_probs, self.max_length)
         covered = ops.ones_like(self.source_mask_of_places, dtype="float32")
@@ -124,12 +124,12 @@ class Search:
         return index + 1, ops.where(finished, PADDING_ID, token), states, places, found, log
 
     def _choose(self, log_probs, weights, places):
-        """The K best of all continuations: tokens, scores, parents, places. A finished one stays."""
-        # Of each parent no more than its K likeliest can be among them: the rest is left early.
+        """The K best of all continuations: tokens, scores, parents, places. Finished hypotheses stay."""
+        # Only the K likeliest tokens of each parent can be among the K best, so drop the rest early.
         candidates = min(self.width, log_probs.shape[-1])
         log_probs, tokens = blockwise_top_k(log_probs, candidates)
         finished = ops.expand_dims(places.finished, -1)
-        stay = ops.where(ops.arange(candidates) < 1, 0.0, NEVER)  # the token 0 at no cost
+        stay = ops.where(ops.arange(candidates) < 1, 0.0, NEVER)  # token 0 at no cost
         log_probs = ops.where(finished, stay, log_probs)
         total = ops.expand_dims(places.log_probs, -1) + log_probs
         tokens = ops.where(finished, 0, tokens)
@@ -164,7 +164,7 @@ class Search:
         return self.beam.value(log_probs, lengths, coverage, mask)
 
     def _remember(self, found, places, which):
-        """The best of those found and the places' hypotheses in `which`, (B, K) boolean."""
+        """The best of `found` and of the places where `which`, (B, K) boolean, is True."""
         values = self._values(places.log_probs, places.lengths, places.coverage)
         new = _Found(
             values=ops.where(which, values, NEVER),
@@ -177,11 +177,11 @@ class Search:
         return _Found(values, *(take_places(field, ops.cast(best, "int32")) for field in both[1:]))
 
     def _here(self, x):
-        """(B, K) -> (B, K) int32, each place's own number."""
+        """(B, K) -> (B, K) int32, the number of each place."""
         return ops.arange(self.width, dtype="int32") + ops.zeros_like(x, dtype="int32")
 
     def _trace(self, found, parents):
-        """The paths (B, N, T) of the hypotheses: from the place of each at its last step to its first."""
+        """(B, N, T) paths of the hypotheses, traced from the last step of each back to the first."""
 
         def goes_on(step, place, paths):
             return step >= 0
@@ -196,7 +196,7 @@ class Search:
         return ops.transpose(steps_of(ops.while_loop(goes_on, back, start)[-1]), (0, 2, 1))
 
     def _follow(self, log, paths):
-        """(B, T, K, ...) log, (B, N, T) paths -> (B, N, T, ...): what the hypotheses wrote."""
+        """(B, T, K, ...) log, (B, N, T) paths -> (B, N, T, ...), what each hypothesis wrote."""
         steps = ops.arange(self.batch * self.max_length, dtype="int32")
         steps = ops.reshape(steps, (-1, 1, self.max_length))
         rows = ops.reshape(log, (-1, *ops.shape(log)[3:]))

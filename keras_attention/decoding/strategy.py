@@ -1,4 +1,4 @@
-"""Strategy, the base of the strategies: a loop that writes one hypothesis of each source within limits."""
+"""Strategy, the base class of the strategies: writes one hypothesis of each source within limits."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -11,52 +11,54 @@ from keras_attention.tokens import PADDING_ID
 
 
 class Decoded(NamedTuple):
-    """What a strategy found. B batch, T `max_length`, S source length.
+    """The result of a strategy. B batch, T `max_length`, S source length.
 
     `Beam` gives each field an axis of K hypotheses after the batch, best first.
     """
 
-    tokens: object  # (B, T) int32, the end id included, 0 after it
-    lengths: object  # (B,) int32, tokens with the end id
+    tokens: object  # (B, T) int32, including the end id, 0 after it
+    lengths: object  # (B,) int32, number of tokens including the end id
     scores: object  # (B,) float32, summed log-probability (nats) of those tokens
     token_scores: object  # (B, T) float32, log-probability of each, 0 after the end
     attention: object  # (B, T, S) float32, weights of each step, 0 after the end
 
 
 class Strategy:
-    """Base of the strategies: a loop that asks `choose` for each token, within limits.
+    """Base class of the strategies: a loop that calls `choose` for each token, within limits.
 
-    A user's own strategy is a subclass that overrides `choose`, or the whole `__call__`. Two strategies of
-    one class with equal attributes are equal: a model keeps the graphs of those it has met, so a strategy
-    must be hashable and must not change.
+    For a strategy of your own, subclass it and override `choose`, or the whole `__call__`. Two strategies
+    of one class with equal attributes are equal. A model keeps a graph for each strategy it has used, so a
+    strategy must be hashable and must not change.
 
     Args:
-        min_length: the fewest tokens, the end counted as in `Decoded.lengths`.
-        max_length: the most tokens; None leaves it to the caller. The smaller of the two holds.
-        no_repeat_ngram_size: n-grams of this size are written once at most (Paulus et al. 2017,
+        min_length: minimum number of tokens, including the end as in `Decoded.lengths`.
+        max_length: maximum number of tokens; None leaves it to the caller. If the caller passes one too,
+            the smaller one applies.
+        no_repeat_ngram_size: n-grams of this size are written at most once (Paulus et al. 2017,
             section 2.5); 0 lets them repeat.
-        forbidden_ids: tokens that are never written. Where the limits leave no token at all, the end is.
+        forbidden_ids: tokens that are never written. If the limits leave no token at all, the end is
+            written.
 
     Call arguments:
-        step: `step(tokens, states) -> (log_probs, states, weights)`: from (B,) int32 previous tokens
+        step: `step(tokens, states) -> (log_probs, states, weights)`. It takes (B,) int32 previous tokens
             (0 for a row, or a hypothesis of `Beam`, that needs no more steps) and a nest of states (batch
-            first) to (B, V) float32 log-probabilities of the next token, the new states and (B, S)
-            attention weights. `Beam` puts its K hypotheses of each source on a second axis of all of them:
-            (B, K), (B, K, ...), (B, K, V), (B, K, S).
+            first). It returns (B, V) float32 log-probabilities of the next token, the new states and (B, S)
+            attention weights. With `Beam`, all of these have the K hypotheses of each source on a second
+            axis: (B, K), (B, K, ...), (B, K, V), (B, K, S).
         states: the states before the first step, (B, ...).
-        start_tokens: (B,) int32, what the first step is fed.
+        start_tokens: (B,) int32, the tokens that the first step is fed.
         end_id: the token that ends a sequence.
-        max_length: T, the most tokens to write, an `int`.
+        max_length: T, the maximum number of tokens to write, an `int`.
         source_mask: (B, S) boolean, True = real token.
-        prefix: (B, T) int32, tokens that must be written, whatever the limits say, and 0 where the
-            strategy is free; or None.
+        prefix: (B, T) int32, tokens that must be written whatever the limits are, and 0 where the strategy
+            is free; or None.
         noise: what `Strategy.noise` drew, or None.
 
     Returns:
         `Decoded`.
 
     Raises:
-        TypeError, ValueError: limits that are invalid, or contradict each other.
+        TypeError, ValueError: limits that are invalid or contradict each other.
 
     Example:
         class Second(keras_attention.Strategy):
@@ -80,20 +82,20 @@ class Strategy:
     def choose(self, log_probs, noise):
         """(B, V) float32 log-probabilities, -inf where a limit forbids -> (B,) int32 next tokens.
 
-        `noise` is the (B,) column of what `Strategy.noise` drew for this step, or None. Must not return 0,
-        padding, which marks the rows that have finished.
+        `noise` is the (B,) column that `Strategy.noise` drew for this step, or None. Must not return 0:
+        padding marks the rows that have finished.
         """
         raise NotImplementedError(f"{type(self).__name__} must override `choose(log_probs, noise)`.")
 
     def noise(self, batch: int, max_length: int):
-        """What one call draws at random, (B, T) float32 from 0 to below 1; None for no randomness."""
+        """The random numbers of one call: (B, T) float32, from 0 to below 1; None for no randomness."""
 
     def single_best(self) -> "Strategy":
-        """The strategy that finds only the best answer for each source."""
+        """This strategy, changed to find only the best hypothesis of each source."""
         return self
 
     def for_graph(self) -> "Strategy":
-        """The strategy without what its graph does not depend on."""
+        """This strategy, without the attributes that its graph does not depend on."""
         return self
 
     def check_vocabulary(self, vocabulary_size: int) -> None:
@@ -138,7 +140,7 @@ class Strategy:
             allowed = self.limit(log_probs, index, lambda: decoded.tokens, end_id, prefix)
             drawn = None if noise is None else ops.take(noise, index, axis=1)
             token = ops.where(finished, 0, ops.cast(self.choose(allowed, drawn), "int32"))
-            # One number of each row: a comparison of all V tokens is a tenth of the loop at V = 8,000.
+            # Takes one number per row: comparing all V tokens is a tenth of the loop's time at V = 8,000.
             gain = ops.take(ops.reshape(log_probs, (-1,)), rows * log_probs.shape[-1] + token)
             gain = ops.where(finished, 0.0, gain)
             weights = ops.where(ops.expand_dims(finished, 1), 0.0, ops.cast(weights, "float32"))
@@ -168,7 +170,7 @@ class Strategy:
     def limit(self, log_probs, index, written, end_id, prefix):
         """(B, ..., V) log-probabilities of the token at `index`, -inf where the limits forbid it.
 
-        `written()` gives the (B, ..., T) tokens before it, which few limits want to know.
+        `written()` returns the (B, ..., T) tokens before it. Only some limits call it.
         """
         limited = log_probs
         if self.forbidden_ids:
@@ -185,7 +187,7 @@ class Strategy:
         return limited
 
     def get_config(self):
-        """The arguments of the constructor, of which `from_config` makes an equal strategy."""
+        """The arguments of the constructor, from which `from_config` makes an equal strategy."""
         return {
             "min_length": self.min_length,
             "max_length": self.max_length,

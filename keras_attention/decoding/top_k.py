@@ -1,4 +1,4 @@
-"""The k largest of many numbers, by blocks: faster than `ops.top_k` over all of them."""
+"""The k largest of many numbers, found in blocks: faster than `ops.top_k` over all of them."""
 
 import math
 
@@ -8,14 +8,14 @@ MIN_SIZE = 1024  # below this, `ops.top_k` is as fast
 
 
 def blockwise_top_k(x, k):
-    """Like `ops.top_k`: (..., V) floats, an `int` k -> the k largest of each row, their int32 indices.
+    """Like `ops.top_k`: (..., V) floats, an `int` k -> the k largest of each row and their int32 indices.
 
-    The k largest lie in the k blocks with the largest maxima, so only these blocks are searched. Of equal
-    numbers, the one with the smaller index comes first.
+    The k largest are in the k blocks with the largest maxima, so only these blocks are searched. Among
+    equal numbers, the one with the smaller index comes first.
     """
     size = x.shape[-1]
     block = _block_size(size, k)
-    # Blocks pay only if most of them are left out.
+    # Blocks are worthwhile only if most of them can be skipped.
     if k == 1 or size < MIN_SIZE or k * block * 4 > size:
         values, indices = ops.top_k(x, k)
         return values, ops.cast(indices, "int32")
@@ -36,16 +36,16 @@ def blockwise_top_k(x, k):
 
 
 def take_places(x, index):
-    """(B, K, ...), (B, N) int32 -> (B, N, ...): from each row the places at its indices."""
+    """(B, K, ...), (B, N) int32 indices -> (B, N, ...): the places of each row at its indices."""
     first = ops.arange(ops.shape(x)[0], dtype="int32") * x.shape[1]
     rows = ops.reshape(x, (-1, *ops.shape(x)[2:]))
     return ops.take(rows, ops.expand_dims(first, 1) + index, axis=0)
 
 
 def _block_size(size, k):
-    """About sqrt(size / k), which makes as many maxima as numbers kept.
+    """About sqrt(size / k), which gives as many block maxima as numbers in the chosen blocks.
 
-    A divisor of `size` near it avoids padding.
+    A divisor of `size` close to it is preferred, because it avoids padding.
     """
     about = max(1, round(math.sqrt(size / k)))
     divisors = [n for n in range(about // 2 + 1, 2 * about + 1) if size % n == 0]

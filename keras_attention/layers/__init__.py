@@ -1,1 +1,1 @@
-"""Layers from ids to hidden states, scores, weights, contexts and logits. They run on every backend."""
+"""Layers that turn ids into hidden states, scores, weights, contexts and logits, on every backend."""

@@ -16,39 +16,40 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
     """One step of the decoder: from the previous token and the state to the attentional vector.
 
     `h = RNN(input, state)`, `C, weights = attention(h, memory)`, `vector = tanh(W [h; C])`.
-    With input feeding the RNN reads `[input; previous vector]`. Where it attends first,
+    With `input_feeding` the RNN reads `[input; previous vector]`. With `attend_first`,
     `C, weights = attention(previous h, memory)` and the RNN reads `[input; C]`.
 
     Args:
         units: depth of the states and of the attentional vector.
-        cell: `"lstm"`, `"gru"`, or a Keras RNN layer as a template, see `RecurrentStack`.
-        num_layers: how many recurrent layers, residual from the second on.
+        cell: `"lstm"`, `"gru"`, or a Keras RNN layer used as a template; see `RecurrentStack`.
+        num_layers: number of recurrent layers. Every layer but the first has a residual connection.
         score: name of the attention's score, or a `Score` layer.
-        attention_units: depth of the projected memory; None follows `units`.
-        input_feeding: whether the previous attentional vector is a part of the RNN's input.
+        attention_units: depth of the projected memory; None takes `units`.
+        input_feeding: whether the RNN also reads the previous attentional vector.
         attend_first: whether the attention comes before the recurrence, as in Bahdanau et al. (2014).
-        attend_between: whether the attention comes between two transitions of the state, the first of
-            which reads the input, the second C (the conditional GRU, or LSTM). The second belongs to the
-            last layer.
-        attentional_layer: whether `[h; C]` goes through the tanh layer; without it the vector is
-            `[h; C]` itself, for a Dense head straight to the vocabulary.
+        attend_between: whether the attention comes between two transitions of the state (the conditional
+            GRU or LSTM). The first transition reads the input, the second reads C. The second changes the
+            state of the last layer.
+        attentional_layer: whether `[h; C]` goes through the tanh layer. Without it the vector is `[h; C]`
+            itself, and a Dense head maps it straight to the vocabulary.
         dropout: rate of dropout on the input, between recurrent layers, and on the attentional vector that
             is returned.
         normalizer, num_heads: see `AttentionContext`.
-        kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
+        kernel_initializer, recurrent_initializer: initializers of the recurrent layers; the defaults are
+            those of Keras.
 
     Call arguments:
-        inputs: (B, E), the embedding of the previous token; or (B, K, E), of K hypotheses of each source,
-            which share its memory. Then all that follows but `encoded` has the axis K too.
-        state: `DecoderState`; `zero_state` makes the first.
-        encoded: `Encoded(memory, memory_mask)`. That of `encode` has the projected memory too, so that
-            it is not computed at every step.
+        inputs: (B, E), the embedding of the previous token; or (B, K, E) for K hypotheses of each source,
+            which share its memory. Then `state` and everything returned also have the axis K.
+        state: `DecoderState`; `zero_state` makes the first one.
+        encoded: `Encoded(memory, memory_mask)`. The one that `encode` returns also holds the projected
+            memory, which is then not computed again at every step.
 
     Returns:
         `(DecoderStep, DecoderState)`: the attentional vector, h, C and the attention weights of the step,
         and the state after it.
 
-    Padding of the memory gets no weight. Dropout acts while training.
+    Padding of the memory gets no weight. Dropout is active only while training.
 
     Raises:
         TypeError: a size that is not an integer.
@@ -60,7 +61,7 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         found, state = cell(embedded, cell.zero_state(encoded), encoded)
 
     Reference: Luong et al. (2015), sections 3 and 3.3 (input feeding); Alammar (2018); Sennrich et al.
-    (2017), "Nematus", section 2 (between two transitions).
+    (2017), "Nematus", section 2 (`attend_between`).
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         recurrent_initializer="orthogonal",
         **kwargs,
     ):
-        super().__init__(autocast=False, **kwargs)  # a history stays float32, and the layers in here cast
+        super().__init__(autocast=False, **kwargs)  # a history stays float32, and the inner layers cast
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.units = units = check_size("units", units)
         self.attention_units = (
@@ -124,12 +125,12 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
             self.combine.build((inputs_shape[0], self.units + memory_shape[-1]))
 
     def encode(self, memory, memory_mask=None, tokens=()):
-        """What every step reads of a source.
+        """Prepares a source for the steps.
 
         Args:
             memory: (B, S, D), the encoder's states; tensors, not a `KerasTensor`.
-            memory_mask: (B, S) boolean, True = real token; None means that all are. This is no layer call:
-                a mask that Keras attached to the memory is not found here.
+            memory_mask: (B, S) boolean, True = real token; None means that all are real. This is not a
+                layer call, so it does not see a mask that Keras attached to the memory.
             tokens: (B, S) int32 source ids, for a head that copies.
 
         Returns:
@@ -140,13 +141,13 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         return Encoded(memory, memory_mask, self.attention.project_memory(memory), tokens)
 
     def zero_state(self, encoded):
-        """The state before a first step that starts from nothing."""
+        """The state before the first step, all zeros."""
         memory, memory_mask = encoded.memory, encoded.memory_mask
-        # Of the memory rather than of its shape, which a KerasTensor may not know: (B, 1).
+        # (B, 1). Made from the memory itself, because the shape of a KerasTensor may be unknown.
         zero = ops.cast(ops.zeros_like(memory[:, 0, :1]), self.compute_dtype)
 
         def zeros(depth):
-            # Not `ops.tile`, of whose result Keras 3.12 (Python 3.10) does not know the depth.
+            # Not `ops.tile`: Keras 3.12 (Python 3.10) does not infer the depth of its result.
             return zero + ops.zeros((1, depth), dtype=self.compute_dtype)
 
         layer = (zeros(self.units),) * self.stack.states_per_layer
@@ -155,7 +156,7 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         return DecoderState((layer,) * self.stack.num_layers, fed, history)
 
     def call(self, inputs, state, encoded):
-        # A functional model that was saved comes back with plain lists.
+        # A functional model passes plain lists after it was saved and loaded.
         state, encoded = DecoderState(*state), Encoded(*encoded)
         self._check(state)
         if state.attention:
@@ -178,7 +179,7 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
             )
 
     def _step(self, inputs, state, encoded, noise, drop):
-        # Idea 2: the RNN takes the previous token's embedding and its previous state, and yields h.
+        # Idea 2: the RNN takes the embedding of the previous token and its previous state, and returns h.
         below = [inputs, state.fed] if self.input_feeding else [inputs]
         if self.attend_first:
             attended = self._attend(self._h(state.recurrent), encoded, state.attention, noise)
@@ -195,7 +196,7 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         return found, state._replace(recurrent=recurrent, fed=fed, attention=attended.history)
 
     def _h(self, recurrent):
-        """The h that the stack returned: the sum over its residual layers."""
+        """The h that the stack returned: the sum over its layers, because they are residual."""
         return sum(layer[0] for layer in recurrent)
 
     def _attend(self, h, encoded, history=(), noise=()):
@@ -203,7 +204,7 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         return self.attention.attend(h, encoded.memory, encoded.keys, encoded.memory_mask, history, noise)
 
     def _combine(self, h, attended):
-        # Idea 4: [h; C] go through a feed-forward layer; the decoder's head makes a token of its vector.
+        # Idea 4: [h; C] goes through a feed-forward layer. The head turns its output into a token.
         vector = ops.concatenate([h, attended.context], axis=-1)
         return DecoderStep(self.combine(vector) if self.combine else vector, h, *attended[:3])
 
@@ -212,7 +213,7 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
 
     @property
     def recurrent_layers(self):
-        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        """The Keras RNN layers, for code that changes a setting of all of them (export, cuDNN)."""
         second = self.second.recurrent_layers if self.second else []
         return [*self.stack.recurrent_layers, *second]
 
@@ -227,5 +228,5 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         return self.attention.normalizer
 
     def vector_depth(self, memory_depth):
-        """The depth of the attentional vector over a memory of that depth."""
+        """The depth of the attentional vector for a memory of this depth."""
         return self.units if self.attentional_layer else self.units + memory_depth

@@ -1,4 +1,4 @@
-"""Layers whose configuration follows from the arguments of their constructors."""
+"""Layers whose configuration is derived from the arguments of their constructors."""
 
 import inspect
 
@@ -8,11 +8,11 @@ import keras
 class Configured:
     """`get_config` for a layer that stores each constructor argument in an attribute of the same name.
 
-    Arguments of base classes count too, so each is declared once. A subclass that stores one under
-    another name overrides `get_config`.
+    The arguments of base classes are included, so each argument is declared only once. A subclass that
+    stores an argument under another name must override `get_config`.
 
     Raises:
-        TypeError: an argument has no such attribute, and no class overrides `get_config`.
+        TypeError: an argument has no attribute of its name, and `get_config` is not overridden.
     """
 
     def get_config(self):

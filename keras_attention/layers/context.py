@@ -1,4 +1,4 @@
-"""AttentionContext: from a query and the memory to the context."""
+"""AttentionContext: computes the context from a query and the memory."""
 
 import keras
 from keras import ops
@@ -43,44 +43,44 @@ NORMALIZERS = {
 
 @keras.saving.register_keras_serializable("keras_attention")
 class AttentionContext(Configured, keras.layers.Layer):
-    """Scores every memory state against a query and sums them, weighted, to the context.
+    """Scores every memory state against a query and returns their weighted sum, the context.
 
     `weights = normalizer(score(query, memory))`, `context = sum over s of weights[s] * memory[s]`.
 
     Args:
-        units: depth of the projected memory, where the score has one; None follows the query.
+        units: depth of the projected memory, if the score projects it; None takes the depth of the query.
         score: `"dot"`, `"scaled_dot"`, `"general"`, `"additive"`, `"concat"`, `"location"`, `"coverage"`,
             or a `Score` layer.
         normalizer: `"softmax"`, `"sparsemax"`, `"entmax15"`, `"local_m"`, `"local_p"`, `"monotonic"`,
             `"chunkwise"`, or a `Normalizer` layer.
-        num_heads: how many heads attend on their own, see `HeadProjections`. `units` is then the depth of
-            all heads together. The weights are the mean of the heads'.
+        num_heads: number of heads that attend independently; see `HeadProjections`. With several heads,
+            `units` is their total depth, and the weights returned are the mean over the heads.
 
     Call arguments:
         query: (B, U) for one step or (B, T, U) for all of them.
         memory: (B, S, D), the encoder's states.
-        keys: what `project_memory(memory)` gave; None computes it.
-        memory_mask: (B, S) boolean, True = real token; None takes the mask that Keras attached to the
-            memory (`Encoder` has it attach one), or else means that all are.
-        history: `History` of (B, S) tensors for one step, or (B, T, S) for T hypotheses; needed where
-            `looks_back` is True. `first_history` makes the first, `next_history` the others.
+        keys: the result of `project_memory(memory)`; None computes it.
+        memory_mask: (B, S) boolean, True = real token. None uses the mask that Keras attached to the memory
+            (the memory of an `Encoder` has one); without such a mask, every position counts as real.
+        history: `History` of (B, S) tensors for one step, or (B, T, S) for T hypotheses; required if
+            `looks_back` is True. `first_history` makes the first one, `next_history` the others.
 
     Returns:
         `(context, weights)`: (B, D) and (B, S) for one step, (B, T, D) and (B, T, S) for all.
-        Padding has exactly zero weight; a row that is all padding gives zeros. Weights are
-        computed in float32 whatever the compute dtype.
+        Padding gets a weight of exactly zero; a row that is all padding gives zeros. Weights are
+        computed in float32 whatever the compute dtype is.
 
     Raises:
-        ValueError: an unknown score or normalizer, `units` that the score cannot take, a depth that is not
-            a multiple of the number of heads, several heads with a normalizer that does not allow them,
-            another rank, or no history where one is needed.
+        ValueError: an unknown score or normalizer, `units` that the score does not accept, a depth that is
+            not a multiple of the number of heads, several heads with a normalizer that does not allow them,
+            an input of the wrong rank, or a missing history.
 
     Example:
         attention = keras_attention.AttentionContext(score="additive")
         context, weights = attention(query, memory, memory_mask=memory_mask)
 
-    Reference: Bahdanau et al. (2014), section 3.1; Luong et al. (2015), section 3.1, whose query is the
-    state after the step.
+    Reference: Bahdanau et al. (2014), section 3.1; Luong et al. (2015), section 3.1, where the query
+    is the state after the step.
     """
 
     def __init__(self, units=None, score="general", normalizer="softmax", num_heads=1, **kwargs):
@@ -126,10 +126,10 @@ class AttentionContext(Configured, keras.layers.Layer):
         return found.context, found.weights
 
     def attend(self, query, memory, keys=None, memory_mask=None, history=None, noise=()):
-        """A call that returns all that it found, `Attended`; `keys` and `history` may also be `()`.
+        """Like `call`, but returns everything it computed, as `Attended`.
 
-        `noise` is what `Normalizer.draw` returned, for one step or for all. This is no layer call: a mask
-        that Keras attached to the memory is not found here.
+        `keys` and `history` may also be `()`. `noise` is what `Normalizer.draw` returned, for one step or
+        for all. This is not a layer call, so it does not see a mask that Keras attached to the memory.
         """
         _check_ranks(query.shape, memory.shape, None if memory_mask is None else memory_mask.shape)
         if self.looks_back and not history:
@@ -184,21 +184,21 @@ class AttentionContext(Configured, keras.layers.Layer):
         return History(self.normalizer.first_weights(memory_mask), total, own)
 
     def next_history(self, history, weights, own=()):
-        """The history after a step that had these weights; `own` is what the normalizer remembers."""
+        """The history after a step with these weights; `own` is what the normalizer remembers."""
         if not self.looks_back:
             return ()
         weights = ops.cast(weights, "float32")
         return History(weights, history.total + weights, own)
 
     def project_memory(self, memory):
-        """(B, S, D) memory -> the keys: once per source, for every later call.
+        """(B, S, D) memory -> the keys, computed once per source and used by every later call.
 
-        They are (B, S, units) as a rule; a tuple where there are several heads, or where the normalizer
-        projects the memory too.
+        The keys are usually (B, S, units). They are a tuple if there are several heads, or if the
+        normalizer projects the memory too.
 
         Raises:
-            ValueError: the layer has no weights yet, or `memory` is a `KerasTensor`: this is no layer's
-                call, and in a functional model nothing would train through it.
+            ValueError: the layer has no weights yet, or `memory` is a `KerasTensor`. This is not a layer
+                call, so a functional model could not train through it.
         """
         if isinstance(memory, keras.KerasTensor):
             raise ValueError(
@@ -219,7 +219,7 @@ class AttentionContext(Configured, keras.layers.Layer):
         return self.heads.unfold(keys), values, own
 
     def compute_mask(self, query, previous_mask=None):
-        return previous_mask, None  # of the query, and so of the context
+        return previous_mask, None  # the query's mask is also the context's
 
     def compute_output_shape(self, query_shape, memory_shape, **kwargs):
         return (*query_shape[:-1], memory_shape[-1]), (*query_shape[:-1], memory_shape[1])

@@ -1,4 +1,4 @@
-"""AttentionDecoder: from the tokens so far and the memory to the logits of the next."""
+"""AttentionDecoder: computes the logits of the next token from the tokens so far and the memory."""
 
 import functools
 import inspect
@@ -29,52 +29,55 @@ CELL_ARGUMENTS = frozenset(inspect.signature(AttentionDecoderCell).parameters) -
 
 @keras.saving.register_keras_serializable("keras_attention")
 class AttentionDecoder(Configured, keras.layers.Layer):
-    """The decoder: an embedding, an `AttentionDecoderCell`, and a head to the vocabulary.
+    """The decoder: an embedding, an `AttentionDecoderCell`, and a head that computes the logits.
 
     `found = cell(embedding(target), memory)`, `logits = head(found)`.
 
     Args:
         vocabulary_size: V, number of target ids; 0 is padding.
         embedding_dim: E, depth of the embedding.
-        units, cell, num_layers, score: the cell's, see `AttentionDecoderCell`.
-        bridge: whether the first states are learned functions of the encoder's final state (Dense and
-            tanh, one for each layer and state); otherwise they are zeros.
-        embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
-        head_initializer: of the kernel of a head by name, see `DenseHead`; `"tied"` has none.
+        units, cell, num_layers, score: arguments of the cell; see `AttentionDecoderCell`.
+        bridge: whether the first states are learned functions of the encoder's final state (one Dense
+            layer with tanh for each layer and state). If False, they are zeros.
+        embeddings_initializer: initializer of the embedding; the one for None depends on the vocabulary
+            size, see `Embedding`.
+        head_initializer: initializer of the kernel of a head given by name, see `DenseHead`; `"tied"` has
+            no kernel.
         head: `"dense"`, `"tied"`, `"pointer"`, `"hard"`, `"hard_monotonic"`, or a `Head` layer.
-        scheduled_sampling: how much of the target is replaced, while training, by what the model itself
-            predicts: a first pass under teacher forcing finds the likeliest tokens, which a second pass is
-            fed at this rate.
-        word_dropout: rate of whole embeddings that are dropped, each position on its own, while training.
-        **options: the cell's other options: `attention_units`, `normalizer`, `num_heads`, `input_feeding`,
-            `attentional_layer` (by default True, but False for a head that does not read the vector),
-            `attend_first`, `attend_between`, `dropout`, `kernel_initializer`, `recurrent_initializer`.
+        scheduled_sampling: rate at which the model's own predictions replace target tokens while training.
+            A first pass under teacher forcing finds the likeliest tokens. In a second pass, each of
+            them replaces its target token at this rate.
+        word_dropout: rate at which whole embeddings are dropped while training, each position on its own.
+        **options: the other options of the cell: `attention_units`, `normalizer`, `num_heads`,
+            `input_feeding`, `attentional_layer` (True by default, but False for a head that does not read
+            the vector), `attend_first`, `attend_between`, `dropout`, `kernel_initializer`,
+            `recurrent_initializer`.
 
     Call arguments:
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
         memory: (B, S, D), the encoder's states.
         final_state: (B, D), the encoder's final state; not read without the bridge.
-        memory_mask: (B, S) boolean, True = real token; None takes the mask that Keras attached to the
-            memory (`Encoder` has it attach one), or else means that all are.
-        source: (B, S) integer source ids, which only a head that copies needs.
+        memory_mask: (B, S) boolean, True = real token. None uses the mask that Keras attached to the memory
+            (the memory of an `Encoder` has one); without such a mask, every position counts as real.
+        source: (B, S) integer source ids; only a head that copies needs them.
 
     Returns:
         `(logits, weights)`: float32 (B, T, V), and the attention weights (B, T, S). Padding of the memory
-        gets no weight; the logits that answer padding mean nothing.
+        gets no weight. Logits at padding of the target have no meaning.
 
     Raises:
         TypeError: ids that are not integers.
-        ValueError: ids out of range (eager calls), an empty target, an unknown cell or score, no
-            `final_state` for the bridge.
+        ValueError: ids out of range (eager calls), an empty target, an unknown cell or score, or a bridge
+            without a `final_state`.
 
     Example:
         decoder = keras_attention.AttentionDecoder(vocabulary_size=40, embedding_dim=16, units=32)
         logits, weights = decoder(target, memory, final_state, memory_mask=memory_mask)
 
     Reference: Luong et al. (2015), section 3; Bahdanau et al. (2014), appendix A.2.2 (the bridge,
-    there only from the backward state); LeCun et al. (1998), section 4.6 (the head's initializer);
+    there from the backward state only); LeCun et al. (1998), section 4.6 (the head's initializer);
     Mihaylova and Martins (2019), section 3 (scheduled sampling in two passes); Gal and Ghahramani (2016),
-    section 4.2 (word dropout, there of all occurrences of a word together).
+    section 4.2 (word dropout; they drop all occurrences of a word together).
     """
 
     def __init__(
@@ -164,24 +167,24 @@ class AttentionDecoder(Configured, keras.layers.Layer):
         return logits, found.weights
 
     def _with_predictions(self, target, logits):
-        """(B, T) fed tokens, some of them replaced by the likeliest of the step before; no padding is."""
-        predicted = ops.cast(ops.argmax(logits[:, :-1, 1:], axis=-1) + 1, target.dtype)  # no padding
+        """(B, T) fed tokens, some replaced by the prediction of the step before; padding stays."""
+        predicted = ops.cast(ops.argmax(logits[:, :-1, 1:], axis=-1) + 1, target.dtype)  # never padding
         predicted = ops.concatenate([target[:, :1], predicted], axis=1)
         drawn = keras.random.uniform(ops.shape(target), seed=self.seed_generator)
         replaced = ops.logical_and(drawn < self.scheduled_sampling, ops.not_equal(target, PADDING_ID))
         return ops.where(replaced, predicted, target)
 
     def encode(self, memory, memory_mask=None, source=None):
-        """`Encoded`: what every step reads of a source; see `AttentionDecoderCell.encode`.
+        """Prepares a source for the steps, as `Encoded`; see `AttentionDecoderCell.encode`.
 
-        No layer call: a mask that Keras attached to the memory is not found here.
+        This is not a layer call, so it does not see a mask that Keras attached to the memory.
         """
         if self.head.copies and source is None:
             raise ValueError("This decoder's head copies from the source. Pass its ids as `source`.")
         return self.attention_cell.encode(memory, memory_mask, source if self.head.copies else ())
 
     def initial_state(self, encoded, final_state=None):
-        """The state before the first step: the bridge's, or zeros.
+        """The state before the first step: the bridge's output, or zeros.
 
         Args:
             encoded: `Encoded`.
@@ -200,7 +203,7 @@ class AttentionDecoder(Configured, keras.layers.Layer):
     def step(self, tokens, state, encoded):
         """One step: (B,) previous tokens -> `(logits, DecoderStep, DecoderState)`, logits (B, V).
 
-        (B, K) tokens are those of K hypotheses of each source; then all that is returned has the axis K.
+        With (B, K) tokens, for K hypotheses of each source, everything returned also has the axis K.
         """
         found, new = self.attention_cell(self.embedding(tokens), state._replace(head=()), encoded)
         logits, found, kept = self.head.step(found, encoded, tokens, state.head)
@@ -208,7 +211,7 @@ class AttentionDecoder(Configured, keras.layers.Layer):
 
     @property
     def recurrent_layers(self):
-        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        """The Keras RNN layers, for code that changes a setting of all of them (export, cuDNN)."""
         return self.attention_cell.recurrent_layers
 
     def compute_output_spec(
@@ -220,8 +223,8 @@ class AttentionDecoder(Configured, keras.layers.Layer):
         return logits, weights
 
     def get_config(self):
-        return {**self.attention_cell.get_config(), **super().get_config()}  # its own name and dtype
+        return {**self.attention_cell.get_config(), **super().get_config()}  # the decoder's name and dtype
 
 
-for _name in CELL_ARGUMENTS:  # the arguments of the cell are attributes of the decoder too
+for _name in CELL_ARGUMENTS:  # the decoder has the cell's arguments as attributes
     setattr(AttentionDecoder, _name, property(operator.attrgetter(f"attention_cell.{_name}")))

@@ -1,10 +1,10 @@
-"""The embedding of encoder and decoder: Keras' own with an initialization, a scale and a dense gradient."""
+"""The embedding of encoder and decoder: Keras' layer with its own initialization, scale and gradient."""
 
 import keras
 
 from keras_attention.layers.initializers import own
 
-# Of the initial output. Saved models depend on these: the scale is computed again when a model is loaded.
+# For the initial output. Saved models depend on these values: loading a model computes the scale again.
 MIN_STDDEV, MAX_STDDEV, IDS_PER_STDDEV = 0.03, 1.0, 6000
 
 
@@ -13,24 +13,25 @@ class Embedding(keras.layers.Embedding):
     """`scale * embeddings[ids]`, initialized for a vocabulary of V ids.
 
     The initial output has the standard deviation `stddev = V / 6000`, but at least 0.03 (about Keras'
-    default) and at most 1. That of the weights is `sqrt(0.03 * stddev)`, the scale `sqrt(stddev / 0.03)`.
+    default) and at most 1. The weights have the standard deviation
+    `sqrt(0.03 * stddev)`, and the scale is `sqrt(stddev / 0.03)`.
 
-    A small vocabulary is one of letters, which occur in every batch. They learn fast from a start close to
-    zero, and with few pairs the model then generalizes better. In a large vocabulary most words are rare.
-    If they start close to zero, they all look alike, and training sits on a plateau for hundreds of
-    updates; so they start further apart. Rare words also learn slowly: over a training, Adam moves the
+    A small vocabulary consists of letters, which occur in every batch. They learn fast from a start close
+    to zero, and with few pairs the model then generalizes better. In a large vocabulary most words are
+    rare. If they start close to zero, they all look alike, and training stays on a plateau for hundreds of
+    updates; so they start further apart. Rare words also learn slowly: over all of training, Adam moves the
     weights of a word that occurs in one of n updates `sqrt(n)` times less. The scale makes up for that
     (docs/decisions.md).
 
     On TensorFlow the gradient of a lookup is a `tf.IndexedSlices`, with a row for each id that was looked
-    up. The optimizers of Keras 3.15 and their clipping by global norm treat these rows as if no id occurred
-    twice: second moments and norms come out too small. Here the gradient is one dense matrix, which is
-    right with every optimizer. Half-precision gradients are added up in float32.
+    up. The optimizers of Keras 3.15, and their clipping by global norm, treat these rows as if no id
+    occurred twice, so second moments and norms are too small. Here the gradient is one dense matrix, which
+    is correct with every optimizer. Half-precision gradients are summed in float32.
 
     Args:
         input_dim, output_dim, **kwargs: as in `keras.layers.Embedding`; V is `input_dim`.
-        embeddings_initializer: initializer of the weights, with a scale of 1; None is the initialization
-            above.
+        embeddings_initializer: initializer of the weights, used with a scale of 1; None is the
+            initialization described above.
 
     Call arguments:
         ids: integer ids of any shape.
@@ -56,7 +57,7 @@ class Embedding(keras.layers.Embedding):
             rows = _lookup(self.embeddings, ids)
         else:
             rows = keras.ops.take(self.embeddings, ids, axis=0)
-        if self.scale != 1:  # an operator less in each step of an exported model of letters
+        if self.scale != 1:  # saves an operator per step in an exported model of letters
             rows = rows * self.scale
         return keras.ops.cast(rows, self.compute_dtype)
 
@@ -66,7 +67,7 @@ class Embedding(keras.layers.Embedding):
 
 
 def _lookup(table, ids):
-    """(V, E) table, integer ids -> (..., E), with the gradient of the table as a dense matrix."""
+    """(V, E) table, integer ids -> (..., E), with a dense matrix as the gradient of the table."""
     import tensorflow as tf
 
     @tf.custom_gradient

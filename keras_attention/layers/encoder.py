@@ -1,4 +1,4 @@
-"""Encoder: tokens to memory."""
+"""Encoder: turns tokens into the memory."""
 
 import keras
 from keras import ops
@@ -13,32 +13,34 @@ from keras_attention.sources import ids_specs
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Encoder(Configured, keras.layers.Layer):
-    """Reads the source and hands over all its hidden states: the memory.
+    """Reads the source and returns all its hidden states: the memory.
 
-    An embedding, then recurrent layers, each after the first with a residual connection round it.
+    An embedding, then recurrent layers. Each layer but the first has a residual connection around it.
 
     Args:
         vocabulary_size: V, number of source ids; 0 is padding.
         embedding_dim: E, depth of the embedding.
         units: depth of the memory; a bidirectional encoder gives each direction half of it.
-        cell: `"lstm"`, `"gru"`, or a Keras RNN layer as a template, see `RecurrentStack`.
-        num_layers: how many recurrent layers.
-        bidirectional: whether each layer reads in both directions, or `"first"` for the first layer alone.
-        dropout: rate of dropout on what each recurrent layer reads, while training.
-        word_dropout: rate of whole embeddings that are dropped, each position on its own, while training.
-        embeddings_initializer: of the embedding; None depends on the vocabulary size, see `Embedding`.
-        kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults.
+        cell: `"lstm"`, `"gru"`, or a Keras RNN layer used as a template; see `RecurrentStack`.
+        num_layers: number of recurrent layers.
+        bidirectional: whether each layer reads in both directions, or `"first"` for the first layer only.
+        dropout: rate of dropout on the input of each recurrent layer while training.
+        word_dropout: rate at which whole embeddings are dropped while training, each position on its own.
+        embeddings_initializer: initializer of the embedding; the one for None depends on the vocabulary
+            size, see `Embedding`.
+        kernel_initializer, recurrent_initializer: initializers of the recurrent layers; the defaults are
+            those of Keras.
 
     Call arguments:
         tokens: (B, S) integer ids, padded on the right with 0.
-        tokens_mask: (B, S) boolean, True = real token; None finds it from the ids.
+        tokens_mask: (B, S) boolean, True = real token; None derives it from the ids.
 
     Returns:
         `(memory, final_state)`: memory (B, S, units), zeros on padding, and final_state (B, units),
-        the last layer's forward state at the last real token, beside its backward state at the first.
-        More padding on the right changes neither. Keras attaches the mask of the ids to the memory, where
-        `AttentionContext` and `AttentionDecoder` find it. It does not attach a `tokens_mask` that you pass:
-        pass that one to them too, as `memory_mask`.
+        the last layer's forward state at the last real token, concatenated with its backward state at the
+        first, if it has one. More padding on the right changes neither. Keras attaches the mask of the ids
+        to the memory, where `AttentionContext` and `AttentionDecoder` find it. Keras does not attach a
+        `tokens_mask` that you pass: pass it to those layers too, as `memory_mask`.
 
     Raises:
         TypeError: ids that are not integers.
@@ -50,8 +52,8 @@ class Encoder(Configured, keras.layers.Layer):
         memory, final_state = encoder(np.array([[7, 5, 2], [9, 2, 0]]))
 
     Reference: Bahdanau et al. (2014), section 3.2; Wu et al. (2016), section 3 (residual connections, and
-    the first layer alone in both directions); Gal and Ghahramani (2016), section 4.2 (word dropout, there
-    of all occurrences of a word together).
+    only the first layer bidirectional); Gal and Ghahramani (2016), section 4.2 (word dropout; they drop
+    all occurrences of a word together).
     """
 
     def __init__(
@@ -105,12 +107,12 @@ class Encoder(Configured, keras.layers.Layer):
         embedded = self.word_dropout_layer(self.embedding(tokens))
         embedded = self.dropout_layer(embedded)  # (B, S, E)
         memory, final_state = self.stack.read(embedded, sequence_lengths(tokens_mask))
-        # Idea 1: all hidden states are handed over, not only the last.
+        # Idea 1: all hidden states are passed on, not only the last.
         mask = ops.expand_dims(tokens_mask, 2)
         return ops.where(mask, memory, ops.zeros_like(memory)), final_state
 
     def source_specs(self):
-        """The inputs of a model with this encoder, see `keras_attention.sources`."""
+        """The inputs of a model with this encoder; see `keras_attention.sources`."""
         return ids_specs(self.vocabulary_size)
 
     def compute_mask(self, tokens, previous_mask=None):
@@ -119,7 +121,7 @@ class Encoder(Configured, keras.layers.Layer):
 
     @property
     def recurrent_layers(self):
-        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        """The Keras RNN layers, for code that changes a setting of all of them (export, cuDNN)."""
         return self.stack.recurrent_layers
 
     def compute_output_shape(self, tokens_shape, **kwargs):

@@ -1,4 +1,4 @@
-"""A source with features beside it: an encoder for each, and a gate between what a step reads of both."""
+"""A source with parallel features: an encoder for each, and a gate between the attention to the two."""
 
 import keras
 from keras import ops
@@ -10,30 +10,30 @@ from keras_attention.layers.named import get_layer
 from keras_attention.layers.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
 from keras_attention.sources import SourceSpec, as_source
 
-PARTS = 2  # of the memory: the source's states and the features' states
+PARTS = 2  # parts of the memory: the source's states and the features' states
 
 
 @keras.saving.register_keras_serializable("keras_attention")
 class FeaturesEncoder(Configured, keras.layers.Layer):
-    """Reads a source and features beside it, such as grammatical tags, by an encoder each.
+    """Reads a source and its features, such as grammatical tags, with one encoder for each.
 
-    The memory holds the states of the source, then those of the features. Two numbers are added to each
-    state: 1 and 0 for the source, 0 and 1 for the features, zeros on padding. `Gated` reads them; other
-    attention reads both parts as one.
+    The memory holds the states of the source, followed by those of the features. Two numbers are appended
+    to each state: 1 and 0 for the source, 0 and 1 for the features, zeros on padding. `Gated` uses them to
+    tell the parts apart; any other attention treats both parts as one memory.
 
     Args:
         source: an encoder.
-        features: an `Encoder` for the ids of the features, whose memory is as deep as the source's.
+        features: an `Encoder` for the ids of the features. Its memory must be as deep as the source's.
 
     Call arguments:
-        source: a dict of the source's inputs (`source` for an `Encoder`) and of `features`, (B, G) integer
-            ids, padded on the right with 0.
+        source: a dict with the inputs of the source's encoder (`source` for an `Encoder`) and `features`,
+            (B, G) integer ids, padded on the right with 0.
 
     Returns:
-        `(memory, final_state)`: memory (B, S' + G, D + 2), and both final states beside each other.
+        `(memory, final_state)`: memory (B, S' + G, D + 2), and the two final states concatenated.
 
     Raises:
-        TypeError: no encoder.
+        TypeError: `source` is not an encoder, or `features` is not an `Encoder`.
         ValueError: memories of different depths.
 
     Example:
@@ -57,7 +57,7 @@ class FeaturesEncoder(Configured, keras.layers.Layer):
             raise ValueError("`source` must be an encoder without an input `features` of its own.")
 
     def source_specs(self):
-        """The inputs of a model with this encoder, see `keras_attention.sources`."""
+        """The inputs of a model with this encoder; see `keras_attention.sources`."""
         features = SourceSpec((None, None), "int32", self.features.vocabulary_size)
         return {**self.source.source_specs(), "features": features}
 
@@ -99,12 +99,12 @@ class FeaturesEncoder(Configured, keras.layers.Layer):
 
     @property
     def recurrent_layers(self):
-        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        """The Keras RNN layers, for code that changes a setting of all of them (export, cuDNN)."""
         return [*getattr(self.source, "recurrent_layers", ()), *self.features.recurrent_layers]
 
 
 def _marked(memory, mask, number):
-    """(B, S, D) -> (B, S, D + 2), with a 1 at the number of its part on each real step."""
+    """(B, S, D) -> (B, S, D + 2): each real step gets a 1 at the number of its part."""
     mask = ops.expand_dims(ops.cast(mask, memory.dtype), 2)
     marks = [mask if i == number else ops.zeros_like(mask) for i in range(PARTS)]
     return ops.concatenate([memory, *marks], axis=-1)
@@ -112,13 +112,14 @@ def _marked(memory, mask, number):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Gated(Normalizer):
-    """Attends to each part of the memory of a `FeaturesEncoder` on its own, with a gate between them.
+    """Attends to each part of a `FeaturesEncoder`'s memory separately, with a gate between the parts.
 
-    `w = g w_source + (1 - g) w_features` with `g = sigmoid(v . query + b)`: each part's weights are
-    normalized alone, so the context is `g C_source + (1 - g) C_features`.
+    `w = g w_source + (1 - g) w_features` with `g = sigmoid(v . query + b)`. The weights of each part are
+    normalized separately, so the context is `g C_source + (1 - g) C_features`.
 
     Args:
-        normalizer: of each part: `"softmax"`, `"sparsemax"`, `"entmax15"`, or such a layer.
+        normalizer: normalizer of each part: `"softmax"`, `"sparsemax"`, `"entmax15"`, or a layer of such a
+            class.
 
     Reference: Peters and Martins (2020), whose gate reads the contexts too.
     """
@@ -136,7 +137,7 @@ class Gated(Normalizer):
             )
 
     def build(self, scores_shape, query_shape, memory_shape):
-        self.v = self.add_weight(shape=(query_shape[-1],), initializer="zeros", name="v")  # 1/2, at first
+        self.v = self.add_weight(shape=(query_shape[-1],), initializer="zeros", name="v")  # 1/2 at first
         self.bias = self.add_weight(shape=(), initializer="zeros", name="bias")
 
     def project_memory(self, memory):

@@ -1,4 +1,4 @@
-"""Exact hard attention: the token comes from one memory state, and the loss sums over all of them."""
+"""Exact hard attention: each token comes from one memory state, and the loss sums over all states."""
 
 import keras
 from keras import ops
@@ -13,28 +13,28 @@ from keras_attention.layers.states import DecoderStep, Encoded
 
 @keras.saving.register_keras_serializable("keras_attention")
 class HardHead(Head):
-    """Each token comes from one source token. Which one is unknown, so the probability sums over all.
+    """Each token comes from one unknown source token, so its probability is a sum over all of them.
 
     `p(y[t] | y[<t]) = sum over s of pi[t, s] e[t, s, y[t]]`, with the emissions
     `e[t, s] = softmax(W tanh(W_h h[t] + W_m memory[s]) + b)`. The logits are `log p`, which a log-softmax
-    leaves as they are.
+    does not change.
 
-    With `monotonic=False` (order 0) the steps attend independently: `pi[t]` are the attention weights. With
-    `monotonic=True` (order 1) each step attends to the source token of the step before or to a later one.
-    Then pi is filtered by what has been written, exactly:
+    With `monotonic=False` (order 0) the steps attend independently, and `pi[t]` is the attention weights.
+    With `monotonic=True` (order 1) each step attends to the source token of the step before or to a later
+    one. Then pi is conditioned, exactly, on the tokens written so far:
     `pi[t, s] = sum over r <= s of q[t-1, r] softmax(scores[t] from r on)[s]`, with
     `q[t-1, r]` proportional to `pi[t-1, r] e[t-1, r, y[t-1]]`. The first step starts at the first token.
 
-    The recurrence does not read the attention, unless the decoder's options say so. The head finds B x T x
-    S x V probabilities, so it suits vocabularies of letters and phones.
+    The recurrence does not read the attention, unless the decoder's options say so. The head computes B x T
+    x S x V probabilities, so it suits vocabularies of letters and phones.
 
     Args:
         vocabulary_size: V, number of target ids.
-        monotonic: whether it is of order 1.
-        units: depth of the tanh; None follows h.
-        kernel_initializer: of W.
+        monotonic: whether the attention is of order 1.
+        units: depth of the tanh; None takes the depth of h.
+        kernel_initializer: initializer of W.
 
-    The weights of the `DecoderStep` become pi.
+    The weights of the `DecoderStep` are replaced by pi.
 
     Reference: Wu et al. (2018), section 3 (order 0); Wu and Cotterell (2019), section 3 (monotonic).
     """
@@ -77,11 +77,11 @@ class HardHead(Head):
             )
 
     def call(self, found, encoded):
-        """The logits where pi are the weights that the attention found."""
+        """The logits with the attention weights as pi."""
         return _logits(DecoderStep(*found).weights, self.emissions(found, encoded))
 
     def emissions(self, found, encoded):
-        """-> e, float32 (B, S, V) for one step, (B, T, S, V) for all."""
+        """Returns e, float32: (B, S, V) for one step, (B, T, S, V) for all."""
         h = ops.expand_dims(self.of_h(DecoderStep(*found).h), -2)
         memory = self.of_memory(Encoded(*encoded).memory)
         if len(h.shape) == 4:
@@ -90,7 +90,7 @@ class HardHead(Head):
         return ops.softmax(ops.cast(logits, "float32"), axis=-1)
 
     def first_state(self, encoded):
-        """pi and e of the step before: of the first, all at the first token and nothing written."""
+        """pi and e before the first step: pi is 1 at the first token, and e is 1: nothing was written."""
         if not self.monotonic:
             return ()
         mask = encoded.memory_mask
@@ -131,13 +131,13 @@ class HardHead(Head):
 
 
 def _filtered(pi, written):
-    """(..., S) pi, the probability of the token that was written -> where it was written from."""
+    """(..., S) pi and probabilities of the written token -> (..., S), which source token it came from."""
     both = pi * written
     return both / ops.maximum(ops.sum(both, axis=-1, keepdims=True), 1e-30)
 
 
 def _moved(before, scores, mask):
-    """(..., S) where the step before was, its scores and mask -> (..., S), where this step is."""
+    """(..., S) place of the step before, scores and mask of this step -> (..., S) pi of this step."""
     scores, mask = ops.expand_dims(ops.cast(scores, "float32"), -2), ops.expand_dims(mask, -2)
     places = positions(scores)
     onward = ops.greater_equal(places, ops.swapaxes(places, -1, -2))  # (..., S, S): from each to each

@@ -1,4 +1,4 @@
-"""Heads: from what a decoder step found to the logits of the next token. One small class each."""
+"""Heads turn the result of a decoder step into the logits of the next token. One small class each."""
 
 import keras
 from keras import ops
@@ -10,28 +10,28 @@ from keras_attention.tokens import UNKNOWN_ID
 
 
 class Head(Configured, keras.layers.Layer):
-    """Base of the heads; a user's own is a subclass that overrides `call`.
+    """Base class of the heads. For a head of your own, subclass it and override `call`.
 
     Args:
         vocabulary_size: V, number of target ids.
 
     Call arguments:
-        found: `DecoderStep`, of one step or of all.
+        found: `DecoderStep`, of one step or of all steps.
         encoded: `Encoded`.
 
     Returns:
         float32 logits (..., V).
     """
 
-    copies = False  # whether it needs the source ids, `Encoded.tokens`
-    reads_vector = True  # whether it reads the attentional vector
+    copies = False  # whether the head needs the source ids, `Encoded.tokens`
+    reads_vector = True  # whether the head reads the attentional vector
 
     def __init__(self, vocabulary_size, **kwargs):
         super().__init__(**kwargs)
         self.vocabulary_size = check_size("vocabulary_size", vocabulary_size)
 
     def build(self, found_shape, encoded_shape=None):
-        """Of a `DecoderStep` and an `Encoded` of shapes, None where a field does not matter."""
+        """Takes a `DecoderStep` and an `Encoded` of shapes; fields that do not matter are None."""
 
     def check_normalizer(self, normalizer):
         """Raises `ValueError` if the head cannot work with weights of this `Normalizer`."""
@@ -40,15 +40,15 @@ class Head(Configured, keras.layers.Layer):
         """Gives the head the decoder's `Embedding` layer."""
 
     def first_state(self, encoded):
-        """What the head keeps before the first step, a nest, batch first."""
+        """The head's state before the first step: a nest, batch first."""
         return ()
 
     def step(self, found, encoded, tokens, state):
-        """One step: also the (B,) tokens that were fed and the head's state -> `(logits, found, state)`."""
+        """One step, given the (B,) tokens that were fed and the state -> `(logits, found, state)`."""
         return self(found, encoded), found, state
 
     def unroll(self, found, encoded, tokens):
-        """All steps: also the (B, T) tokens that were fed -> `(logits, found)`."""
+        """All steps, given the (B, T) tokens that were fed -> `(logits, found)`."""
         return self(found, encoded), found
 
 
@@ -58,11 +58,12 @@ class DenseHead(Head):
 
     Args:
         vocabulary_size: V, number of target ids.
-        kernel_initializer: of W. The default depends only on its inputs: Glorot's range would shrink with
-            the vocabulary, and training would sit on a plateau (docs/decisions.md).
+        kernel_initializer: initializer of W. The range of the default depends only on the number of inputs.
+            Glorot's range would shrink as the vocabulary grows, and training would stay on a plateau
+            (docs/decisions.md).
 
     Call arguments:
-        found: `DecoderStep`, of one step or of all.
+        found: `DecoderStep`, of one step or of all steps.
         encoded: `Encoded`; this head does not read it.
 
     Returns:
@@ -82,19 +83,19 @@ class DenseHead(Head):
         )
 
     def build(self, found_shape, encoded_shape=None):
-        self.dense.build(found_shape[0])  # the vector's
+        self.dense.build(found_shape[0])  # the vector's shape
 
     def call(self, found, encoded=None):
-        # Idea 4, its end: the name of the output token. The vector is the first field of a `DecoderStep`.
+        # The end of idea 4: which token is the output. The vector is the first field of a `DecoderStep`.
         return ops.cast(self.dense(found[0]), "float32")
 
 
 @keras.saving.register_keras_serializable("keras_attention")
 class TiedHead(Head):
-    """The embedding's matrix E is also the head's: `logits = E vector + b`.
+    """A head that shares the matrix E of the decoder's embedding: `logits = E vector + b`.
 
-    E is not scaled here, see `Embedding`. The attentional vector must be as deep as the embedding:
-    `embedding_dim` = `units`.
+    E is used here without the scale of `Embedding`. The attentional vector must be as deep as the
+    embedding: `embedding_dim` = `units`.
 
     Args:
         vocabulary_size: V, number of target ids.
@@ -106,7 +107,7 @@ class TiedHead(Head):
         self.embedding = embedding
 
     def get_build_config(self):
-        """None: a saved head is built by its decoder, once it has the embedding."""
+        """Returns None: the decoder builds a loaded head, once the head has the embedding."""
 
     def build(self, found_shape, encoded_shape=None):
         depths = self.embedding.output_dim, found_shape[0][-1]
@@ -124,27 +125,27 @@ class TiedHead(Head):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class PointerHead(DenseHead):
-    """Generates a token or copies one of the source, where the attention is.
+    """Generates a token, or copies a source token that the attention points to.
 
     `p = g softmax(W vector + b) + (1 - g) copied`, with `g = sigmoid(w vector + c)` and
     `copied[v] = sum of the attention weights of the source tokens that are v`. The weight of tokens that
-    cannot be copied goes to the generated distribution. The logits are `log p`, which a log-softmax leaves
-    as they are.
+    cannot be copied goes to the generated distribution. The logits are `log p`, which a log-softmax does
+    not change.
 
     Args:
         vocabulary_size, kernel_initializer: see `DenseHead`.
-        copy_ids: for each source id the target id that says the same, or 0; None where both sides have one
-            vocabulary. Padding and the unknown token are never copied.
+        copy_ids: for each source id, the id of the same token in the target vocabulary, or 0 if there is
+            none; None if both sides share one vocabulary. Padding and the unknown token are never copied.
 
     Call arguments:
-        found: `DecoderStep`, of one step or of all.
+        found: `DecoderStep`, of one step or of all steps.
         encoded: `Encoded`, with the source ids in `tokens`.
 
     Returns:
         float32 log-probabilities (..., V).
 
     Reference: See et al. (2017), section 2.2, equation 9, over the target vocabulary. Their gate (equation
-    8) reads the context, the state and the input; this one reads the attentional vector.
+    8) reads the context, the state and the input; this gate reads the attentional vector.
     """
 
     copies = True
@@ -166,7 +167,7 @@ class PointerHead(DenseHead):
         self.gate.build(found_shape[0])
 
     def call(self, found, encoded):
-        # A functional model that was saved comes back with plain lists.
+        # A functional model passes plain lists after it was saved and loaded.
         found, encoded = DecoderStep(*found), Encoded(*encoded)
         generated = ops.softmax(super().call(found), axis=-1)
         weights = ops.cast(found.weights, "float32")
@@ -182,7 +183,7 @@ class PointerHead(DenseHead):
         return ops.log(ops.maximum(rest * generated + copied, 1e-30))
 
     def _copies(self, tokens):
-        """(B, S) source ids -> (B, S, V), 1 at the target id of each, zeros where it cannot be copied."""
+        """(B, S) source ids -> (B, S, V): 1 at the target id of each, zeros if it cannot be copied."""
         if self.copy_ids is not None:
             tokens = ops.take(ops.convert_to_tensor(self.copy_ids, dtype="int32"), tokens, axis=0)
         ids = ops.where(tokens > UNKNOWN_ID, tokens, -1)

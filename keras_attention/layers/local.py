@@ -9,14 +9,14 @@ from keras_attention.layers.normalizers import Normalizer
 
 
 class _Window(Normalizer):
-    """The softmax over the tokens that are at most `window` away from a centre."""
+    """A softmax over the tokens that are at most `window` away from a centre."""
 
     def __init__(self, window=10, **kwargs):
         super().__init__(**kwargs)
         self.window = check_size("window", window)
 
     def distance(self, scores, centre):
-        """(B, T, S) scores, (B, T, 1) centre -> (B, T, S) float32: how far each token is from it."""
+        """(B, T, S) scores, (B, T, 1) centre -> (B, T, S) float32, the offset of each token from it."""
         return positions(scores) - centre
 
     def inside(self, mask, distance):
@@ -25,10 +25,10 @@ class _Window(Normalizer):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class LocalMonotonic(_Window):
-    """Attends to a window that moves on by one token at each step: local-m.
+    """Attends to a window that moves one token forward at each step: local-m.
 
-    `w = softmax(e)` over the tokens from `t - window` to `t + window`. From the last token on the window
-    stays.
+    `w = softmax(e)` over the tokens from `t - window` to `t + window`. When the centre reaches the last
+    token, the window stops moving.
 
     Args:
         window: D of the paper.
@@ -50,15 +50,16 @@ class LocalMonotonic(_Window):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class LocalPredictive(_Window):
-    """Attends to a window whose centre the query predicts: local-p.
+    """Attends to a window whose centre is predicted from the query: local-p.
 
     `p = length * sigmoid(v . tanh(W query))`, `w[s] = softmax(e)[s] exp(-2 (s - p)^2 / window^2)`, with the
-    softmax over the tokens from `p - window` to `p + window`. The weights sum to less than 1: they are not
-    normalized again. The length is that of the row, without its padding. Several heads share one window.
+    softmax over the tokens from `p - window` to `p + window`. The weights are not normalized
+    again, so they sum to less than 1. The length is that of the row without its padding. Several heads
+    share one window.
 
     Args:
         window: D of the paper; the Gaussian's standard deviation is half of it.
-        units: depth of the tanh; None follows the query.
+        units: depth of the tanh; None takes the depth of the query.
 
     Reference: Luong et al. (2015), section 3.2, equations 9 and 10.
     """
@@ -73,7 +74,7 @@ class LocalPredictive(_Window):
     def build(self, scores_shape, query_shape, memory_shape):
         units = self.units or query_shape[-1]
         self.kernel = self.add_weight(shape=(query_shape[-1], units), name="kernel")
-        self.v = self.add_weight(shape=(units,), initializer="zeros", name="v")  # the middle, at first
+        self.v = self.add_weight(shape=(units,), initializer="zeros", name="v")  # the middle at first
 
     def call(self, scores, mask, query=None, keys=None):
         hidden = ops.tanh(ops.einsum("btd,du->btu", query, ops.cast(self.kernel, query.dtype)))
@@ -85,5 +86,5 @@ class LocalPredictive(_Window):
 
 
 def _length(mask):
-    """(B, 1, S) -> (B, 1, 1) float32, the number of real tokens."""
+    """(B, 1, S) mask -> (B, 1, 1) float32, the number of real tokens."""
     return ops.sum(ops.cast(mask, "float32"), axis=-1, keepdims=True)

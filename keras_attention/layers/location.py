@@ -1,4 +1,4 @@
-"""Scores that look back: they read what the attention has attended to in the steps before."""
+"""Scores that look back: they read where the attention was in earlier steps."""
 
 import keras
 from keras import ops
@@ -17,14 +17,14 @@ class _LookingBack(AdditiveScore):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class LocationScore(_LookingBack):
-    """`v . tanh(W_query query + W_memory memory + W_location f)`, with f the convolved past weights.
+    """`v . tanh(W_query query + W_memory memory + W_location f)`, where f is the convolved past weights.
 
     `f = conv([previous weights, sum of all weights so far])` along the source, without bias.
 
     Args:
         units, normalize: see `AdditiveScore`.
         filters: depth of f.
-        kernel_size: how many tokens the convolution sees; odd.
+        kernel_size: number of tokens that the convolution sees; odd.
 
     Reference: Chorowski et al. (2015), section 2.1, equations 8 and 9; Shen et al. (2018), section 2.2 (the
     sum).
@@ -48,7 +48,7 @@ class LocationScore(_LookingBack):
         past = ops.stack([history.previous, history.total], axis=-1)
         past = ops.cast(past, self.compute_dtype)  # (B, T, S, 2)
         batch, steps, length = ops.shape(past)[:3]
-        # Both kernels as one: XLA refuses the gradient of a product in three dimensions within a loop.
+        # Multiply both kernels first: in a loop, XLA rejects the gradient of a three-dimensional product.
         kernel = ops.matmul(ops.reshape(self.filter_kernel, (-1, self.filters)), self.location_kernel)
         units = kernel.shape[-1]
         found = ops.conv(
@@ -62,12 +62,12 @@ class LocationScore(_LookingBack):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class CoverageScore(_LookingBack):
-    """`v . tanh(W_query query + W_memory memory + w_coverage a)`, with a the sum of the weights so far.
+    """`v . tanh(W_query query + W_memory memory + w_coverage a)`, where a is the sum of the weights so far.
 
     Args:
         units, normalize: see `AdditiveScore`.
 
-    The bias of the paper is there with `normalize=True`. Its coverage loss (equation 12) is `CoverageLoss`.
+    `normalize=True` adds the bias of the paper. The paper's coverage loss (equation 12) is `CoverageLoss`.
 
     Reference: See et al. (2017), section 2.3, equations 10 and 11; Tu et al. (2016).
     """

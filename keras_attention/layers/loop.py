@@ -1,4 +1,4 @@
-"""The one loop over the steps of a decoder whose steps depend on each other."""
+"""The loop over decoder steps that depend on each other."""
 
 import itertools
 
@@ -7,21 +7,22 @@ from keras import ops
 
 
 def over_time(step, inputs, state, depths):
-    """Runs `step(inputs, state) -> (outputs, state)` over the steps, in training too.
+    """Runs `step(inputs, state) -> (outputs, state)` over all steps. Works in training too.
 
     Args:
-        step: from nests of (B, ...) tensors to nests of such. It may close over tensors that are the same
-            at every step.
+        step: function from nests of (B, ...) tensors to nests of (B, ...) tensors. It may close over
+            tensors that are the same at every step.
         inputs: nest of (B, T, ...) tensors.
         state: nest of (B, ...) tensors, as `step` takes and returns it.
-        depths: nest like the outputs of `step`: the last dimension of each, an `int` or a scalar tensor.
+        depths: nest with the structure of the outputs of `step`: the last dimension of each output, an
+            `int` or a scalar tensor.
 
     Returns:
         `(outputs, state)`: nest of (B, T, ...) tensors, and the state after the last step.
     """
     flatten, pack = keras.tree.flatten, keras.tree.pack_sequence_as
     dtypes = [keras.backend.standardize_dtype(x.dtype) for x in flatten(state)]
-    dtype = keras.backend.result_type(*dtypes)  # `RNN` has one for all states
+    dtype = keras.backend.result_type(*dtypes)  # `RNN` has one dtype for all states
     input_depths = [ops.shape(x)[-1] for x in flatten(inputs)]
     input_dtypes = [x.dtype for x in flatten(inputs)]
 
@@ -55,11 +56,11 @@ def _split(joined, depths):
 
 
 class _StepFunction:
-    """What `keras.layers.RNN` asks of a cell: `call`, `state_size` and `compute_dtype` (Keras 3.15).
+    """What `keras.layers.RNN` requires of a cell: `call`, `state_size` and `compute_dtype` (Keras 3.15).
 
-    Being no layer it may close over the memory. A Keras cell could not get at it, since `RNN` takes no
-    constants. `keras.ops.scan` would do too, but on TensorFlow its loop has no bound, and XLA then
-    refuses its gradient.
+    It is not a layer, so it may close over the memory. A Keras cell could not read the memory, because
+    `RNN` takes no constants. `keras.ops.scan` would also work, but on TensorFlow its loop has no bound, and
+    XLA then rejects its gradient.
     """
 
     def __init__(self, step, state_size, compute_dtype):

@@ -1,4 +1,4 @@
-"""Padding: where it is, how long the rest is, and how softmax and recurrences leave it out."""
+"""Padding: where it is, how long the real sequences are, and how to ignore it in softmax and recurrence."""
 
 import keras
 from keras import ops
@@ -12,19 +12,19 @@ def padding_mask(tokens):
 
 
 def sequence_lengths(mask):
-    """(B, S) boolean mask -> (B,) int32, the number of steps up to the last real token."""
+    """(B, S) boolean mask -> (B,) int32, the number of steps up to and including the last real token."""
     return ops.max(ops.where(mask, positions(mask, "int32") + 1, 0), axis=1)
 
 
 def lengths_mask(lengths, sequence):
-    """(B,) integer lengths and (B, S, ...) what they are lengths of -> (B, S) boolean mask, True = real."""
+    """(B,) integer lengths of a (B, S, ...) sequence -> (B, S) boolean mask, True = real."""
     while len(sequence.shape) > 2:
         sequence = sequence[:, :, 0]
     return positions(sequence, "int32") < ops.expand_dims(ops.cast(lengths, "int32"), 1)
 
 
 def positions(x, dtype="float32"):
-    """(..., S) -> (..., S), 0 to S - 1. Made from the tensor, since a KerasTensor has no length."""
+    """(..., S) -> (..., S), 0 to S - 1. Made from the tensor: a KerasTensor may have no length."""
     return ops.cumsum(ops.ones_like(x, dtype=dtype), axis=-1) - 1
 
 
@@ -34,16 +34,16 @@ def first_position(mask):
 
 
 def masked_softmax(scores, mask=None):
-    """Softmax over the last axis that gives padding exactly zero.
+    """Softmax over the last axis that gives padding a weight of exactly zero.
 
-    Computed in float32 (or wider) whatever the type of `scores`, and returned in that type.
+    It is computed in float32 (or wider) whatever the dtype of `scores`, and returned in that dtype.
 
     Args:
         scores: (..., S) float.
         mask: boolean, broadcastable to `scores`, True = real; None means that all are real.
 
     Returns:
-        (..., S) weights that sum to 1 over the real positions; zeros if there are none.
+        (..., S) weights that sum to 1 over the real positions; zeros if no position is real.
     """
     dtype = keras.backend.standardize_dtype(scores.dtype)
     scores = ops.cast(scores, keras.backend.result_type(dtype, "float32"))
@@ -57,14 +57,14 @@ def masked_softmax(scores, mask=None):
 
 
 def _softmax(scores):
-    """Over the last axis. Keras (3.15) warns where that has one element; a source of one token has."""
+    """Over the last axis. Avoids the warning of Keras (3.15) if it has one element: a one-token source."""
     return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
 
 
 def reverse_prefix(sequence, lengths):
     """Reverses the first `lengths` steps of each row and leaves the padding after them in place.
 
-    Applied twice it gives the row back. A backward RNN over a right-padded batch needs no other mask.
+    Applying it twice restores the row. A backward RNN over a right-padded batch needs no other mask.
 
     Args:
         sequence: (B, S, D).
@@ -77,13 +77,13 @@ def reverse_prefix(sequence, lengths):
 
 
 def step_at(sequence, index):
-    """(B, S, D) and (B,) int32 -> (B, D): from each row the step at its index."""
+    """(B, S, D) sequence, (B,) int32 index -> (B, D): the step of each row at its index."""
     picked = _gather_steps(sequence, ops.expand_dims(index, 1))
     return ops.squeeze(picked, axis=1)
 
 
 def _gather_steps(sequence, index):
-    """(B, S, D), (B, N) -> (B, N, D). One gather of rows: `take_along_axis` would index each number."""
+    """(B, S, D), (B, N) -> (B, N, D). Gathers whole rows: `take_along_axis` would index each number."""
     batch, steps = ops.shape(sequence)[0], ops.shape(sequence)[1]
     first_rows = ops.expand_dims(ops.arange(batch, dtype="int32") * steps, 1)
     rows = ops.reshape(sequence, (-1, sequence.shape[-1]))

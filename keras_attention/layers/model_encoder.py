@@ -1,4 +1,4 @@
-"""ModelEncoder: a plain Keras model of sequences as an encoder."""
+"""ModelEncoder: uses a plain Keras model of sequences as an encoder."""
 
 import keras
 from keras import ops
@@ -10,29 +10,29 @@ from keras_attention.sources import ids_specs, vectors_specs
 
 @keras.saving.register_keras_serializable("keras_attention")
 class ModelEncoder(Configured, keras.layers.Layer):
-    """A Keras model from a sequence to a sequence of the same length, as an encoder.
+    """An encoder made from a Keras model that maps a sequence to a sequence of the same length.
 
-    `Seq2Seq` makes one of a model that it is given as its encoder. Keras passes the mask of the source on
-    from layer to layer, and recurrent layers leave padding out. A convolution drops the mask with a
-    warning, and the layers above it read padding too. For these, or where the length changes, take a
-    `VectorEncoder` with a front end, or write an encoder of your own (`keras_attention.sources`).
+    `Seq2Seq` wraps a Keras model in this class if it is given one as its encoder. Keras passes the mask of
+    the source from layer to layer, and recurrent layers skip padding. A convolution drops the mask with a
+    warning, and the layers above it then read padding too. If your model has convolutions or changes the
+    length, use a `VectorEncoder` with a front end, or write your own encoder (`keras_attention.sources`).
 
     Args:
-        model: a `keras.Sequential` that starts with a `keras.Input`, or a functional `keras.Model`. Its one
-            input is ids (S,), or vectors (S, F) of a fixed depth F; S is None. Its output is the memory
-            (S, D), or `[memory, final_state]`.
+        model: a `keras.Sequential` that starts with a `keras.Input`, or a functional `keras.Model`. It has
+            one input: ids (S,), or vectors (S, F) of a fixed depth F, with S = None. Its output is the
+            memory (S, D), or `[memory, final_state]`.
 
     Call arguments:
-        source: (B, S) integer ids, padded on the right with 0; or a dict of `source`, (B, S, F), and
+        source: (B, S) integer ids, padded on the right with 0; or a dict with `source`, (B, S, F), and
             `source_lengths`, (B,) integer.
 
     Returns:
-        `(memory, final_state)`: memory (B, S, D), zeros on padding. Where the model returns no final state,
-        it is the memory's last real step.
+        `(memory, final_state)`: memory (B, S, D), zeros on padding. If the model returns no final state,
+        it is the last real step of the memory.
 
     Raises:
         TypeError: not a Keras model with known inputs.
-        ValueError: inputs or outputs of another number or rank, or another length.
+        ValueError: the wrong number or rank of inputs or outputs, or an output of another length.
 
     Example:
         layer = keras.layers.LSTM(32, return_sequences=True)
@@ -47,7 +47,7 @@ class ModelEncoder(Configured, keras.layers.Layer):
                 f"`keras.Input`. Received: model={model!r}."
             )
         self.model = model
-        model.supports_masking = True  # without it Keras (3.15) warns, and passes the mask on all the same
+        model.supports_masking = True  # without it Keras (3.15) warns, but still passes the mask on
         given, found = model.inputs, model.outputs
         self.reads_ids = "int" in given[0].dtype
         ranks = [len(x.shape) for x in (*given, *found)]
@@ -72,7 +72,7 @@ class ModelEncoder(Configured, keras.layers.Layer):
             )
 
     def source_specs(self):
-        """The inputs of a model with this encoder, see `keras_attention.sources`."""
+        """The inputs of a model with this encoder; see `keras_attention.sources`."""
         if not self.reads_ids:
             return vectors_specs(self.model.inputs[0].shape[-1])
         return ids_specs(next((layer.input_dim for layer in self._embeddings()), None))  # None: unchecked
@@ -91,19 +91,19 @@ class ModelEncoder(Configured, keras.layers.Layer):
         return ops.where(ops.expand_dims(mask, 2), memory, ops.zeros_like(memory)), state
 
     def compute_mask(self, source, previous_mask=None):
-        """The mask of the ids, or that of the lengths."""
+        """The mask derived from the ids, or from the lengths."""
         if self.reads_ids:
             return padding_mask(source)
         return lengths_mask(source["source_lengths"], source["source"])
 
     @property
     def recurrent_layers(self):
-        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        """The Keras RNN layers, for code that changes a setting of all of them (export, cuDNN)."""
         return [layer for layer in _all_layers(self.model) if isinstance(layer, keras.layers.RNN)]
 
 
 def _all_layers(layer):
-    """A layer and those in it, however deep."""
+    """A layer and all layers nested in it."""
     yield layer
     inner = getattr(layer, "layers", ())
     if isinstance(layer, keras.layers.Bidirectional):
@@ -113,7 +113,7 @@ def _all_layers(layer):
 
 
 def as_encoder(encoder):
-    """An encoder as it is, a Keras model as a `ModelEncoder`; `TypeError` for anything else."""
+    """Returns an encoder unchanged and a Keras model as a `ModelEncoder`; else raises `TypeError`."""
     if isinstance(encoder, keras.layers.Layer) and hasattr(encoder, "source_specs"):
         return encoder
     if isinstance(encoder, keras.Model):

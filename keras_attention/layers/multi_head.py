@@ -1,4 +1,4 @@
-"""Several attention heads: each attends on its own to its own projection of query and memory."""
+"""Several attention heads: each attends independently, with its own projections of query and memory."""
 
 import keras
 from keras import ops
@@ -9,16 +9,16 @@ from keras_attention.layers.configured import Configured
 
 @keras.saving.register_keras_serializable("keras_attention")
 class HeadProjections(Configured, keras.layers.Layer):
-    """`C = W [head[1]; ...; head[H]]`, with each head an attention over projections of its own.
+    """`C = W [head[1]; ...; head[H]]`, where each head is an attention over its own projections.
 
     `head[i] = attention(W_query[i] query, W_keys[i] memory, W_values[i] memory)`.
 
-    The heads are a part of the batch, (B * H), while the scores and weights are computed, so that every
-    score and normalizer works with them as it is.
+    While scores and weights are computed, the heads are part of the batch axis, (B * H), so every score and
+    normalizer works with them unchanged.
 
     Args:
         num_heads: H.
-        units: depth of all projected queries together; None follows the query. A multiple of H.
+        units: total depth of the projected queries, a multiple of H; None takes the depth of the query.
 
     Reference: Vaswani et al. (2017), section 3.2.2.
     """

@@ -1,20 +1,20 @@
-"""Layers that a user gives by name or as a layer."""
+"""Layers that a user passes by name or as a layer."""
 
 from keras_attention.checks import check_choice
 
 
 def get_layer(argument: str, value, base: type, classes: dict, *args, **options):
-    """The layer that is meant.
+    """Returns the layer that `value` names, or `value` itself if it is a layer.
 
     Args:
-        argument: the argument's name, for the errors.
+        argument: name of the argument, for error messages.
         value: a name in `classes`, or a layer.
-        base: the class that the layer must have.
-        classes: name -> class; `args` and `options` are passed on to the one that is named.
+        base: the class that the layer must be an instance of.
+        classes: dict from name to class. The named class is called with `args` and `options`.
 
     Raises:
         ValueError: an unknown name.
-        TypeError: not a name or a `base` layer.
+        TypeError: neither a name nor a `base` layer.
     """
     if isinstance(value, base):
         return value

@@ -1,4 +1,4 @@
-"""Normalizers: how the scores of all memory states become weights. One small class each."""
+"""Normalizers turn the scores of all memory states into weights. One small class each."""
 
 import keras
 from keras import ops
@@ -8,43 +8,43 @@ from keras_attention.layers.masking import masked_softmax
 
 
 class Normalizer(Configured, keras.layers.Layer):
-    """Base of the normalizers; a user's own is a subclass that overrides `call`.
+    """Base class of the normalizers. For a normalizer of your own, subclass it and override `call`.
 
     Call arguments:
         scores: (B, T, S) float.
         mask: (B, 1, S) boolean, True = real token.
-        history: `History` of (B, T, ...) tensors; passed where `looks_back` is True.
+        history: `History` of (B, T, ...) tensors; passed if `looks_back` is True.
         noise: (B, T, S), what `draw` returned for these steps; passed only if `draw` returns noise.
-        query: (B, T, U); passed where `reads_query` is True.
-        keys: what `project_memory` computed of the memory; passed where `reads_query` is True.
+        query: (B, T, U); passed if `reads_query` is True.
+        keys: what `project_memory` returned for the memory; passed if `reads_query` is True.
 
     Returns:
-        (B, T, S) weights, exactly 0 on padding. Where `remembers` is True, `(weights, memory)` with what
-        the next step finds in `history.normalizer`; then `looks_back` must be True too.
+        (B, T, S) weights, exactly 0 on padding. If `remembers` is True, `(weights, memory)` instead: the
+        next step finds this `memory` in `history.normalizer`. Then `looks_back` must be True too.
     """
 
-    looks_back = False  # whether a step needs the `History` of the steps before
-    remembers = False  # whether it keeps something for itself in the history
+    looks_back = False  # whether a step needs the `History` of the steps before it
+    remembers = False  # whether the normalizer keeps something of its own in the history
     reads_query = False
-    sums_to_one = True  # whether the weights of a row with a real token do
+    sums_to_one = True  # whether the weights of every row with a real token sum to 1
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)  # a history stays float32
 
     def first_memory(self, mask):
-        """(B, S) boolean mask -> `history.normalizer` before the first step, a nest, batch first."""
+        """(B, S) boolean mask -> `history.normalizer` before the first step: a nest, batch first."""
         return ()
 
     def project_memory(self, memory):
-        """(B, S, D) -> what it computes once per source, a nest, batch first."""
+        """(B, S, D) -> what the normalizer computes once per source: a nest, batch first."""
         return ()
 
     def draw(self, shape):
-        """Random numbers of the shape (B, T, S) for a pass in training, before its loop; `()` for none."""
+        """Draws the (B, T, S) noise of a training pass, before the loop over its steps; `()` for none."""
         return ()
 
     def first_weights(self, mask):
-        """(B, S) boolean mask -> (B, S) float32: what the first step takes for the weights before it."""
+        """(B, S) boolean mask -> (B, S) float32, which the first step uses as the previous weights."""
         return ops.zeros_like(mask, dtype="float32")
 
     def compute_output_shape(self, scores_shape, *args, **kwargs):
@@ -53,7 +53,7 @@ class Normalizer(Configured, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Softmax(Normalizer):
-    """`w[s] = exp(e[s]) / sum over s' of exp(e[s'])`: every real token has some weight.
+    """`w[s] = exp(e[s]) / sum over s' of exp(e[s'])`: every real token gets some weight.
 
     Reference: Bahdanau et al. (2014), section 3.1.
     """
@@ -64,7 +64,7 @@ class Softmax(Normalizer):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Sparsemax(Normalizer):
-    """`w[s] = max(e[s] - tau, 0)`, with tau such that the weights sum to 1: few tokens have any weight.
+    """`w[s] = max(e[s] - tau, 0)`, with tau such that the weights sum to 1: few tokens get any weight.
 
     Reference: Martins and Astudillo (2016), algorithm 1.
     """
@@ -75,7 +75,9 @@ class Sparsemax(Normalizer):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Entmax15(Normalizer):
-    """`w[s] = max(e[s] / 2 - tau, 0)^2`, with tau such that the weights sum to 1: between the two others.
+    """`w[s] = max(e[s] / 2 - tau, 0)^2`, with tau such that the weights sum to 1.
+
+    It is sparser than softmax and denser than sparsemax.
 
     Reference: Peters et al. (2019), algorithm 2 (alpha = 1.5).
     """
@@ -85,11 +87,11 @@ class Entmax15(Normalizer):
 
 
 def _sparse(scores, mask, normalize):
-    """`normalize` in float32 on scores whose maximum is 0, with zeros on padding."""
+    """Applies `normalize` in float32 to scores shifted to a maximum of 0; padding gets zeros."""
     dtype = scores.dtype
     scores = ops.cast(scores, "float32")
     peaks = ops.max(ops.where(mask, scores, -1e30), axis=-1, keepdims=True)
-    # tau is at least -1, so what lies below that gets no weight, however far below.
+    # tau is at least -1, so scores below -1 get no weight, however low they are.
     scores = ops.maximum(ops.where(mask, scores - peaks, -2.0), -2.0)
     return ops.cast(ops.where(mask, normalize(scores), 0.0), dtype)
 
@@ -105,7 +107,7 @@ def _entmax15(scores):
     ordered, ranks = _ordered(scores)
     mean = ops.cumsum(ordered, axis=-1) / ranks
     variance = ops.cumsum(ordered * ordered, axis=-1) / ranks - mean * mean
-    # The floor keeps the gradient of the square root finite where it is not chosen.
+    # The floor keeps the gradient of the square root finite at ranks that are not chosen.
     tau = mean - ops.sqrt(ops.maximum(1 / ranks - variance, 1e-12))
     size = ops.sum(ops.cast(tau <= ordered, "float32"), axis=-1, keepdims=True)
     return ops.square(ops.relu(scores - _at(size, tau, ranks)))
@@ -118,5 +120,5 @@ def _ordered(scores):
 
 
 def _at(size, values, ranks):
-    """The value at the rank `size` (..., 1) of (..., S) values."""
+    """(..., 1) rank `size`, (..., S) values -> (..., 1), the value at that rank."""
     return ops.sum(ops.where(ops.equal(ranks, size), values, 0.0), axis=-1, keepdims=True)

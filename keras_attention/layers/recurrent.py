@@ -1,4 +1,4 @@
-"""The recurrent layers of the encoder and the decoder: Keras' own, which train faster on TensorFlow."""
+"""The recurrent layers of encoder and decoder: Keras' layers, with faster training on TensorFlow."""
 
 import keras
 from keras import ops
@@ -8,17 +8,17 @@ from keras_attention.layers.initializers import own
 
 
 class _OwnGradient:
-    """Lets a Keras LSTM or GRU train through `recurrent_tensorflow`, wherever that computes the same.
+    """Trains a Keras LSTM or GRU with `recurrent_tensorflow`, wherever that computes the same.
 
-    The layer keeps Keras' weights, configuration and numbers. Only the loop over the steps differs, and
-    only while training on TensorFlow without a GPU (there Keras uses cuDNN). In every other case Keras'
-    loop runs: inference, exports, other backends, masks, and options that are not Keras' defaults.
+    The weights, configuration and results are those of Keras. Only the loop over the steps differs, and
+    only while training on TensorFlow without a GPU (with a GPU, Keras uses cuDNN). In every other case
+    Keras' loop runs: inference, exports, other backends, masks, and options that are not Keras' defaults.
     """
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if not training or mask is not None or not self._has_own_gradient():
             return super().inner_loop(sequences, initial_state, mask, training)
-        # Late, since other backends do without TensorFlow.
+        # Imported late, because other backends do not need TensorFlow.
         import keras_attention.layers.recurrent_tensorflow as loops
 
         if loops.has_gpu():
@@ -43,12 +43,12 @@ class _OwnGradient:
         )
 
 
-# Both keep Keras' class names, under which Keras stores the weights of the layers of a list.
+# Both keep Keras' class names, because Keras stores the weights of layers in a list under these names.
 @keras.saving.register_keras_serializable("keras_attention")
 class LSTM(_OwnGradient, keras.layers.LSTM):
-    """`keras.layers.LSTM` with a gradient of its own while training on TensorFlow.
+    """`keras.layers.LSTM` with its own gradient while training on TensorFlow.
 
-    See `recurrent_tensorflow.lstm` for the formulas. Arguments, weights and numbers are Keras'.
+    See `recurrent_tensorflow.lstm` for the formulas. Arguments, weights and results are those of Keras.
 
     Reference: Hochreiter and Schmidhuber (1997).
     """
@@ -58,9 +58,9 @@ class LSTM(_OwnGradient, keras.layers.LSTM):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class GRU(_OwnGradient, keras.layers.GRU):
-    """`keras.layers.GRU` with a gradient of its own while training on TensorFlow.
+    """`keras.layers.GRU` with its own gradient while training on TensorFlow.
 
-    See `recurrent_tensorflow.gru` for the formulas. Arguments, weights and numbers are Keras'.
+    See `recurrent_tensorflow.gru` for the formulas. Arguments, weights and results are those of Keras.
 
     Reference: Cho et al. (2014).
     """
@@ -75,10 +75,10 @@ RECURRENT_LAYERS = {"lstm": LSTM, "gru": GRU}
 
 
 def check_cell(cell):
-    """Returns the name of a cell or the template, or raises.
+    """Returns `cell` if it is a known name or a template; raises otherwise.
 
     Raises:
-        TypeError: not a name or a Keras RNN layer.
+        TypeError: neither a name nor a Keras RNN layer.
         ValueError: an unknown name.
     """
     if isinstance(cell, keras.layers.RNN):
@@ -89,7 +89,7 @@ def check_cell(cell):
 
 
 def recurrent_layer(cell, units: int, kernel_initializer, recurrent_initializer, **kwargs):
-    """A recurrent layer that returns its output at every step, of a cell's name or a template."""
+    """Makes a recurrent layer from a cell's name or a template. It returns its output at every step."""
     kwargs["return_sequences"] = True
     if isinstance(cell, str):
         initializers = own(kernel_initializer), own(recurrent_initializer)
@@ -112,7 +112,7 @@ def recurrent_layer(cell, units: int, kernel_initializer, recurrent_initializer,
 
 
 def _unshared(config):
-    """A configuration without the marks by which Keras makes one object of several when it loads a file."""
+    """A configuration without `shared_object_id`, by which Keras would load several objects as one."""
     if isinstance(config, dict):
         return {key: _unshared(value) for key, value in config.items() if key != "shared_object_id"}
     return config

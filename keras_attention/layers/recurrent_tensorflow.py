@@ -1,13 +1,13 @@
-"""The LSTM and the GRU over whole sequences, with gradients of their own, on TensorFlow.
+"""The LSTM and the GRU over whole sequences on TensorFlow, with their own gradients.
 
-TensorFlow differentiates a loop step by step: every step multiplies for the gradient of each weight and
-adds the products up. Here the backward loop computes only what the step before needs, and keeps the
-gradients of the pre-activations. One large multiplication over all steps then gives the gradient of each
-weight.
+TensorFlow differentiates a loop step by step: at every step it computes a matrix product for the gradient
+of each weight and adds it to a sum. Here the backward loop computes only what the step before needs, and
+keeps the gradients of the pre-activations. One large multiplication over all steps then gives the gradient
+of each weight.
 
-Every gate has tensors of its own, cut out of Keras' before the loop, and the backward loop multiplies by
-kernels that were transposed before it. At 256 units TensorFlow multiplies these 1.8 times as fast as Keras'
-kernel of all gates forward, and 3.2 times as fast backward (docs/decisions.md).
+Every gate has its own tensors, split from Keras' tensors before the loop. The kernels of the backward loop
+are transposed before it starts. At 256 units TensorFlow multiplies by these kernels 1.8 times as fast
+forward, and 3.2 times as fast backward, as by Keras' kernel of all gates (docs/decisions.md).
 
 Notation in the formulas: `*` is elementwise, `x W` a matrix product, `R'` a transpose, `s` the sigmoid,
 `dx` the gradient of the loss with respect to `x`, and `[a | b]` a concatenation along the last axis.
@@ -42,7 +42,7 @@ def lstm(inputs, initial_state, kernel, recurrent_kernel, bias):
         dh, dc = dz[t] R', dc * f
 
     After the loop `dR = sum over t of h[t-1]' dz[t]` is one multiplication. `dz` is also the gradient of
-    `x W + b`, which TensorFlow carries on to the inputs, W and b, again for all steps at once.
+    `x W + b`. TensorFlow propagates it to the inputs, W and b, again for all steps at once.
 
     Args:
         inputs: (B, T, E).
@@ -123,7 +123,7 @@ def gru(inputs, initial_state, kernel, recurrent_kernel, bias):
         dh = dh * z + dp[t] R'
 
     After the loop `dR = sum over t of h[t-1]' dp[t]` is one multiplication; `db_R = sum over t of dp[t]`.
-    TensorFlow carries `dx` on to the inputs, W and b, again for all steps at once.
+    TensorFlow propagates `dx` to the inputs, W and b, again for all steps at once.
 
     Args:
         inputs: (B, T, E).
@@ -196,17 +196,17 @@ def _project(inputs, kernels, biases):
 
 
 def _sum_of_products(d_gates, transposed_kernels):
-    """For each gate (B, U) and (U, U) -> (B, U): the gradient of h in `h R` of each gate, added up."""
+    """For each gate (B, U) and (U, U) -> (B, U): the gradient of h in `h R`, summed over the gates."""
     products = [tf.matmul(d, kernel) for d, kernel in zip(d_gates, transposed_kernels, strict=True)]
     return tf.add_n(products)
 
 
 def _scan(step, steps, carried, records, backwards=False):
-    """Runs `step(t, *carried) -> (carried, recorded)`, from the first step on or from the last one back.
+    """Runs `step(t, *carried) -> (carried, recorded)` over the steps, forwards or backwards.
 
     Returns:
-        `(carried, records)`: what the last call carried on, and a `TensorArray` over the steps for each
-        tensor recorded.
+        `(carried, records)`: the `carried` of the last call, and for each recorded tensor a `TensorArray`
+        over the steps.
     """
     dtype = carried[0].dtype
     arrays = [tf.TensorArray(dtype, steps, clear_after_read=False) for _ in range(records)]
@@ -233,6 +233,6 @@ def _weight_gradient(inputs, d_outputs):
 
 
 def _once_only(*gradients):
-    """The gradients, which cannot be differentiated again: that would treat the gates as constants."""
+    """Makes a second derivative raise an error; it would be wrong, because the gates would be constants."""
     message = "A second derivative needs Keras' own path: call the layer with `training=False`."
     return [tf.raw_ops.PreventGradient(input=gradient, message=message) for gradient in gradients]

@@ -1,4 +1,4 @@
-"""Score functions: how well each memory state answers a query. One small class each."""
+"""Score functions: how well each memory state matches a query. One small class each."""
 
 import keras
 from keras import ops
@@ -8,13 +8,13 @@ from keras_attention.layers.configured import Configured
 
 
 class Score(Configured, keras.layers.Layer):
-    """Base of the score functions; a user's own is a subclass that overrides `compare`.
+    """Base class of the scores. For a score of your own, subclass it and override `compare`.
 
     `score(query, memory) = compare(query, project_memory(memory))`. The projection does not depend on
-    the query, so a decoder computes these *keys* once per source and hands them to every step.
+    the query, so a decoder computes these *keys* once per source and passes them to every step.
 
     Args:
-        units: depth of the keys, where the score projects the memory; None lets it follow the query.
+        units: depth of the keys, if the score projects the memory; None takes the depth of the query.
 
     Call arguments:
         query: (B, T, U) float.
@@ -24,7 +24,7 @@ class Score(Configured, keras.layers.Layer):
             argument of `compare`.
 
     Returns:
-        (B, T, S) scores, one of each memory state for each query, before the softmax.
+        (B, T, S) scores, one for each query and memory state, before the softmax.
 
     Example:
         @keras.saving.register_keras_serializable("my_package")
@@ -34,14 +34,14 @@ class Score(Configured, keras.layers.Layer):
                 return -keras.ops.sum(keras.ops.square(difference), axis=-1)
     """
 
-    looks_back = False  # whether it reads the weights of the steps before
+    looks_back = False  # whether the score reads the weights of earlier steps
 
     def __init__(self, units=None, **kwargs):
         super().__init__(**kwargs)
         self.units = None if units is None else check_size("units", units)
 
     def build(self, query_shape, memory_shape):
-        """Nothing, unless a score has weights; Keras wants the method for `built`."""
+        """Does nothing, unless a score has weights. Keras needs the method to set `built`."""
 
     def call(self, query, memory, keys=None, history=None):
         keys = self.project_memory(memory) if keys is None else keys
@@ -52,7 +52,7 @@ class Score(Configured, keras.layers.Layer):
         return memory
 
     def project(self, memory, kernel):
-        """`memory @ kernel` in the compute dtype, where Keras casts no kernel: out of a call."""
+        """`memory @ kernel` in the compute dtype. Outside a call, Keras does not cast the kernel."""
         return ops.matmul(memory, ops.cast(kernel, self.compute_dtype))
 
     def compare(self, query, keys):
@@ -73,10 +73,10 @@ def dot_products(query, keys):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class DotScore(Score):
-    """`query . memory`, without weights, for a query and a memory of one depth.
+    """`query . memory`, without weights, for a query and a memory of the same depth.
 
     Raises:
-        ValueError: `units` given (there is nothing to project), or unequal depths.
+        ValueError: `units` is given (there is nothing to project), or the depths differ.
 
     Reference: Luong et al. (2015), section 3.1, "dot".
     """
@@ -116,8 +116,8 @@ class GeneralScore(Score):
     """`g * query . (W memory)`, Luong's bilinear score.
 
     Args:
-        units: depth of the keys; the bilinear form fixes it to the depth U of the query.
-        use_scale: whether to learn the scalar `g` (1 at first) too; without it `g` is 1.
+        units: depth of the keys, which for this score must be the depth U of the query.
+        use_scale: whether to learn the scalar `g` (initially 1) too; if False, `g` is 1.
 
     Raises:
         ValueError: `units` is given and is not the depth of the query.
@@ -154,10 +154,10 @@ class AdditiveScore(Score):
 
     Args:
         units: depth of the hidden layer; None takes the depth of the query.
-        normalize: whether to normalise the weights: `g v / |v|` instead of `v`, with a learnt
-            scalar `g` (sqrt(1 / units) at first), and a bias within the tanh (as tensorflow-addons has).
+        normalize: whether to normalize v: `g v / |v|` instead of `v`, with a learned scalar `g` (initially
+            sqrt(1 / units)), and to add a bias inside the tanh, as in tensorflow-addons.
 
-    Reference: Bahdanau et al. (2014), appendix A.1.2, there with the state before the step as the query;
+    Reference: Bahdanau et al. (2014), appendix A.1.2, where the query is the state before the step;
     Salimans and Kingma (2016), section 2.
     """
 
@@ -186,28 +186,28 @@ class AdditiveScore(Score):
         return self.energy(ops.expand_dims(self.of_query(query), 2) + ops.expand_dims(keys, 1))
 
     def of_query(self, query):
-        """(B, T, U) -> (B, T, units), the query's part of what the tanh reads."""
-        # Not `matmul`, which in three dimensions is a `tensordot` on TensorFlow: see `energy`.
+        """(B, T, U) -> (B, T, units), the query's part of the input of the tanh."""
+        # Not `matmul`: in three dimensions it is a `tensordot` on TensorFlow, see `energy`.
         query = ops.einsum("btd,du->btu", query, ops.cast(self.query_kernel, query.dtype))
         return query + self.bias if self.normalize else query
 
     def energy(self, inputs):
-        """(B, T, S, units), what the tanh reads -> (B, T, S) scores."""
+        """(B, T, S, units) input of the tanh -> (B, T, S) scores."""
         v = self.v
         if self.normalize:
             v = v * (self.g * ops.rsqrt(ops.sum(ops.square(v))))
-        # Not `matmul`: of four dimensions by two, TensorFlow 2.21's (oneDNN) broke memory on a CPU. Not
-        # `tensordot`: XLA refuses its gradient within a loop where the shape is unknown.
+        # Not `matmul`: with four dimensions by two, that of TensorFlow 2.21 (oneDNN) corrupted memory on a
+        # CPU. Not `tensordot`: in a loop, XLA rejects its gradient if the shape is unknown.
         return ops.sum(ops.tanh(inputs) * v, axis=-1)
 
 
 @keras.saving.register_keras_serializable("keras_attention")
 class ConcatScore(AdditiveScore):
-    """`v . tanh(W [query; memory])`, Luong's concat.
+    """`v . tanh(W [query; memory])`, Luong's concat score.
 
-    `W [query; memory] = W_query query + W_memory memory`: the additive score with its two matrices
-    written, and initialised, as one. The memory's part is computed once per source here too. `units` and
-    `normalize` as in `AdditiveScore`.
+    `W [query; memory] = W_query query + W_memory memory`: this is the additive score with its two matrices
+    stored, and initialized, as one. The memory's part is computed once per source here too. `units` and
+    `normalize` are as in `AdditiveScore`.
 
     Reference: Luong et al. (2015), section 3.1, "concat".
     """
@@ -226,6 +226,6 @@ class ConcatScore(AdditiveScore):
 
 
 def _vector_initializer(units):
-    """Glorot's range for the (units, 1) matrix that the vector v stands for."""
+    """Glorot's range for v, seen as a (units, 1) matrix."""
     limit = (6 / (units + 1)) ** 0.5
     return keras.initializers.RandomUniform(-limit, limit)

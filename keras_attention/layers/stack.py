@@ -16,28 +16,28 @@ FIRST = "first"
 
 @keras.saving.register_keras_serializable("keras_attention")
 class RecurrentStack(Configured, keras.layers.Layer):
-    """Recurrent layers, each upon the one below, with a residual connection from the second on.
+    """A stack of recurrent layers. Each layer but the first has a residual connection.
 
     `x[0] = RNN(inputs)`, `x[i] = x[i - 1] + RNN(dropout(x[i - 1]))`.
 
     Args:
-        units: U, depth of the outputs; two directions have half of it each.
-        cell: `"lstm"`, `"gru"`, or a Keras RNN layer as a template: each layer is made from its
+        units: U, depth of the outputs; with two directions, each has half of it.
+        cell: `"lstm"`, `"gru"`, or a Keras RNN layer used as a template: each layer is made from its
             configuration, with `units` and `dtype` replaced. So `keras.layers.LSTM(1,
             recurrent_dropout=0.2)` gives all layers recurrent dropout, and `keras.layers.RNN(MyCell(1))`
-            a cell of your own, whose first state is its output and whose states are all as deep as it.
-        num_layers: how many recurrent layers, at most 100.
-        bidirectional: whether each layer reads in both directions, or `"first"` for the first layer alone.
-            Such a stack can only `read`.
-        dropout: rate of dropout on what each layer but the first reads, while training.
-        kernel_initializer, recurrent_initializer: of the recurrent layers, with Keras' defaults. A
-            template has its own.
+            gives them a cell of your own. Its first state must be its output, and all its states must be
+            as deep as the output.
+        num_layers: number of recurrent layers, at most 100.
+        bidirectional: whether each layer reads in both directions, or `"first"` for the first layer only.
+            A bidirectional stack can only `read`.
+        dropout: rate of dropout on the input of each layer but the first while training.
+        kernel_initializer, recurrent_initializer: initializers of the recurrent layers; the defaults are
+            those of Keras. A template has its own.
 
     Raises:
         TypeError, ValueError: an argument out of its range, or odd `units` for two directions.
 
-    Reference: Wu et al. (2016), sections 3.1 (residual connections) and 3.2 (the first layer in both
-    directions).
+    Reference: Wu et al. (2016), sections 3.1 (residual connections) and 3.2 (a bidirectional first layer).
     """
 
     def __init__(
@@ -85,8 +85,9 @@ class RecurrentStack(Configured, keras.layers.Layer):
     def read(self, inputs, lengths):
         """(B, S, E) whole sequences, (B,) int32 lengths -> (B, S, U), and the last layer's final h (B, U).
 
-        That is its forward state at the last real step, beside its backward state at the first; zeros for
-        an empty row. There is no mask: what a forward pass makes of padding comes after all that is real.
+        The final h is the forward state at the last real step, concatenated with the backward state at the
+        first if there is one; zeros for an empty row. No mask is needed: the forward layers read padding
+        only after all real steps.
         """
         last = []
 
@@ -108,19 +109,20 @@ class RecurrentStack(Configured, keras.layers.Layer):
         return ops.where(ops.expand_dims(lengths > 0, 1), final, ops.zeros_like(final))
 
     def unroll(self, inputs, state):
-        """(B, T, E) and the states before the first step -> (B, T, U), the states after the last."""
+        """(B, T, E) and the states before the first step -> (B, T, U) and the states after the last."""
         return self._carry(inputs, state, _unroll, self.drop)
 
     def step(self, inputs, state, drop=None):
-        """One step: (B, E), or (B, K, E) for K hypotheses -> h (B, U) or (B, K, U), the new states.
+        """One step: (B, E), or (B, K, E) for K hypotheses -> h (B, U) or (B, K, U), and the new states.
 
-        `drop(i, below)` is what layer i > 0 reads of the one below; by default its dropout.
+        `drop(i, below)` computes the input of layer i > 0 from the output of the layer below; by default it
+        applies dropout.
         """
         return self._carry(inputs, state, _step, drop or self.drop)
 
     @contextlib.contextmanager
     def masks_for_all_steps(self, batch):
-        """Draws the masks of cells with dropout before a loop of `step`, which may draw nothing itself."""
+        """Draws the dropout masks of the cells before a loop of `step`, which must not draw any itself."""
         cells = [layer.cell for layer in self.forward_layers if hasattr(layer.cell, "get_dropout_mask")]
         for cell in cells:
             cell.get_dropout_mask(ops.ones((batch, cell.kernel.shape[0]), self.compute_dtype))
@@ -153,12 +155,12 @@ class RecurrentStack(Configured, keras.layers.Layer):
 
     @property
     def recurrent_layers(self):
-        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        """The Keras RNN layers, for code that changes a setting of all of them (export, cuDNN)."""
         return [*self.forward_layers, *self.backward_layers]
 
     @property
     def states_per_layer(self):
-        """How many tensors each layer's state has: h and c, or h alone."""
+        """The number of tensors in each layer's state: h and c, or only h."""
         return len(keras.tree.flatten(self.forward_layers[0].cell.state_size))
 
 
@@ -169,7 +171,7 @@ def _unroll(layer, inputs, state):
 
 
 def _step(layer, inputs, state):
-    """One step of a recurrent layer; Keras' cells know no axis of hypotheses."""
+    """One step of a recurrent layer. Keras' cells do not support an axis of hypotheses."""
     if len(inputs.shape) == 2:
         output, state = layer.cell(inputs, state)
         return output, state if isinstance(state, list | tuple) else [state]

@@ -13,14 +13,14 @@ class Unrolls:
     """The `unroll` of an `AttentionDecoderCell`."""
 
     def unroll(self, inputs, state, encoded):
-        """All steps under teacher forcing; the same numbers as `call` step by step.
+        """All steps under teacher forcing; gives the same numbers as `call` step by step.
 
         Args:
             inputs: (B, T, E), embeddings of the tokens that are fed; tensors, not a `KerasTensor`.
-            state, encoded: as in a call.
+            state, encoded: as in `call`.
 
         Returns:
-            `(DecoderStep, DecoderState)`: the first with an axis T after the batch, and the last state.
+            `(DecoderStep, DecoderState)`: the results, with an axis T after the batch, and the last state.
         """
         unroll = self._unroll_in_turn if self.is_sequential else self._unroll_at_once
         found, state = unroll(self.dropout_layer(inputs), state, encoded)
@@ -28,19 +28,22 @@ class Unrolls:
 
     @property
     def is_sequential(self):
-        """Whether a step reads what the attention found in the one before it."""
+        """Whether a step reads the results of the attention in the step before it."""
         reads_context = self.input_feeding or self.attend_first or self.attend_between
         return reads_context or self.attention.looks_back
 
     def _unroll_at_once(self, inputs, state, encoded):
-        """Ideas 2 to 4: the recurrence does not read the attention, so it runs whole, then one matmul."""
+        """Ideas 2 to 4: the recurrence runs over all steps, then one matmul attends for all of them.
+
+        This works because the recurrence does not read the attention.
+        """
         h, recurrent = self.stack.unroll(inputs, state.recurrent)
         noise = self.normalizer.draw((*ops.shape(inputs)[:2], ops.shape(encoded.memory)[1]))
         return self._combine(h, self._attend(h, encoded, (), noise)), state._replace(recurrent=recurrent)
 
     def _unroll_in_turn(self, inputs, state, encoded):
-        """Ideas 2 to 4: the recurrence reads the attention, so it goes step by step."""
-        # Random numbers for all steps are drawn here: a generator must not advance inside the loop.
+        """Ideas 2 to 4, step by step, because a step reads the attention of the step before it."""
+        # Draw the random numbers for all steps here: a generator must not advance inside the loop.
         (batch, steps), length = ops.shape(inputs)[:2], ops.shape(encoded.memory)[1]
         ones = ops.ones((batch, steps, self.units), dtype=self.compute_dtype)
         dropped = [self.dropout_layer(ones) for _ in range(self.stack.num_layers - 1)]

@@ -1,4 +1,4 @@
-"""VectorEncoder: vectors to memory."""
+"""VectorEncoder: turns vectors into the memory."""
 
 import math
 
@@ -14,25 +14,25 @@ from keras_attention.sources import check_source, vectors_specs
 
 @keras.saving.register_keras_serializable("keras_attention")
 class VectorEncoder(Configured, keras.layers.Layer):
-    """Reads a sequence of vectors, such as audio frames or image columns, and hands over the memory.
+    """Reads a sequence of vectors, such as audio frames or image columns, and returns the memory.
 
-    The layers of a front end, then a pyramid, then recurrent layers as in `Encoder`. A layer of the pyramid
-    is recurrent and concatenates its states in pairs, which halves the length. The memory has
+    It consists of a front end, then a pyramid, then recurrent layers as in `Encoder`. Each layer of the
+    pyramid is recurrent and concatenates its states in pairs, which halves the length. The memory has
     `ceil(S / reduction)` steps.
 
     Args:
         features: F, depth of the source's vectors.
         units: depth of the memory; a bidirectional encoder gives each direction half of it.
         cell, num_layers, bidirectional, dropout, kernel_initializer, recurrent_initializer: see `Encoder`.
-        pyramid: how many recurrent layers below the others halve the length.
-        front_end: Keras layers that come first, each from (B, S, ...) to (B, ceil(S / stride), ...); the
-            last makes vectors again, (B, S', D). A layer's stride is the first of its `strides`, or 1.
-            Padding is set to zero before the first and after each, so that it changes nothing. Strides are
-            for pooling layers whose window is as long: other windows, and convolutions with strides, would
-            begin elsewhere or see more padding in a longer batch.
+        pyramid: number of recurrent layers in the pyramid, below the other recurrent layers.
+        front_end: Keras layers that come first. Each maps (B, S, ...) to (B, ceil(S / stride), ...), and
+            the last one must return vectors, (B, S', D). A layer's stride is the first of its `strides`, or
+            1. Padding is set to zero before the first layer and after each layer, so it has no effect. Only
+            pooling layers may have a stride above 1, and it must equal their window. Other windows, and
+            convolutions with strides, would start at other steps or see more padding in a longer batch.
 
     Call arguments:
-        source: a dict of `source`, (B, S, F) float, padded on the right with anything finite, and
+        source: a dict with `source`, (B, S, F) float, padded on the right with any finite values, and
             `source_lengths`, (B,) integer, from 1 to S.
 
     Returns:
@@ -42,8 +42,8 @@ class VectorEncoder(Configured, keras.layers.Layer):
     Raises:
         TypeError: vectors that are not floats, lengths that are not integers, or a front end that is not a
             list of layers.
-        ValueError: another F; NaN or infinite features, or lengths out of range (eager calls); a layer of
-            the front end with another padding than `"same"` or such strides.
+        ValueError: a wrong F; NaN or infinite features, or lengths out of range (eager calls); a layer of
+            the front end whose padding is not `"same"` or whose strides are not allowed.
 
     Example:
         encoder = keras_attention.VectorEncoder(features=8, units=32, pyramid=1)
@@ -91,11 +91,11 @@ class VectorEncoder(Configured, keras.layers.Layer):
 
     @property
     def reduction(self):
-        """How many steps of the source become one of the memory."""
+        """The number of source steps that become one step of the memory."""
         return math.prod(map(_stride, self.front_end)) * 2**self.pyramid
 
     def source_specs(self):
-        """The inputs of a model with this encoder, see `keras_attention.sources`."""
+        """The inputs of a model with this encoder; see `keras_attention.sources`."""
         return vectors_specs(self.features)
 
     def build(self, source_shape):
@@ -133,18 +133,18 @@ class VectorEncoder(Configured, keras.layers.Layer):
             states, _ = stack.read(below, lengths)
             below = _in_pairs(_without_padding(states, lengths))
             lengths = _divided(lengths, 2)
-        # Idea 1: all hidden states are handed over, not only the last.
+        # Idea 1: all hidden states are passed on, not only the last.
         memory, final_state = self.stack.read(below, lengths)
         return _without_padding(memory, lengths), final_state
 
     def compute_mask(self, source, previous_mask=None):
-        """The mask of the memory's steps, which Keras attaches to it."""
+        """The mask of the memory's steps, which Keras attaches to the memory."""
         lengths = _divided(source["source_lengths"], self.reduction)
         return lengths_mask(lengths, source["source"][:, :: self.reduction]), None
 
     @property
     def recurrent_layers(self):
-        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        """The Keras RNN layers, for code that changes a setting of all of them (export, cuDNN)."""
         return [layer for stack in (*self.pyramid_stacks, self.stack) for layer in stack.recurrent_layers]
 
     def compute_output_shape(self, source_shape):
@@ -194,20 +194,20 @@ def _divided(lengths, by):
 
 
 def _without_padding(sequence, lengths):
-    """(B, S, ...) with zeros after the lengths."""
+    """(B, S, ...) with zeros after the length of each row."""
     mask = lengths_mask(lengths, sequence)
     mask = ops.reshape(mask, (*ops.shape(mask), *[1] * (len(sequence.shape) - 2)))
     return ops.where(mask, sequence, ops.zeros_like(sequence))
 
 
 def _in_pairs(states):
-    """(B, S, D) -> (B, ceil(S / 2), 2 D); after an odd step come zeros."""
+    """(B, S, D) -> (B, ceil(S / 2), 2 D); zeros complete the last pair if S is odd."""
     states = _in_whole(states, 2)
     return ops.reshape(states, (-1, ops.shape(states)[1] // 2, 2 * states.shape[-1]))
 
 
 def _in_whole(sequence, windows):
-    """(B, S, ...) with zeros up to a multiple of the length of a window."""
+    """(B, S, ...) padded with zeros to a multiple of the window length."""
     if windows == 1:
         return sequence
     missing = -ops.shape(sequence)[1] % windows

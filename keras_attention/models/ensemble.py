@@ -18,22 +18,22 @@ LEAST_LOGIT = -1e30
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Ensemble(Generates, keras.Model):
-    """Averages what trained models predict, at each step of the decoding.
+    """Averages the predictions of trained models at each step of the decoding.
 
     With `"probabilities"`, `P(y) = mean_i P_i(y)`; with `"log_probabilities"`, `P(y)` is proportional to
-    `exp(mean_i log P_i(y))` over all tokens but padding. The attention is the members' mean.
+    `exp(mean_i log P_i(y))` over all tokens except padding. The attention is the members' mean.
 
-    It has `generate`, `score` and `export` as a `Seq2Seq` has them, may stand in a `Translator`, and can be
+    Like a `Seq2Seq`, it has `generate`, `score` and `export`, can be part of a `Translator`, and can be
     evaluated with Keras. It is not meant to be trained: train its members.
 
     Args:
-        members: `Seq2Seq` models, of any cells, sizes and kinds of attention, with the same inputs,
-            vocabularies, start and end ids, and with memories of the same length.
+        members: `Seq2Seq` models with the same inputs, vocabularies, start and end ids, and with memories
+            of the same length. Their cells, sizes and kinds of attention may differ.
         average: `"probabilities"` or `"log_probabilities"`.
 
     Raises:
-        TypeError: something else than models that decode.
-        ValueError: no members, members that differ in what must be the same, another `average`.
+        TypeError: a member that is not a model that decodes.
+        ValueError: no members, members that differ in what must be the same, or an unknown `average`.
 
     Example:
         both = keras_attention.Ensemble([model, model])
@@ -64,7 +64,7 @@ class Ensemble(Generates, keras.Model):
 
     @property
     def recurrent_layers(self):
-        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        """The Keras RNN layers, for code that sets an option of all of them (export, cuDNN)."""
         return [layer for member in self.members for layer in member.recurrent_layers]
 
     def source_specs(self):
@@ -76,7 +76,7 @@ class Ensemble(Generates, keras.Model):
         self.members[0].check_pairs(source, target)
 
     def encode(self, source):
-        """A source -> `Encoded`, whose `keys` are the members', and the members' first states."""
+        """A source -> `Encoded`, whose `keys` hold those of the members, and the members' first states."""
         encoded, states = zip(*(member.encode(source) for member in self.members), strict=True)
         lengths = {e.memory_mask.shape[1] for e in encoded} - {None}  # in a graph they may be unknown
         if len(lengths) > 1:
@@ -85,7 +85,7 @@ class Ensemble(Generates, keras.Model):
         return Encoded((), mask, keys=tuple(e._replace(memory_mask=()) for e in encoded)), states
 
     def decode_step(self, tokens, states, encoded):
-        """One step, as a `Strategy` wants it: previous tokens -> `(log_probs, states, weights)`."""
+        """One step, as a `Strategy` expects it: previous tokens -> `(log_probs, states, weights)`."""
         found = [
             member.decode_step(tokens, state, part._replace(memory_mask=encoded.memory_mask))
             for member, state, part in zip(self.members, states, encoded.keys, strict=True)
@@ -98,7 +98,7 @@ class Ensemble(Generates, keras.Model):
         return self._mean([member.token_log_probs(source, fed) for member in self.members])
 
     def log_probs(self, source, target):
-        """`score` as a part of a graph: tensors in, `Scored` tensors out, no ids checked."""
+        """`score` as a part of a graph: tensors in, `Scored` tensors out. Ids are not checked."""
         return Scored(
             *token_scores(self.token_log_probs(source, shift_right(target, self.start_id)), target)
         )
@@ -107,11 +107,11 @@ class Ensemble(Generates, keras.Model):
         source = as_source({name: inputs[name] for name in self.source_specs()})
         self.check_pairs(source, inputs["target"])
         with values_checked():
-            # As logits, which a loss may multiply by 0: nothing is -inf.
+            # These serve as logits. A loss may multiply them by 0, so none may be -inf.
             return ops.maximum(self.token_log_probs(source, inputs["target"]), LEAST_LOGIT)
 
     def _mean(self, log_probs):
-        """(..., V) log-probabilities of each member -> (..., V) of all."""
+        """(..., V) log-probabilities of each member -> (..., V) of the ensemble."""
         if self.average == "log_probabilities":
             is_padding = ops.equal(ops.arange(self.target_vocabulary_size), PADDING_ID)  # never written
             return ops.log_softmax(ops.where(is_padding, -float("inf"), _mean_of(log_probs)), axis=-1)
@@ -133,7 +133,7 @@ def _mean_of(tensors):
 
 
 def _what_must_be_equal(member, first) -> dict:
-    """By name, what a member has and what the first has."""
+    """What must be equal, by name: a member's value and the first member's."""
     found = {"inputs": (member.source_specs(), first.source_specs())}
     for name in ("target_vocabulary_size", "start_id", "end_id"):
         found[name] = getattr(member, name), getattr(first, name)

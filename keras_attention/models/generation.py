@@ -1,4 +1,4 @@
-"""What models that decode have in common: `generate`, `score`, `export`, and the graphs behind them."""
+"""What models that decode share: `generate`, `score`, `export`, and the graphs behind them."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ from keras_attention.sources import as_array, as_arrays, check_source
 
 DEFAULT_MAX_LENGTH = 128
 
-# Not where they are defined, which needs no Keras.
+# Registered here, because the modules that define them do not need Keras.
 for _strategy in (Greedy, Beam, Sample):
     keras.saving.register_keras_serializable("keras_attention")(_strategy)
 
@@ -39,43 +39,47 @@ class Generates:
     * `source_specs()`: its inputs, a dict of `SourceSpec`; a *source* is one array for a single input, or
       a dict of arrays;
     * `encode(source)` -> `(Encoded, states)`: what is computed once per source, and the states before the
-      first step, any nest, batch first;
-    * `decode_step(tokens, states, encoded)` -> `(log_probs, states, weights)`, as a `Strategy` wants it;
-    * `log_probs(source, target)` -> `Scored`, and `check_pairs(source, target)`, which raises for
-      wrong ones;
+      first step, a nest of tensors, batch first;
+    * `decode_step(tokens, states, encoded)` -> `(log_probs, states, weights)`, as a `Strategy` expects it;
+    * `log_probs(source, target)` -> `Scored`, and `check_pairs(source, target)`, which raises if they do
+      not fit the model;
     * `target_vocabulary_size`, `start_id`, `end_id`, `recurrent_layers`.
     """
 
     @functools.cached_property
     def _compiled(self):
-        # A cached function rather than a dict: Keras would save models found in a dict with this one.
+        # A cached function rather than a dict: Keras would save models that it finds in a dict.
         return functools.lru_cache(maxsize=8)(functools.partial(_Compiled, self))
 
     def generate(self, source, strategy=None, max_length=None, prefix=None):
         """Decodes a batch of sources.
 
         Args:
-            source: (B, S) integer ids, each row `tokens + [end]`, padded on the right with 0; or what the
-                encoder reads instead, for a `VectorEncoder` a dict of `source` (B, S, F) and
-                `source_lengths` (B,).
+            source: (B, S) integer ids, each row `tokens + [end]`, padded on the right with 0; or whatever
+                else the encoder reads, such as a dict of `source` (B, S, F) and `source_lengths` (B,) for a
+                `VectorEncoder`.
             strategy: how the next token is chosen, by default `Greedy()`: a `Strategy`, or `"greedy"`,
-                `"beam"` (of width 5) or `"sample"`. The graphs of the last few strategies and limits are
-                kept.
-            max_length: T, the most tokens to write for a source; None takes the strategy's, or 128. Where
-                both say one, the smaller holds.
-            prefix: (B, P) integer ids that each answer begins with, padded on the right with 0; they count
-                as written tokens, in the scores too. None for no such beginning.
+                `"beam"` (of width 5) or `"sample"`. The graphs of the last few strategies and maximum
+                lengths are kept for reuse.
+            max_length: T, the maximum number of tokens to write for a source; None takes the strategy's,
+                or 128. If both are given, the smaller applies.
+            prefix: (B, P) integer ids that the answers must begin with, padded on the right with 0. They
+                count as written tokens, in the scores too. None leaves the beginning free.
 
         Returns:
-            `Decoded(tokens, lengths, scores, token_scores, attention)`, NumPy arrays: int32 (B, T) with 0
-            after the end id, int32 (B,) with the end id counted, float32 (B,) summed log-probability
-            (nats), float32 (B, T) that of each token, float32 (B, T, S'), S' the length of the memory. A
-            row without the end id met `max_length`. `Beam` gives N hypotheses of each source, best first:
-            (B, N, T), (B, N), ....
+            `Decoded`, a named tuple of NumPy arrays:
+
+            * `tokens`: int32 (B, T), 0 after the end id. A row without an end id reached `max_length`.
+            * `lengths`: int32 (B,), the end id included.
+            * `scores`: float32 (B,), the summed log-probability (nats).
+            * `token_scores`: float32 (B, T), the log-probability of each token.
+            * `attention`: float32 (B, T, S'), where S' is the length of the memory.
+
+            A `Beam` gives N hypotheses of each source, best first: (B, N, T), (B, N), ....
 
         Raises:
-            TypeError, ValueError: as the model does, where `max_length` is no integer >= 1, and for a
-                prefix that is longer.
+            TypeError, ValueError: a source that does not fit the model, a `max_length` that is not an
+                integer >= 1, or a prefix that does not fit the source or is longer than `max_length`.
         """
         specs = self.source_specs()
         source = as_arrays(specs, source)
@@ -86,7 +90,7 @@ class Generates:
         return self.run(source, strategy, max_length, prefix, strategy.noise(rows, max_length))
 
     def check_strategy(self, strategy, max_length) -> tuple[Strategy, int]:
-        """The strategy, by default `Greedy()`, and the most tokens it may write, by default 128."""
+        """The strategy, by default `Greedy()`, and the maximum number of tokens, by default 128."""
         strategy = get_strategy(strategy)
         strategy.check_vocabulary(self.target_vocabulary_size)
         if max_length is not None:
@@ -94,7 +98,7 @@ class Generates:
         return strategy, strategy.longest(max_length) or strategy.longest(DEFAULT_MAX_LENGTH)
 
     def run(self, source, strategy, max_length, prefix=None, noise=None) -> Decoded:
-        """`generate` with every choice made: compiled, arrays out. A prefix is int32 (B, max_length)."""
+        """`generate` on checked arguments without defaults. A prefix is int32 (B, max_length)."""
         inputs = {"source": source}
         if prefix is not None:
             inputs["prefix"] = prefix
@@ -110,15 +114,15 @@ class Generates:
         return Decoded(**decode.predict_on_batch(inputs))
 
     def score(self, source, target):
-        """Log-probability of given targets.
+        """Computes the log-probabilities of given targets.
 
         Args:
             source: as for `generate`.
             target: (B, T) integer ids, each row `tokens + [end]`, padded on the right with 0.
 
         Returns:
-            `Scored(log_probs, token_log_probs)`, NumPy float32 (B,) and (B, T) in nats, padding 0. For
-            the tokens that `generate` found, `log_probs` are the scores that it gave them.
+            `Scored(log_probs, token_log_probs)`, NumPy float32 (B,) and (B, T) in nats, 0 on padding.
+            For tokens that `generate` found, `log_probs` equals the `scores` that it returned.
         """
         source, target = as_arrays(self.source_specs(), source), as_array("target", target)
         self.check_pairs(source, target)
@@ -126,7 +130,7 @@ class Generates:
         return Scored(**log_probs.predict_on_batch({"source": source, "target": target}))
 
     def _check_prefix(self, prefix, rows, max_length):
-        """The prefix, as long as the answers may be, so that its length makes no new graph."""
+        """The prefix, padded to `max_length`, so that a new length of prefix needs no new graph."""
         check_tokens(prefix, "prefix", self.target_vocabulary_size)
         if len(prefix) != rows or prefix.shape[1] > max_length:
             raise ValueError(
@@ -136,15 +140,15 @@ class Generates:
         return np.pad(prefix, ((0, 0), (0, max_length - prefix.shape[1]))).astype("int32")
 
     def decode(self, source, strategy, max_length, prefix=None, noise=None, in_place=False):
-        """`generate` as a part of a graph: tensors in, `Decoded` tensors out, no ids checked.
+        """`generate` as a part of a graph: tensors in, `Decoded` tensors out. Ids are not checked.
 
         Args:
             source: what `encode` takes.
             strategy, max_length: a `Strategy`, and T, an `int`.
             prefix: (B, T) int32, or None; T here is `strategy.longest(max_length)`.
             noise: what `strategy.noise(B, T)` drew.
-            in_place: whether rows that have finished are left out of the steps, and the attention is
-                written in place. Needs TensorFlow without XLA. A batch of one ignores it, as LiteRT needs.
+            in_place: whether the steps skip finished rows and write the attention in place. Needs
+                TensorFlow without XLA. Ignored for a batch of one, as LiteRT requires.
         """
         encoded, states = self.encode(source)
         batch = encoded.memory_mask[:, 0]  # (B,)
@@ -157,7 +161,7 @@ class Generates:
             return strategy(
                 step,
                 states,
-                ops.full_like(batch, self.start_id, dtype="int32"),  # idea 2's first input
+                ops.full_like(batch, self.start_id, dtype="int32"),  # the first input of idea 2
                 end_id=self.end_id,
                 max_length=strategy.longest(max_length),
                 source_mask=encoded.memory_mask,
@@ -170,9 +174,9 @@ class Generates:
 
         Args:
             filepath: the directory to write, `DIR/VERSION` for TensorFlow Serving; or the `.tflite` file.
-            format: `"tf_saved_model"` or `"litert"`; other formats of `keras.Model.export` hold the call
-                alone, under teacher forcing.
-            verbose: whether to print where it lies.
+            format: `"tf_saved_model"` or `"litert"`; other formats of `keras.Model.export` hold only the
+                call, with teacher forcing.
+            verbose: whether to print the path.
             **options: of `keras_attention.export.saved_model` or `litert`, or of `keras.Model.export`.
         """
         from keras_attention.export import FORMATS  # late: only an export needs TensorFlow
@@ -182,7 +186,7 @@ class Generates:
         return FORMATS[format](self, filepath, verbose=bool(verbose), **options)
 
     def quantize(self, *args, **kwargs):
-        """Refused: Keras quantizes the Dense layers alone, and could not load the file that it saves."""
+        """Not supported: Keras quantizes only the Dense layers, and cannot load the file that it saves."""
         raise NotImplementedError(
             "Keras' `quantize` is not supported: Keras could not load the file that it saves. "
             'Quantize the export: model.export("model.tflite", format="litert", quantize="int8").'
@@ -190,14 +194,14 @@ class Generates:
 
 
 class _Compiled(keras.Model):
-    """A graph method of a model as a model of its own, so that Keras compiles it on any backend."""
+    """Wraps a graph method in a model of its own, so that Keras compiles it on any backend."""
 
     def __init__(self, model, method, run_eagerly, **options):
-        # Casts nothing, whatever Keras' global policy is at the moment.
+        # Must not cast, whatever Keras' global policy is at the moment.
         super().__init__(name=method, dtype="float32", autocast=False)
         self.model = model
         self.function = functools.partial(getattr(model, method), **options)
-        # XLA would compile again for each shape of a source, and it cannot leave rows out.
+        # XLA would compile again for each shape of a source, and it cannot skip finished rows.
         jit_compile = False if run_eagerly or keras.backend.backend() == "tensorflow" else "auto"
         self.compile(jit_compile=jit_compile, run_eagerly=run_eagerly)
 

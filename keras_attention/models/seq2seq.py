@@ -18,19 +18,19 @@ BOTH = ("logits", "attention")
 class Seq2Seq(Generates, keras.Model):
     """A functional Keras model of an encoder and an attention decoder.
 
-    Its inputs are a dict of the encoder's, `"source"` or more, and of `"target"`: (B, T) integer ids,
-    padded on the right with 0. Its output is the float32 logits (B, T, V). The target is what the decoder
-    is fed, `[start] + tokens`, and the logits answer with `tokens + [end]`. The source of an `Encoder` is
-    (B, S) integer ids, padded in the same way, each row `tokens + [end]`.
+    Its inputs are a dict of the encoder's inputs (`"source"`, perhaps others) and `"target"`. The source of
+    an `Encoder` is (B, S) integer ids, each row `tokens + [end]`, padded on the right with 0. The target is
+    what the decoder is fed: (B, T) integer ids, each row `[start] + tokens`, padded in the same way. The
+    output is float32 logits (B, T, V), which predict `tokens + [end]`.
 
     Args:
-        encoder: an `Encoder`, a `VectorEncoder`, any layer that keeps the contract in
+        encoder: an `Encoder`, a `VectorEncoder`, any layer that follows the contract in
             `keras_attention.sources`, or a Keras model of sequences, see `ModelEncoder`.
         decoder: an `AttentionDecoder`.
-        start_id: the token fed first; None takes `end_id`.
+        start_id: the token that is fed first; None takes `end_id`.
         end_id: the token that ends a sequence.
         outputs: `"logits"`, or `("logits", "attention")` for a model whose output is a dict of the logits
-            and the attention weights (B, T, S), so that it can have a loss on these too, see
+            and the attention weights (B, T, S), so that the weights can have a loss too, see
             `CoverageLoss` and `AlignmentLoss`.
 
     Raises:
@@ -75,28 +75,28 @@ class Seq2Seq(Generates, keras.Model):
         inputs = {**sources, "target": target}
         found = logits if outputs == "logits" else {"logits": logits, "attention": attention}
         super().__init__(inputs=inputs, outputs=found, name=name)
-        if not trainable:  # True would thaw parts that are frozen
+        if not trainable:  # True would unfreeze parts that are frozen
             self.trainable = False
         self.encoder = encoder
         self.decoder = decoder
         self.start_id = start_id
         self.end_id = end_id
-        # `outputs` is Keras' name for the tensors.
+        # Not `outputs`, which Keras uses for the output tensors.
         self.which_outputs = outputs if outputs == "logits" else BOTH
 
     def call(self, inputs, training=None, mask=None):
         specs = self.source_specs()
-        if not isinstance(inputs, dict):  # Keras takes a list in the order of the names, too
+        if not isinstance(inputs, dict):  # Keras also takes a list in the order of the names
             inputs = dict(zip((*specs, "target"), inputs, strict=True))
-        # Here too, not only in the layers: on the way to them Keras would turn floats into integers.
+        # Here too, not only in the layers: before the layers see them, Keras turns floats into integers.
         self.check_pairs(as_source({name: inputs[name] for name in specs}), inputs["target"])
         with values_checked():
             return super().call(inputs, training=training, mask=mask)
 
     def make_train_function(self, force=False):
-        """Keras' own, with the optimizer's variables made first.
+        """Keras' own, after the optimizer's variables have been created.
 
-        TensorFlow traces a graph twice where it makes variables, and a trace takes seconds.
+        TensorFlow traces a graph twice if the graph creates variables, and a trace takes seconds.
         """
         if self.optimizer is not None and self.trainable_variables and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
@@ -108,12 +108,12 @@ class Seq2Seq(Generates, keras.Model):
 
     @property
     def target_vocabulary_size(self):
-        """How many target ids there are."""
+        """V, the number of target ids."""
         return self.decoder.vocabulary_size
 
     @property
     def recurrent_layers(self):
-        """The Keras RNN layers, for those who set what they share (export, cuDNN)."""
+        """The Keras RNN layers, for code that sets an option of all of them (export, cuDNN)."""
         return [*getattr(self.encoder, "recurrent_layers", ()), *self.decoder.recurrent_layers]
 
     def check_pairs(self, source, target):
@@ -133,18 +133,18 @@ class Seq2Seq(Generates, keras.Model):
         return encoded, self.decoder.initial_state(encoded, final_state)
 
     def decode_step(self, tokens, states, encoded):
-        """One step, as a `Strategy` wants it: previous tokens -> `(log_probs, states, weights)`."""
+        """One step, as a `Strategy` expects it: previous tokens -> `(log_probs, states, weights)`."""
         logits, found, states = self.decoder.step(tokens, states, encoded)
         not_padding = ops.not_equal(ops.arange(self.decoder.vocabulary_size), PADDING_ID)
         log_probs = ops.where(not_padding, ops.log_softmax(logits, axis=-1), -float("inf"))
         return log_probs, states, found.weights
 
     def log_probs(self, source, target):
-        """`score` as a part of a graph: tensors in, `Scored` tensors out, no ids checked."""
+        """`score` as a part of a graph: tensors in, `Scored` tensors out. Ids are not checked."""
         return Scored(*token_scores(self._logits(source, shift_right(target, self.start_id)), target))
 
     def token_log_probs(self, source, fed):
-        """Teacher forcing: a source and (B, T) fed tokens -> (B, T, V) float32, no ids checked."""
+        """Teacher forcing: a source and (B, T) fed tokens -> (B, T, V) float32. Ids are not checked."""
         return ops.log_softmax(self._logits(source, fed), axis=-1)
 
     def _logits(self, source, fed):
@@ -180,7 +180,7 @@ def token_scores(logits, target):
 
 
 def _read(encoder, source):
-    """What an encoder makes of a source: `(memory, final_state, memory_mask)`."""
+    """Encodes a source: `(memory, final_state, memory_mask)`."""
     found = encoder(source)
     if not isinstance(found, list | tuple) or len(found) != 2 or len(getattr(found[0], "shape", ())) != 3:
         raise ValueError(
@@ -205,7 +205,7 @@ def _read(encoder, source):
 
 
 def _checked_specs(encoder, decoder):
-    """The encoder's `source_specs()`, or an error that says what is wrong with them."""
+    """The encoder's `source_specs()`; raises `ValueError` if they are wrong."""
     specs = encoder.source_specs()
     is_right = isinstance(specs, dict) and specs and not RESERVED & specs.keys()
     if not is_right or not all(isinstance(spec, SourceSpec) for spec in specs.values()):

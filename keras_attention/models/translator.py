@@ -22,18 +22,18 @@ class Translator(TranslatesTexts, keras.Model):
     """A `Seq2Seq` between two tokenizers: texts in, texts out, and saved as one `.keras` file.
 
     Args:
-        seq2seq: a `Seq2Seq` or an `Ensemble` whose vocabularies are the tokenizers', and whose memory is as
-            long as its source.
+        seq2seq: a `Seq2Seq` or an `Ensemble`. Its vocabularies must be those of the tokenizers, and its
+            memory must be as long as its source.
         source_tokenizer, target_tokenizer: `SentencePieceTokenizer`s.
-        max_source_length: the most source ids it reads of a text, the end id included; at most 65,536.
-        max_target_length: the most ids it writes, the end id included; at most 65,536.
+        max_source_length: the maximum number of ids read from a text, the end id included; up to 65,536.
+        max_target_length: the maximum number of ids written, the end id included; up to 65,536.
         too_long: what happens to a longer source: `"cut"` reads its beginning and says so (a warning in
-            Python, a line on standard error in the SavedModel), `"refuse"` raises.
+            Python, a line on standard error in the SavedModel); `"refuse"` raises.
         features_tokenizer: the `SentencePieceTokenizer` of the features, for a `FeaturesEncoder`.
 
     Raises:
-        TypeError: parts of another type.
-        ValueError: vocabularies that differ, a limit out of its range, or another `too_long`.
+        TypeError: a part of the wrong type.
+        ValueError: vocabularies that differ, a limit out of range, or an unknown `too_long`.
 
     Example:
         texts, scores, attention, *_ = translator.translate(["5.4.18", "may 5th, 2018"])
@@ -89,7 +89,7 @@ class Translator(TranslatesTexts, keras.Model):
         """Greedy translation as a part of a graph: (B,) string -> `text`, string, and `scores`, float32.
 
         So a translator can be a layer of another model, and `predict` takes a `tf.data.Dataset` of batches
-        of texts. With features, `texts` is a dict of `text` and `features`. Lists of `str` are for
+        of texts. With features, `texts` is a dict of `text` and `features`. For lists of `str`, use
         `translate`.
         """
         decode = functools.partial(
@@ -107,8 +107,8 @@ class Translator(TranslatesTexts, keras.Model):
     def translate_tensors(self, texts, decode) -> tuple[tf.Tensor, tf.Tensor]:
         """`translate` as a part of a graph: (B,) string -> (B,) string and (B,) float32 scores.
 
-        With features, `texts` is a dict of `text` and `features`. `decode` is from a source to `Decoded`;
-        of a `Beam` all hypotheses: (B, K) and (B, K).
+        With features, `texts` is a dict of `text` and `features`. `decode` maps a source to `Decoded`. A
+        `Beam` gives all its hypotheses: (B, K) and (B, K).
         """
         found = decode(self.source_tensors(texts))
         shape = tf.shape(found.tokens)
@@ -118,7 +118,7 @@ class Translator(TranslatesTexts, keras.Model):
     def source_tensors(self, texts):
         """(B,) string -> (B, S) int32; texts over the limit are refused, or cut with a warning.
 
-        With features, a dict of `text` and `features` -> one of `source` and `features`.
+        With features, a dict of `text` and `features` -> a dict of `source` and `features`.
         """
         if self.features_tokenizer:
             features = self.features_tokenizer.tokenize(texts["features"])
@@ -141,7 +141,7 @@ class Translator(TranslatesTexts, keras.Model):
             return ids.to_tensor(PADDING_ID)
 
     def export(self, filepath, format="tf_saved_model", verbose=None, **options):
-        """Writes a LiteRT file, or a SavedModel; its `serving_default` is `translate` if it is written."""
+        """Writes a LiteRT file or a SavedModel. If `translate` is written, it is `serving_default`."""
         from keras_attention.export import FORMATS  # late: as in `Seq2Seq.export`
 
         check_choice("format", format, FORMATS)
@@ -150,7 +150,7 @@ class Translator(TranslatesTexts, keras.Model):
     quantize = Generates.quantize
 
     def with_seq2seq(self, seq2seq) -> "Translator":
-        """The same tokenizers and limits round another model."""
+        """A translator with the same tokenizers and limits around another model."""
         return Translator(
             seq2seq,
             self.source_tokenizer,
@@ -189,11 +189,11 @@ class Translator(TranslatesTexts, keras.Model):
 
 
 def load_translator(path) -> Translator:
-    """`keras.saving.load_model` of a file that must hold a `Translator`, or `ValueError`."""
+    """Loads a `.keras` file that must hold a `Translator`; raises `ValueError` otherwise."""
     try:
         check_unpacked_size(path)
         model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # a damaged zip, config or array: there is no end of kinds
+    except Exception as error:  # a damaged zip, config or array can raise anything
         raise ValueError(f"{path} is no Keras file, or a damaged one: {error}") from None
     if not isinstance(model, Translator):
         raise ValueError(f"{path} holds a {type(model).__name__}; it must hold a Translator.")

@@ -1,4 +1,4 @@
-"""Steps that leave out the rows of a batch that have finished. For TensorFlow without XLA."""
+"""Steps that skip the finished rows of a batch. For TensorFlow without XLA."""
 
 import keras
 
@@ -9,14 +9,14 @@ def step_of_unfinished(step, encoded):
     """A step that computes only the rows whose token is not padding, and returns zeros for the others.
 
     About a third of all row steps belong to finished rows (Multi30k, batches of 64). XLA and LiteRT need
-    shapes that do not depend on the data, so there all rows are computed.
+    shapes that do not depend on the data, so they compute all rows.
 
     Args:
         step: `step(tokens, states, encoded) -> (log_probs, states, weights)`, all of them batch first.
-        encoded: what is the same at every step, a nest of tensors, batch first.
+        encoded: a nest of tensors, batch first, that is the same at every step.
 
     Returns:
-        `step(tokens, states)`, as a `Strategy` wants it.
+        `step(tokens, states)`, as a `Strategy` expects it.
     """
     import tensorflow as tf
 
@@ -27,10 +27,10 @@ def step_of_unfinished(step, encoded):
         if len(tokens.shape) == 2:
             goes_on = tf.reduce_any(goes_on, axis=1)
         rows = tf.where(goes_on)
-        if tf.executing_eagerly() and not len(rows):  # `keras.ops.add` takes a state of no rows for a bias
-            rows = tf.zeros(
-                (1, 1), tf.int64
-            )  # (Keras 3.15; in a graph, whose rows it cannot count, it does not)
+        # `keras.ops.add` mistakes a state without rows for a bias (Keras 3.15). In a graph, where it cannot
+        # count the rows, it does not.
+        if tf.executing_eagerly() and not len(rows):
+            rows = tf.zeros((1, 1), tf.int64)
 
         def into_batch(x):
             shape = tf.concat([tf.shape(tokens, tf.int64)[:1], tf.shape(x, tf.int64)[1:]], axis=0)

@@ -1,4 +1,4 @@
-"""Pairs of sequences -> batches, each of rows of about one length."""
+"""Pairs of sequences -> batches of rows of similar length."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -20,16 +20,16 @@ class Batches(NamedTuple):
     """A data set of batches, and how much of an epoch is padding."""
 
     dataset: tf.data.Dataset
-    num_batches: int  # of one pass over the data set
+    num_batches: int  # in one pass over the data set
     padding: float  # share of all source and target positions
 
 
 @dataclass
 class SequencePairs:
-    """Pairs of sequences, held in memory at 4 bytes a number, whatever the number of epochs.
+    """Pairs of sequences, held in memory at 4 bytes per number, however many epochs there are.
 
-    `source` and `target`, and `features` where there are any, are (values, starts): all rows one after the
-    other, and where each begins. The values are ids (N,), or in a source vectors (N, F).
+    `source`, `target` and, if given, `features` are tuples (values, starts): all rows concatenated, and
+    where each row begins. The values are ids (N,); those of a source may be vectors (N, F).
 
     Example:
         vectors = [np.random.normal(size=(length, 8)) for length in (5, 3, 9)]
@@ -44,16 +44,16 @@ class SequencePairs:
 
     @classmethod
     def of(cls, sources: Sequence, targets: Sequence, features: Sequence | None = None) -> "SequencePairs":
-        """Pairs of sequences, one array each.
+        """Makes pairs of sequences, one array each.
 
         Args:
-            sources: of each pair ids (S,), the end included, or vectors (S, F).
-            targets: of each pair ids (T,), the end included.
-            features: of each pair ids (G,), the end included, for a `FeaturesEncoder`.
+            sources: for each pair, ids (S,), the end included, or vectors (S, F).
+            targets: for each pair, ids (T,), the end included.
+            features: for each pair, ids (G,), the end included, for a `FeaturesEncoder`.
 
         Raises:
-            ValueError: no pairs, other numbers of targets or features than of sources, an empty sequence,
-                vectors of several depths.
+            ValueError: no pairs, different numbers of sources, targets or features, an empty sequence, or
+                vectors of different depths.
             TypeError: ids that are not integers.
         """
         sides = {"sources": sources, "targets": targets, "features": features}
@@ -81,19 +81,19 @@ class SequencePairs:
         max_batches: int | None = None,
         first_pass: int = 0,
     ) -> Batches:
-        """Rows sorted by length within windows, so that little of a batch is padding.
+        """Batches of rows that are sorted by length within windows, to keep padding low.
 
-        An epoch has every row once. The batches of all epochs are one stream, and each pass over the data
-        set takes the next of them.
+        An epoch has every row once. The batches of all epochs form one stream, and each pass over the data
+        set takes the next part of it.
 
         Args:
             batch_size: rows in a batch.
             start_id: the token that the decoder is fed first.
-            seed: of the order of the rows and of the batches, another at each epoch; None sorts all rows,
-                shortest first.
-            max_batches: at most so many batches in a pass. A longer epoch is divided into passes of
-                one length; None makes every epoch one pass.
-            first_pass: the number of the first pass, for those who resume.
+            seed: the seed for the order of rows and batches, which changes at each epoch; None sorts all
+                rows, shortest first.
+            max_batches: the maximum number of batches in a pass. A longer epoch is divided into passes of
+                equal length; None makes every epoch one pass.
+            first_pass: the number of the first pass, for a training that is resumed.
         """
         batch_size = check_size("batch_size", batch_size)
         groups = self._groups(batch_size, seed, 0)
@@ -158,15 +158,15 @@ def tokenize_pairs(
     keep: Callable[[Pair], bool] = lambda pair: True,
     features_tokenizer=None,
 ) -> SequencePairs:
-    """Pairs of texts -> pairs of ids; those longer than a limit go to `bad_lines`.
+    """Pairs of texts -> pairs of ids. Pairs longer than a limit are counted in `bad_lines`.
 
     Args:
         pairs: the pairs, read as a stream.
         source_tokenizer, target_tokenizer: `SentencePieceTokenizer`s.
-        max_source_length, max_target_length: the most ids of a side, the end id included.
-        bad_lines: where the numbers of pairs that are too long go.
-        keep: which pairs to take.
-        features_tokenizer: that of the features, where there are any.
+        max_source_length, max_target_length: the maximum number of ids of a side, the end id included.
+        bad_lines: records the line numbers of pairs that are too long.
+        keep: tells which pairs to take.
+        features_tokenizer: the tokenizer of the features, if there are any.
     """
     bad_lines = BadLines() if bad_lines is None else bad_lines
     tokenizers = {"source": source_tokenizer, "target": target_tokenizer, "features": features_tokenizer}
@@ -189,7 +189,7 @@ def tokenize_pairs(
 
 
 def _side(name, rows, ranks):
-    """Some sequences one after the other, and where each begins."""
+    """Sequences concatenated, and where each begins."""
     rows = [np.asarray(row) for row in rows]
     depths = {row.shape[1:] for row in rows}
     if len(depths) > 1 or rows[0].ndim not in ranks or min(map(len, rows)) == 0:

@@ -16,7 +16,7 @@ MAX_LINE = 2**24  # bytes
 
 
 def check_columns(columns) -> tuple[str, ...]:
-    """The columns of a file: source, target and perhaps features, in its order; else `ValueError`."""
+    """The columns of a file (source, target, perhaps features) in its order; `ValueError` if wrong."""
     if sorted(columns) not in (sorted(COLUMNS), sorted(PAIR)):
         raise ValueError(
             "`columns` must be source, target and perhaps features, each once, in the file's order. "
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 @dataclass
 class BadLines:
-    """The lines of a file that are not pairs: how many for each reason, and the first numbers of each."""
+    """The lines of a file that are not pairs: their count and their first line numbers, for each reason."""
 
     strict: bool = False
     outcome: str = "left out"  # what happens to them
@@ -66,7 +66,7 @@ class BadLines:
 
 
 def bare_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines without their ends, and the first without a byte order mark.
+    """Lines without their line ends; the first also without a byte order mark.
 
     Raises:
         ValueError: a line of more than 16 MiB; UTF-16.
@@ -82,9 +82,9 @@ def bare_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def read_lines(path) -> Iterator[bytes]:
-    """The lines of a file, plain or gzip (told by its first bytes), without their ends, as a stream.
+    """Streams the lines of a file, plain or gzip (detected by its first bytes), without their line ends.
 
-    A byte order mark before the first of them is left out.
+    A byte order mark before the first line is left out.
     """
     with Path(path).open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
@@ -99,17 +99,17 @@ def read_lines(path) -> Iterator[bytes]:
 
 
 def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterator[Pair]:
-    """The pairs of a file of `source<TAB>target` lines in UTF-8, plain or gzip, as a stream.
+    """Streams the pairs of a file of `source<TAB>target` lines in UTF-8, plain or gzip.
 
     Args:
         path: the file.
-        bad_lines: where lines go that have another number of tabs, an empty side, a NUL, or invalid UTF-8.
-        columns: what stands between the tabs: `"source"`, `"target"` and perhaps `"features"`, which may be
-            empty, in any order.
+        bad_lines: records lines with a wrong number of tabs, an empty side, a NUL, or invalid UTF-8.
+        columns: the columns in the file's order: `"source"`, `"target"` and perhaps `"features"`. Features
+            may be empty.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a bad line, where `bad_lines` is strict; a damaged gzip file; UTF-16; a line of more
+        ValueError: a bad line, if `bad_lines` is strict; a damaged gzip file; UTF-16; a line of more
             than 16 MiB.
     """
     bad_lines = BadLines() if bad_lines is None else bad_lines
@@ -135,7 +135,7 @@ def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterato
 def read_references(
     path, bad_lines: BadLines | None = None, columns=PAIR, each_line: bool = False
 ) -> list[tuple[str, str, list[str]]]:
-    """The pairs of a file, read as by `read_pairs`: `(source, features, references)`.
+    """Reads the pairs of a file as `read_pairs` does: `(source, features, references)` for each source.
 
     The targets of lines with equal sources and features are alternative references of one source, unless
     `each_line` is True. In a target, runs of spaces become one space, and spaces at its ends are removed.
@@ -150,7 +150,7 @@ def read_references(
 def split_features(lines: Iterable[bytes], bad_lines: BadLines, first: int = 1):
     """Lines of `text<TAB>features` -> `(texts, features)`; lines with another number of tabs are counted.
 
-    Each line gives a text: one without a tab has no features, and what follows a second tab is left out.
+    Each line gives a text. A line without a tab has no features. What follows a second tab is left out.
     """
     texts, features = [], []
     for number, line in enumerate(lines, start=first):
@@ -163,7 +163,7 @@ def split_features(lines: Iterable[bytes], bad_lines: BadLines, first: int = 1):
 
 
 def chunks(items: Iterable, size: int) -> Iterator[list]:
-    """The items in lists of that size; the last may be shorter."""
+    """The items in lists of `size`; the last list may be shorter."""
     items = iter(items)
     while chunk := list(itertools.islice(items, size)):
         yield chunk

@@ -1,4 +1,4 @@
-"""Texts to ids and back by the `sentencepiece` library alone."""
+"""Texts to ids and back, with the `sentencepiece` library alone."""
 
 import functools
 import unicodedata
@@ -22,8 +22,8 @@ class SentencePieces:
     Args:
         model: a serialized SentencePiece model, `bytes`, whose padding, unknown and end ids are 0, 1 and 2.
         kind: `"char"`, `"word"`, `"bpe"` or `"unigram"`, how it was trained.
-        unicode_form: the normal form that its rules make, `"NFC"`, `"NFD"`, `"NFKC"` or `"NFKD"`, if it was
-            trained with one. Texts that it writes are composed again (NFC).
+        unicode_form: the normal form that its rules produce, `"NFC"`, `"NFD"`, `"NFKC"` or `"NFKD"`, if it
+            was trained with one. Texts that it writes are composed again (NFC).
 
     Raises:
         ValueError: an unknown kind, bytes that are not a SentencePiece model, or other reserved ids.
@@ -57,24 +57,24 @@ class SentencePieces:
         return self.processor.vocab_size()
 
     def ids_of(self, texts: Sequence[bytes]) -> list[np.ndarray]:
-        """N texts -> for each its int32 ids, the end id included."""
+        """N texts -> the int32 ids of each, the end id included."""
         texts = [text.decode("utf-8", errors="replace") for text in texts]
         return [np.array([*ids, END_ID], "int32") for ids in self.processor.encode(texts)]
 
     def texts_of(self, tokens) -> list[str]:
-        """(N, T) int32 ids, the end id and padding among them -> N texts."""
+        """(N, T) int32 ids, with or without end ids and padding -> N texts."""
         rows = [[int(i) for i in row if i not in (PADDING_ID, END_ID)] for row in tokens]
         return [self.composed(text.strip(SPACES)) for text in self.processor.decode(rows)]
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """Ids -> how they are written, for the axes of a picture; a space shows as U+2581."""
+        """Ids -> their pieces as text, for the axes of a picture; a space shows as U+2581."""
         return [self.processor.id_to_piece(int(i)) for i in ids]
 
     def ids_in(self, other: "SentencePieces") -> list[int]:
-        """For each id, the id of the same piece in another tokenizer, or 0 where that has none."""
+        """For each id, the id of the same piece in another tokenizer, or 0 if it has none."""
         ids = (other.processor.piece_to_id(piece) for piece in self.pieces(range(self.vocabulary_size)))
         return [0 if id_ == UNKNOWN_ID else id_ for id_ in ids]
 
     def composed(self, text: str) -> str:
-        """Joined pieces as this tokenizer writes a text."""
+        """A text of joined pieces as this tokenizer writes it: composed if it has a `unicode_form`."""
         return unicodedata.normalize("NFC", text) if self.unicode_form else text

@@ -1,4 +1,4 @@
-"""Tokenizers that live in the graph: SentencePiece models, run by TensorFlow Text."""
+"""Tokenizers that run in the graph: SentencePiece models, run by TensorFlow Text."""
 
 import base64
 import functools
@@ -20,27 +20,27 @@ from keras_attention.text.training_texts import TRAINING_TEXTS, overlooked_words
 from keras_attention.text.unicode_rules import rules_of
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, before_end
 
-FAST_KINDS = ("char", "unigram")  # those for which FastSentencepiece, all that LiteRT has, is right
+FAST_KINDS = ("char", "unigram")  # for which FastSentencepiece, all that LiteRT has, is correct
 NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
-SEEDS = 5  # a unigram model's first pieces for each id
+SEEDS = 5  # initial pieces of a unigram model for each id
 
 
 @keras.saving.register_keras_serializable("keras_attention")
 class SentencePieceTokenizer(SentencePieces):
-    """Texts to ids and back, as operators of the graph that it is called in.
+    """Converts texts to ids and back, with operators in the graph that calls it.
 
-    Ids: 0 padding, 1 unknown, 2 end, then the pieces. The trained model travels within the
-    configuration, and so within a `.keras` file.
+    Ids: 0 padding, 1 unknown, 2 end, then the pieces. The trained model is stored in the configuration, and
+    so in a `.keras` file.
 
     Args:
-        model: a serialized SentencePiece model, `bytes` (or base64 `str`, as a configuration has it),
+        model: a serialized SentencePiece model, `bytes` (or a base64 `str`, as in a configuration),
             whose padding, unknown and end ids are 0, 1 and 2.
-        kind: `"char"`, `"word"`, `"bpe"` or `"unigram"`, as which it was trained.
-        unicode_form: the normal form that its rules make, `"NFC"`, `"NFD"`, `"NFKC"` or `"NFKD"`, if it was
-            trained with one. Texts that it writes are composed again (NFC).
+        kind: `"char"`, `"word"`, `"bpe"` or `"unigram"`, how it was trained.
+        unicode_form: the normal form that its rules produce, `"NFC"`, `"NFD"`, `"NFKC"` or `"NFKD"`, if it
+            was trained with one. Texts that it writes are composed again (NFC).
 
     Raises:
-        ValueError: an unknown kind, no SentencePiece model, or one with other reserved ids.
+        ValueError: an unknown kind, bytes that are not a SentencePiece model, or other reserved ids.
 
     Example:
         tokenizer = keras_attention.SentencePieceTokenizer.train(["two dogs", "a dog"], kind="char")
@@ -65,18 +65,19 @@ class SentencePieceTokenizer(SentencePieces):
     ) -> "SentencePieceTokenizer":
         """Trains a tokenizer.
 
-        A unigram model takes its first pieces from the substrings that two or more different characters
-        follow. In texts whose tokens stand between spaces most words are not among these substrings, so the
-        trainer also gets each such word as a text of its own (see `overlooked_words`).
+        A unigram model takes its initial pieces from the substrings that are followed by two or more
+        different characters. If the tokens of a text are separated by spaces, most words are not among
+        these substrings. So the trainer also gets each such word as a text of its own (see
+        `overlooked_words`).
 
         Args:
-            texts: the texts, read once as a stream. Of more than a million, a million are drawn at random.
+            texts: the texts, read once as a stream. A million are drawn at random if there are more.
             kind: `"char"`, `"word"` (between spaces), `"bpe"` or `"unigram"`.
-            vocabulary_size: the most ids it may have.
-            normalization: SentencePiece's rule for Unicode: `"nmt_nfkc"`, ..., or `"identity"`.
-            unicode_form: the normal form of what it reads. It replaces NFKC in `"nmt_nfkc"`; with
+            vocabulary_size: the maximum number of ids.
+            normalization: SentencePiece's Unicode rule: `"nmt_nfkc"`, ..., or `"identity"`.
+            unicode_form: the normal form in which texts are read. It replaces NFKC in `"nmt_nfkc"`; with
                 `"identity"` it is the only normalization. `"NFD"` and `"NFKD"` take letters apart, such as
-                Hangul syllables into their sounds. The rules are in the model, so that each program that
+                Hangul syllables into their sounds. The rules are stored in the model, so every program that
                 reads it applies them.
             separators: characters that are read as spaces, such as the `";"` between tags.
 
@@ -109,7 +110,7 @@ class SentencePieceTokenizer(SentencePieces):
 
     @staticmethod
     def _train(texts, written, kind, vocabulary_size, rules):
-        import sentencepiece  # late, here and below: it and TensorFlow Text cost time that few imports need
+        import sentencepiece  # late, here and below: it and TensorFlow Text are slow to import
 
         try:
             sentencepiece.SentencePieceTrainer.train(
@@ -125,12 +126,12 @@ class SentencePieceTokenizer(SentencePieces):
                 character_coverage=1.0 if kind != "unigram" else 0.9999,
                 **rules,
                 add_dummy_prefix=kind != "char",
-                # By default a million, which takes longer and leaves no better pieces.
+                # The default, a million, takes longer and gives no better pieces.
                 seed_sentencepiece_size=max(SEEDS * vocabulary_size, 10_000),
                 max_sentence_length=100_000,
                 minloglevel=2,
             )
-        except RuntimeError as error:  # SentencePiece's message, whose last line has the reason
+        except RuntimeError as error:  # the last line of SentencePiece's message has the reason
             raise ValueError(
                 f"No {kind} tokenizer of {vocabulary_size} ids could be trained on these texts: "
                 f"{str(error).strip().splitlines()[-1]}"
@@ -138,15 +139,16 @@ class SentencePieceTokenizer(SentencePieces):
 
     @functools.cached_property
     def operators(self):
-        """TensorFlow Text's tokenizer, a `tf.Module`, for those who must track it (export)."""
-        with quiet():  # SentencePiece says at each start that a model has no rules for Unicode
+        """TensorFlow Text's tokenizer, a `tf.Module`, for code that must track it (export)."""
+        with quiet():  # SentencePiece reports at each start that a model has no rules for Unicode
             return self._operators()
 
     def _operators(self):
         import tensorflow_text
 
-        # FastSentencepiece runs in LiteRT too and breaks ties as the library does, but it always finds the
-        # likeliest pieces, where BPE merges in order and an unknown word is one piece (2.21).
+        # FastSentencepiece runs in LiteRT too and breaks ties as the library does. But it always finds the
+        # likeliest pieces, which is wrong for BPE, which merges in order, and for words, where an unknown
+        # word is one piece (tensorflow-text 2.21).
         if self.kind in FAST_KINDS:
             return tensorflow_text.FastSentencepieceTokenizer(self.model)
         return tensorflow_text.SentencepieceTokenizer(model=self.model, out_type=tf.int32)
@@ -160,12 +162,12 @@ class SentencePieceTokenizer(SentencePieces):
         return _with_ends(self._run("tokenize", texts))
 
     def ragged_ids_within(self, texts, most: int) -> tuple[tf.RaggedTensor, tf.Tensor]:
-        """`ragged_ids` of at most `most` ids, longer texts cut; and (B,) which were longer."""
+        """`ragged_ids` cut to at most `most` ids, and (B,) boolean: which texts were longer."""
         pieces = self._run("tokenize", texts)
         return _with_ends(pieces[:, before_end(most)]), pieces.row_lengths() >= most
 
     def detokenize(self, tokens) -> tf.Tensor:
-        """(B, T) int32 ids, the end id and padding among them -> (B,) string."""
+        """(B, T) int32 ids, with or without end ids and padding -> (B,) string."""
         written = tf.ragged.boolean_mask(tokens, (tokens != PADDING_ID) & (tokens != END_ID))
         texts = tf.strings.strip(self._run("detokenize", written))
         if not self.unicode_form:
@@ -182,7 +184,7 @@ class SentencePieceTokenizer(SentencePieces):
             return getattr(self.operators, method)(argument)
 
     def ids_of(self, texts) -> list[np.ndarray]:
-        ids = self.ragged_ids(texts)  # as the exported graph has them
+        ids = self.ragged_ids(texts)  # the same ids as in the exported graph
         starts, values = ids.row_splits.numpy(), ids.flat_values.numpy()
         return [values[a:b] for a, b in itertools.pairwise(starts)]
 

@@ -9,7 +9,7 @@ TRAINING_TEXTS = 1_000_000  # a tokenizer is trained on at most this many, drawn
 
 
 def sample(items: Iterable, size: int) -> list:
-    """All of the items, or `size` of them drawn at random, always the same ones.
+    """All items, or `size` of them drawn at random, always the same ones.
 
     Reference: Vitter (1985), *Random sampling with a reservoir*, algorithm R.
     """
@@ -25,8 +25,8 @@ def sample(items: Iterable, size: int) -> list:
 def overlooked_words(texts: Iterable[str], least: int = 3) -> list[str]:
     """The words that the trainer of a unigram model would overlook, those that occur `least` times.
 
-    Its first pieces are the inner nodes of a suffix tree, so a word that a space follows wherever it occurs
-    is not among them: no text ends with it, and no other word begins with it.
+    Its initial pieces are the inner nodes of a suffix tree. A word that is always followed by a space is
+    not among them: no text ends with it, and no other word begins with it.
     """
     counts, last_words = Counter(), set()
     for text in texts:

@@ -1,4 +1,4 @@
-"""Text in, text out, whatever decodes between: tokenizing, batches by length, prefixes, pieces."""
+"""Text in, text out, for any decoder of ids: tokenization, batches by length, prefixes, pieces."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from keras_attention.tokens import END_ID, UNKNOWN_ID, before_end, pad
 
 
 class Translations(NamedTuple):
-    """What became of N texts, in their order."""
+    """The translations of N texts, in their order."""
 
     texts: list[str]
     scores: np.ndarray  # (N,) float32, summed log-probability (nats)
-    attention: list[np.ndarray]  # of each (T, S) float32
-    source_pieces: list[list[str]]  # of each S pieces, the end included, and then those of its features
-    target_pieces: list[list[str]]  # of each T pieces, the end included where there is one
+    attention: list[np.ndarray]  # (T, S) float32 for each
+    source_pieces: list[list[str]]  # S pieces for each, the end included, then those of its features
+    target_pieces: list[list[str]]  # T pieces for each, the end included if there is one
 
 
 class TranslatesTexts:
-    """Base of what translates texts: it has two tokenizers and two limits, and a decoder of ids.
+    """Base class of translators of texts: two tokenizers, two limits, and a decoder of ids.
 
     A subclass sets `source_tokenizer`, `target_tokenizer`, `max_source_length`, `max_target_length` and
-    `too_long`, as `Translator` has them, and overrides `check_strategy` and `decode_ids`. Where it has a
+    `too_long`, as in `Translator`, and overrides `check_strategy` and `decode_ids`. If it has a
     `features_tokenizer`, each text comes with features, and a source is a dict of both.
     """
 
@@ -36,13 +36,14 @@ class TranslatesTexts:
     features_tokenizer = None
 
     def check_strategy(self, strategy) -> tuple[Strategy, int]:
-        """The strategy that is meant, and the most ids that it may write; raises where it cannot be."""
+        """The strategy, and the maximum number of ids that it may write; raises if it is not supported."""
         raise NotImplementedError
 
     def decode_ids(self, source, strategy, max_length, prefix, noise) -> Decoded:
         """(B, S) int32 ids -> what the strategy found, arrays; of a `Beam` (B, K, ...).
 
-        With features, a dict of `source` and `features`, and the attention is (..., T, S + G).
+        With features, the source is a dict of `source` and `features`, and the attention is
+        (..., T, S + G).
         """
         raise NotImplementedError
 
@@ -55,23 +56,23 @@ class TranslatesTexts:
         replace_unknown: bool = False,
         features: Sequence[str | bytes] | None = None,
     ) -> Translations:
-        """Translates texts, batched by length; the answers stand in the order of the texts.
+        """Translates texts, batched by length; the answers are in the order of the texts.
 
         Args:
-            texts: `str`, or UTF-8 `bytes`; any text, also an empty one.
-            strategy: how the next token is chosen, by default `Greedy()`; of a `Beam` the best hypothesis.
+            texts: `str`, or UTF-8 `bytes`; they may be empty.
+            strategy: how the next token is chosen, by default `Greedy()`; `Beam` gives its best hypothesis.
             batch_size: how many texts are decoded at once.
-            prefixes: for each text what its translation must begin with, or None. It counts as written.
-            replace_unknown: whether an unknown piece in an answer gives way to the source's piece with the
+            prefixes: what the translation of each text must begin with, or None. Prefixes count as written.
+            replace_unknown: whether to replace an unknown piece in an answer by the source's piece with the
                 highest attention (Luong et al. 2015b, *Addressing the rare word problem*, section 3.3,
-                there from positions). Meant for names and numbers, with word tokenizers.
+                where positions are used). Meant for names and numbers, with word tokenizers.
             features: the features of each text, for a model that was trained with them.
 
         Raises:
-            TypeError: something else than texts.
-            ValueError: a text longer than `max_source_length`, where `too_long` is `"refuse"`; prefixes or
-                features of another number; prefixes that leave no room; no features for a model that needs
-                them, or some for one that has none; a model whose probabilities are not numbers.
+            TypeError: not a list of texts.
+            ValueError: a text longer than `max_source_length`, if `too_long` is `"refuse"`; more or fewer
+                prefixes or features than texts; prefixes that leave no room; missing features, or features
+                for a model without them; no answer that has a valid probability.
         """
         strategy, max_length = self.check_strategy(strategy)
         decoding = (strategy.single_best(), max_length)
@@ -87,10 +88,10 @@ class TranslatesTexts:
         replace_unknown: bool = False,
         features: Sequence[str | bytes] | None = None,
     ) -> list[Translations]:
-        """The best translations of each text, best first: as `translate`, a `Translations` for each text.
+        """The best translations of each text, best first: one `Translations` for each text.
 
         Args:
-            strategy: by default `Beam(5)`, or the beam of a file; it gives all that there are.
+            strategy: by default `Beam(5)`, or the beam of a LiteRT file. All its hypotheses are returned.
             texts, batch_size, prefixes, replace_unknown, features: as in `translate`.
         """
         decoding = self.check_strategy(self.default_beam if strategy is None else strategy)
@@ -98,7 +99,7 @@ class TranslatesTexts:
         return [_gathered(hypotheses) for hypotheses in answers]
 
     def _hypotheses(self, texts, strategy, max_length, batch_size, prefixes, replace_unknown, features):
-        """For each text its hypotheses, best first, each a tuple of the fields of `Translations`."""
+        """The hypotheses of each text, best first, each a tuple of the fields of `Translations`."""
         batch_size = check_size("batch_size", batch_size)
         texts = _as_texts("texts", texts)
         rows = self._source_ids(texts)
@@ -120,7 +121,7 @@ class TranslatesTexts:
                 None if prefix is None else prefix[batch],
                 None if noise is None else noise[batch],
             )
-            one_each = found.tokens.ndim == 2  # else the K of a beam
+            one_each = found.tokens.ndim == 2  # else K hypotheses of a beam
             columns = Decoded(*(field[:, None] for field in found)) if one_each else found
             texts_found = self.target_tokenizer.texts_of(np.concatenate(columns.tokens))
             width = columns.tokens.shape[1]  # hypotheses of each row
@@ -132,7 +133,7 @@ class TranslatesTexts:
                 answers[index] = [
                     self._hypothesis(rows[index], features_of_row, text, hypothesis, surfaces)
                     for text, hypothesis in zip(texts_of_row, hypotheses, strict=True)
-                    if possible(hypothesis.scores)  # else there were no more
+                    if possible(hypothesis.scores)  # the others only fill up a beam
                 ]
                 if not answers[index]:
                     raise ValueError(
@@ -145,7 +146,7 @@ class TranslatesTexts:
         ids = found.tokens[: found.lengths]
         attention = found.attention[: found.lengths, : len(row)]
         source_pieces = self.source_tokenizer.pieces(row)
-        if features:  # which come after the padded sources
+        if features:  # they come after the padded sources
             start, feature_row = features
             to_features = found.attention[: found.lengths, start : start + len(feature_row)]
             attention = np.concatenate([attention, to_features], axis=1)
@@ -159,7 +160,7 @@ class TranslatesTexts:
         return text, found.scores, attention, source_pieces, pieces
 
     def _surfaces(self, text: bytes) -> list[str]:
-        """The pieces of a source as they were written, unknown ones too, without the end."""
+        """The pieces of a source as it is written, unknown ones included, without the end."""
         text = text.decode("utf-8", errors="replace")
         pieces = self.source_tokenizer.processor.encode(text, out_type=str)
         read = pieces[before_end(self.max_source_length)]
@@ -231,5 +232,5 @@ def _as_bytes(text) -> bytes:
     if isinstance(text, bytes):
         return text
     if isinstance(text, str):
-        return text.encode("utf-8", errors="replace")  # a lone surrogate has no UTF-8
+        return text.encode("utf-8", errors="replace")  # a lone surrogate has no UTF-8 form
     raise TypeError(f"Texts must be str or bytes. Received: {text!r} of type {type(text).__name__}.")

@@ -1,4 +1,4 @@
-"""What SentencePiece replaces before it splits a text, as rules that travel within the model."""
+"""The rules, stored in a model, by which SentencePiece normalizes a text before it splits it."""
 
 import functools
 import sys
@@ -16,8 +16,8 @@ def rules_of(form: str | None, cleans: bool, separators: str = "") -> str:
     decomposition or from its canonical pair, and marks in another than the canonical order are not sorted.
 
     Args:
-        form: `"NFC"`, `"NFD"`, `"NFKD"`, or None. SentencePiece has rules of its own for NFKC.
-        cleans: whether white space becomes a space and other control characters are dropped, as by
+        form: `"NFC"`, `"NFD"`, `"NFKD"`, or None. SentencePiece has its own rules for NFKC.
+        cleans: whether white space becomes a space and other control characters are dropped, as in
             SentencePiece's rule `nmt_nfkc`.
         separators: characters that become spaces.
     """
@@ -48,7 +48,7 @@ def _decompositions(character) -> Iterator[str]:
 
 
 def _cleaning() -> dict[str, str]:
-    """What SentencePiece's own rule makes of white space and of control characters."""
+    """What SentencePiece's own rule turns white space and control characters into."""
     import sentencepiece
 
     normalizer = sentencepiece.SentencePieceNormalizer(rule_name="nmt_nfkc")

@@ -1,1 +1,1 @@
-"""Loss, metrics, optimizers, and what the commands train and evaluate do."""
+"""Losses, metrics, optimizers, and the work of the commands `train` and `evaluate`."""

@@ -2,7 +2,7 @@
 
 import ctypes
 
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # from glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
@@ -11,13 +11,14 @@ def keep_freed_memory() -> None:
     By default glibc returns large blocks to the operating system as soon as they are freed, and a step on
     a large vocabulary frees tensors of tens of megabytes. The next step then takes a page fault for every
     4 KB of them (docs/decisions.md has the cost). The setting holds for the whole process, so the command
-    `train` makes it and the library does not. Other C libraries are left as they are.
+    `train` makes it but the library does not. Other C libraries are left as they are.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
-    # glibc's highest threshold for blocks of their own, 32 MB, is smaller than some logits: have none.
+    # glibc maps each large block by itself. Its highest threshold for this, 32 MB, is smaller than some
+    # logits, so this turns it off.
     mallopt(M_MMAP_MAX, 0)
     mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(M_ARENA_MAX, 1)

@@ -9,18 +9,18 @@ from keras_attention.training.objectives import token_weights
 
 @keras.saving.register_keras_serializable("keras_attention")
 class CoverageLoss(keras.losses.Loss):
-    """Penalizes attention to what has been attended to before.
+    """Penalizes attention to what was attended to before.
 
     The mean per real token of `sum over s of min(w[t, s], c[t, s])`.
     `c[t] = w[0] + ... + w[t - 1]` is the coverage before the step.
 
     Call arguments:
-        y_true: (B, T) ids that the model should name, padded with 0.
+        y_true: (B, T) ids that the model should predict, padded with 0.
         y_pred: (B, T, S) attention weights.
         sample_weight: (B,) or (B, T) or None; the mean is then weighted.
 
     Returns:
-        A float32 scalar, 0 where there is no real token.
+        A float32 scalar, 0 if there is no real token.
 
     Example:
         model = keras_attention.Seq2Seq(encoder, decoder, outputs=("logits", "attention"))
@@ -53,7 +53,7 @@ class AlignmentLoss(keras.losses.Loss):
         sample_weight: (B,) or (B, T) or None; the mean is then weighted.
 
     Returns:
-        A float32 scalar, 0 where no token is aligned.
+        A float32 scalar, 0 if no token is aligned.
 
     Reference: Chen et al. (2016), "Guided alignment training", section 3.
     """

@@ -1,4 +1,4 @@
-"""How good translations are: exact match, error rates, BLEU and chrF, with alternative references."""
+"""Measures translations: exact match, error rates, BLEU and chrF, with alternative references."""
 
 from collections.abc import Sequence
 
@@ -10,18 +10,21 @@ def evaluate(hypotheses: Sequence[str], references: Sequence[Sequence[str]], ble
 
     Args:
         hypotheses: N texts.
-        references: for each the texts that would be right, at least one.
-        bleu_tokenizer: sacrebleu's; `"none"` for texts that are tokenized already.
+        references: for each text, the texts that would be correct, at least one.
+        bleu_tokenizer: sacrebleu's tokenizer; `"none"` for texts that are tokenized already.
 
     Returns:
-        `sentences`: N. `exact_match`: the share that equals a reference. `token_error_rate` and
-        `character_error_rate`: edit distance to the nearest reference over its length, in tokens between
-        spaces and in characters, summed over all texts. `chrf` and, unless every reference is a single
-        word, `bleu`: sacrebleu's, 0 to 100, and `chrf_signature`, `bleu_signature`; these are left out
-        where sacrebleu is not installed.
+        A dict of
+
+        * `sentences`: N;
+        * `exact_match`: the share of texts that equal a reference;
+        * `token_error_rate` and `character_error_rate`: the edit distance to the nearest reference, divided
+          by its length. Tokens stand between spaces. Both numbers are summed over all texts first;
+        * `chrf` and `chrf_signature`: sacrebleu's, from 0 to 100, if it is installed;
+        * `bleu` and `bleu_signature`: the same, unless every reference is a single word.
 
     Raises:
-        ValueError: no texts, another number of references, or a text without any.
+        ValueError: no texts, more or fewer lists of references than texts, or a text without references.
     """
     if not hypotheses or len(hypotheses) != len(references) or not all(references):
         raise ValueError(

@@ -1,8 +1,12 @@
 """The folder of a training, in which one process trains at a time.
 
-`RUN/translator.keras` is the best model by validation, `RUN/checkpoint.npz` what training needs to go on,
-`RUN/config.json` the options, `RUN/history.json` the figures of each part, `RUN/logs` TensorBoard's. Each
-is written beside and moved into place, so that none is ever half there.
+* `RUN/translator.keras`: the best model by validation
+* `RUN/checkpoint.npz`: what training needs to be resumed
+* `RUN/config.json`: the options
+* `RUN/history.json`: the figures of each part
+* `RUN/logs`: TensorBoard's logs
+
+Each file but the logs is written under another name and then moved into place, so it is never incomplete.
 """
 
 import contextlib
@@ -34,7 +38,7 @@ def one_training(output):
 
 @contextlib.contextmanager
 def announced(output, options):
-    """Writes `config.json`, so that a kill leaves a folder to resume in; an error takes it away again."""
+    """Writes `config.json`, so that a killed training can be resumed. An early error removes it again."""
     config = output / "config.json"
     write_atomically(config, options.to_json().encode("utf-8"))
     try:
@@ -59,7 +63,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path):
-    """Gives a path beside `path`, of its suffix, and moves there what was written to it."""
+    """Yields a path beside `path`, with its suffix, and moves what was written there to `path`."""
     beside = path.with_name(f".new.{path.name}")
     try:
         yield beside

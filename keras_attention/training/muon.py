@@ -22,11 +22,11 @@ class Muon(Adam):
     `W -= learning_rate * D`.
 
     An orthogonal step changes all directions of W equally. Adam mostly changes the few with the largest
-    gradients. Since m changes slowly, D is computed anew only once in `refresh_every` updates.
+    gradients. Since m changes slowly, D is computed only once in `refresh_every` updates.
     Vectors, embeddings and the decoder's head move as with `Adam`.
 
     Args:
-        *args, **kwargs: those of `keras.optimizers.Adam`, without `amsgrad`.
+        *args, **kwargs: the arguments of `keras.optimizers.Adam`, except `amsgrad`.
         momentum: of the hidden matrices, at least 0 and below 1.
         refresh_every: how many updates use the same D.
         exclude_layers: regular expressions; a variable whose path matches one of them moves as with `Adam`.
@@ -130,7 +130,7 @@ def _iterated_on_gram(x):
     a = ops.matmul(x, ops.transpose(x))
     p = product = _polynomial(a)
     for _ in range(NEWTON_SCHULZ_STEPS - 1):
-        a = ops.matmul(ops.matmul(p, p), a)  # of p x, since p and A commute
+        a = ops.matmul(ops.matmul(p, p), a)  # the A of p x, since p and A commute
         p = _polynomial(a)
         product = ops.matmul(p, product)
     return ops.matmul(product, x)

@@ -17,8 +17,8 @@ from keras_attention.text.training_texts import TRAINING_TEXTS, sample
 from keras_attention.training.options import Options
 
 HANGUL = frozenset(map(chr, range(0xAC00, 0xD7A4)))  # the syllables
-MAX_IDS = 256  # no text in training has more, unless its limit is given
-# The source as its reader would normalise it; the target as it is written.
+MAX_IDS = 256  # texts in training have at most so many, unless a limit is given
+# The source is normalized as a reader would do it; the target is kept as it is written.
 NORMALIZATIONS = {"source": "nmt_nfkc", "target": "identity"}
 DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}
 
@@ -37,7 +37,7 @@ def new_translator(train_file, is_training, options, say) -> Translator:
         kind = getattr(options, f"{side}_tokenizer") or suitable_tokenizer(texts)
         size = getattr(options, f"{side}_vocabulary_size") or DEFAULT_VOCABULARY_SIZES[kind]
         form = options.unicode_form
-        if side == "source" and options.head != "pointer":  # which copies pieces that both sides have
+        if side == "source" and options.head != "pointer":  # a pointer copies pieces that both sides have
             form = form or suitable_form(texts)
         tokenizer = SentencePieceTokenizer.train(texts, kind, size, normalization, form)
         limit = getattr(options, f"max_{side}_length") or _suitable_limit(texts, tokenizer)
@@ -91,9 +91,9 @@ def _arguments(options, *classes) -> dict:
 
 
 def suitable_tokenizer(texts) -> str:
-    """Words where there are few of them, characters where texts are short, else subwords.
+    """Words if there are few different ones, characters if texts are short, otherwise subwords.
 
-    Phones ("AH B AE D IY") are words, spelt words and dates are characters, sentences are subwords.
+    Phones ("AH B AE D IY") become words, single words and dates become characters, sentences subwords.
     """
     words, num_words, num_characters, num_texts = set(), 0, 0, 0
     for text in itertools.islice(texts, 100_000):
@@ -108,13 +108,13 @@ def suitable_tokenizer(texts) -> str:
 
 
 def suitable_form(texts) -> str | None:
-    """NFD, which takes Hangul syllables apart, where most letters are such; else None."""
+    """NFD, which takes Hangul syllables apart, if most letters are Hangul syllables; otherwise None."""
     letters = [letter for text in itertools.islice(texts, 100_000) for letter in text if letter.isalpha()]
     return "NFD" if sum(letter in HANGUL for letter in letters) > len(letters) / 2 else None
 
 
 def _suitable_limit(texts, tokenizer) -> int:
-    """1.5 times the longest training text, and at most `MAX_IDS`."""
+    """1.5 times the length of the longest training text, but at most `MAX_IDS`."""
     longest = 1
     for chunk in chunks(texts, CHUNK):
         longest = max(longest, int(tokenizer.ragged_ids(chunk).row_lengths().numpy().max()))

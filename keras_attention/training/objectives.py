@@ -1,4 +1,4 @@
-"""The loss and the metrics of a sequence model. Padding counts in none of them."""
+"""The loss and the metrics of a sequence model. None of them counts padding."""
 
 import keras
 from keras import ops
@@ -18,12 +18,12 @@ class TokenCrossentropy(keras.losses.Loss):
         label_smoothing: e, at least 0 and below 1.
 
     Call arguments:
-        y_true: (B, T) ids that the model should name, `tokens + [end]`, padded with 0.
+        y_true: (B, T) ids that the model should predict, `tokens + [end]`, padded with 0.
         y_pred: (B, T, V) logits.
         sample_weight: (B,) or (B, T) or None; the mean is then weighted.
 
     Returns:
-        A float32 scalar, 0 where there is no real token.
+        A float32 scalar, 0 if there is no real token.
 
     Raises:
         ValueError: a label smoothing out of range.
@@ -44,7 +44,7 @@ class TokenCrossentropy(keras.losses.Loss):
         return super().__call__(y_true, y_pred, sample_weight=weights)
 
     def call(self, y_true, y_pred):
-        return token_losses(y_true, y_pred, self.label_smoothing)  # (B, T), those of padding included
+        return token_losses(y_true, y_pred, self.label_smoothing)  # (B, T), padding included
 
     def get_config(self):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
@@ -52,15 +52,15 @@ class TokenCrossentropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class TokenAccuracy(keras.metrics.Mean):
-    """Share of the real target tokens that are named right under teacher forcing.
+    """Share of the real target tokens that are predicted correctly under teacher forcing.
 
-    A token is named right where it has the highest logit. Padding is never an answer, and of several ids
-    with equal logits the lowest is.
+    The prediction is the id with the highest logit, or the lowest such id if logits are equal. Padding is
+    never predicted.
 
     Call arguments as in `TokenCrossentropy`.
     """
 
-    _direction = "up"  # Keras' callbacks read it where they are given no `mode`; it has no public name
+    _direction = "up"  # Keras' callbacks read it if they are given no `mode`; it has no public name
 
     def __init__(self, name="token_accuracy", dtype=None):
         super().__init__(name=name, dtype=dtype)
@@ -71,10 +71,10 @@ class TokenAccuracy(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class ExactMatch(keras.metrics.Mean):
-    """Share of the targets all of whose tokens, the end included, are named right under teacher forcing.
+    """Share of the targets whose tokens, the end included, are all predicted under teacher forcing.
 
-    A target that is all padding does not count. Greedy decoding names the whole target right exactly when
-    this does: up to the first mistake both have fed the same tokens.
+    A target that is all padding does not count. Greedy decoding writes exactly the targets that match here:
+    up to the first mistake, both feed the same tokens.
 
     With `sample_weight` (B,) the mean is weighted. With (B, T) a token of weight zero counts as padding, so
     it may be wrong, and the target has the mean weight of its other tokens.
@@ -120,12 +120,12 @@ def _real_token_weights(y_true, sample_weight):
 
 
 def token_weights(counts, sample_weight):
-    """(B, T) boolean, (B,) or (B, T) weights or None -> (B, T) float32 weights, zero where it is False."""
+    """(B, T) boolean, (B,) or (B, T) weights or None -> (B, T) float32 weights, zero at False."""
     weights = ops.cast(counts, "float32")
     if sample_weight is None:
         return weights
-    # Transposed, both (B,) and (T, B) broadcast. TensorFlow does not know which of them it has where one
-    # compiled step was given first the one and then the other.
+    # Transposed, both (B,) and (T, B) broadcast. TensorFlow does not know which of the two it has if one
+    # compiled step is given first the one and then the other.
     sample_weight = ops.transpose(ops.cast(sample_weight, "float32"))
     weights = ops.transpose(ops.transpose(weights) * sample_weight)
     return ops.reshape(weights, ops.shape(counts))

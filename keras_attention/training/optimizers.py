@@ -5,7 +5,7 @@ import keras
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Adam(keras.optimizers.Adam):
-    """Keras' Adam, faster on TensorFlow and right for sparse gradients there.
+    """Keras' Adam, faster on TensorFlow and correct for sparse gradients there.
 
     `m += (1 - beta_1) (g - m)`, `v += (1 - beta_2) (g^2 - v)`,
     `w -= learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)`.
@@ -16,7 +16,7 @@ class Adam(keras.optimizers.Adam):
     On other backends this class behaves exactly like `keras.optimizers.Adam`.
 
     Args:
-        *args, **kwargs: those of `keras.optimizers.Adam`. `amsgrad=True` uses Keras' own update.
+        *args, **kwargs: the arguments of `keras.optimizers.Adam`. `amsgrad=True` uses Keras' own update.
 
     Example:
         model.compile(keras_attention.Adam(1e-3, global_clipnorm=1.0), keras_attention.TokenCrossentropy())

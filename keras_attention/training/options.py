@@ -1,4 +1,4 @@
-"""What `training.train` is told; `RUN/config.json` holds it."""
+"""The options of `training.train`, stored in `RUN/config.json`."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -8,7 +8,7 @@ from keras_attention.checks import check_between, check_choice, check_flag, chec
 from keras_attention.choices import CELLS, HEADS, KINDS, MAX_LAYERS, NORMALIZERS, SCORES, UNICODE_FORMS
 from keras_attention.text.pair_files import PAIR, check_columns
 
-WITH_FEATURES = {  # the others depend on places in the memory, on its depth, or on ids
+WITH_FEATURES = {  # the others depend on positions in the memory, on its depth, or on ids
     "normalizer": ("softmax", "sparsemax", "entmax15"),
     "score": ("general", "additive", "concat", "coverage"),
     "head": ("dense", "tied", "hard"),
@@ -28,14 +28,14 @@ CHOICES = {
 }
 BATCH_SIZES = (64, 32, 16)
 RATE = 0.004  # the highest learning rate
-UPDATES_PER_EPOCH, EPOCHS, UPDATES, PATIENCE = 200, 12, 2400, 1000  # the fewest, see `Options.for_pairs`
+UPDATES_PER_EPOCH, EPOCHS, UPDATES, PATIENCE = 200, 12, 2400, 1000  # minimums, see `Options.for_pairs`
 MAY_CHANGE = ("epochs", "max_minutes", "patience", "learning_rate")  # when a training is resumed
-PART = 1000  # the most updates without a validation
+PART = 1000  # the maximum number of updates between validations
 
 
 @dataclass
 class Options:
-    """How to train. What is None follows from the data, see `for_pairs` and `training.train`."""
+    """How to train. Sizes that are None follow from the data, see `for_pairs` and `training.train`."""
 
     columns: tuple[str, ...] = PAIR
     source_tokenizer: str | None = None
@@ -119,14 +119,14 @@ class Options:
 
     @property
     def has_features(self) -> bool:
-        """Whether there are features beside the sources."""
+        """Whether the sources have features."""
         return "features" in self.columns
 
     def for_pairs(self, num_pairs: int) -> "Options":
-        """The options with batch size, epochs, patience and learning rate chosen, where they are None.
+        """The options, with batch size, epochs, patience and learning rate chosen if they are None.
 
         A batch has 64 pairs, or 32 or 16 if an epoch of larger batches has fewer than 200 updates. A
-        training has 12 epochs, or more until it has 2,400 updates. It stops after 5 epochs and 1,000
+        training has 12 epochs, or as many as make 2,400 updates. It stops after 5 epochs and 1,000
         updates without a better model. The highest learning rate is 0.004.
         """
         batch_size = self.batch_size or next(
@@ -142,7 +142,7 @@ class Options:
         )
 
     def check_resumed(self, trained_with: dict) -> None:
-        """Raises `ValueError` if an option differs that a training which goes on cannot change."""
+        """Raises `ValueError` if an option differs that must not change when a training is resumed."""
         now = self.to_dict()
         changed = [
             f"{name}={now[name]!r} instead of {value!r}"
@@ -156,7 +156,7 @@ class Options:
             )
 
     def to_dict(self) -> dict:
-        """The options as JSON has them: lists for tuples."""
+        """The options in the types of JSON: lists instead of tuples."""
         return json.loads(json.dumps(asdict(self)))
 
     def to_json(self) -> str:
@@ -165,7 +165,7 @@ class Options:
 
     @classmethod
     def from_json(cls, path: Path) -> "Options":
-        """The options that a training was begun with, from its `config.json`."""
+        """The options that a training was started with, from its `config.json`."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8"))["options"])
         except (TypeError, KeyError, UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:

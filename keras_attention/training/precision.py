@@ -1,9 +1,9 @@
-"""Which precision a machine trains fastest in."""
+"""The precision in which a machine trains fastest."""
 
 from pathlib import Path
 
-CPU_FLAGS = {"amx_bf16", "avx512_bf16"}  # of Linux: the CPU multiplies in bfloat16
-GPU_CAPABILITY = (8, 0)  # of NVIDIA: Ampere and later multiply in bfloat16
+CPU_FLAGS = {"amx_bf16", "avx512_bf16"}  # on Linux: the CPU multiplies in bfloat16
+GPU_CAPABILITY = (8, 0)  # on NVIDIA: Ampere and later multiply in bfloat16
 
 
 def suitable_precision(cpu_info: Path = Path("/proc/cpuinfo")) -> str:

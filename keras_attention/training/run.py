@@ -26,7 +26,7 @@ def new_state() -> dict:
 
 
 def scheduled_rate(highest: float, progress: float, updates_done: int) -> np.float32:
-    """The learning rate after some updates; `progress` is the done share of the training.
+    """The learning rate after `updates_done` updates; `progress` is the share of the training that is done.
 
     It rises linearly over 2% of the training or 64 updates, whichever is less, and falls along a cosine.
     Returns a NumPy scalar: TensorFlow caches a tensor for every distinct Python float and never frees it.
@@ -37,11 +37,11 @@ def scheduled_rate(highest: float, progress: float, updates_done: int) -> np.flo
 
 
 class Run(keras.callbacks.Callback):
-    """Learning rate, best model, early stopping and checkpoints of one training, over its restarts."""
+    """Learning rate, best model, early stopping and checkpoints of one training, across its restarts."""
 
     def __init__(self, best, options, output, state, num_batches, of_epoch):
         super().__init__()
-        # The best so far, a model of its own: without an optimizer, whose states would triple its file.
+        # The best model so far. It has no optimizer, whose states would triple its file.
         self.best, self.options, self.output, self.state = best, options, output, state
         self.num_batches, self.of_epoch = num_batches, of_epoch  # of a part, of an epoch
         self.parts, self.patience = (
@@ -55,7 +55,7 @@ class Run(keras.callbacks.Callback):
         """How much of the training is done, from 0 to 1: epochs or minutes, whichever is further."""
         done = (self.state["part"] + batch / self.num_batches) / self.parts
         if self.options.max_minutes:
-            # The validation at the end is a part of the minutes.
+            # The minutes include the validation at the end.
             seconds = self._seconds() + self.validation_seconds
             done = max(done, seconds / (60 * self.options.max_minutes))
         return min(done, 1.0)
@@ -120,7 +120,7 @@ class Run(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def write_history(self):
-        """Writes `history.json`; once there is one, there is a checkpoint."""
+        """Writes `history.json`. If it exists, a checkpoint exists too."""
         history = json.dumps(self.state["history"], indent=1)
         write_atomically(self.output / "history.json", history.encode("utf-8"))
 
@@ -131,7 +131,7 @@ class Run(keras.callbacks.Callback):
 def save_checkpoint(model: keras.Model, state: dict, path: Path) -> None:
     """Writes the state of a training and all the variables of its model and optimizer, whole or not at all.
 
-    As plain arrays, since each save of an optimizer as a Keras object takes memory for good (Keras 3.15).
+    They are plain arrays: saving an optimizer as a Keras object leaks memory each time (Keras 3.15).
     """
     arrays = {str(i): np.array(variable) for i, variable in enumerate(_variables(model))}
     with replacing(path) as beside:
@@ -152,7 +152,7 @@ def load_checkpoint(model: keras.Model, path: Path) -> dict:
             expected = f"{tuple(variable.shape)} {variable.dtype}"
             if f"{array.shape} {array.dtype}" != expected or not np.isfinite(array).all():
                 raise ValueError(f"array {i} must be {expected} of finite numbers")
-    except Exception as error:  # of zipfile, zlib, NumPy's reader, json: there is no end of kinds
+    except Exception as error:  # zipfile, zlib, NumPy's reader and json raise many kinds
         raise ValueError(
             f"The training in {path.parent} cannot go on, {path.name} is damaged: {error}"
         ) from None

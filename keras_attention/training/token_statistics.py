@@ -16,7 +16,7 @@ def token_losses(tokens, logits, label_smoothing=0.0):
     """Cross-entropy of each token, with a gradient that takes two passes over the logits.
 
     `(1 - e) * -log p(token) + e * mean over the vocabulary of -log p`, with `p = softmax(logits)` and e the
-    label smoothing. The gradient with respect to the logits is `p - e / V`, less `1 - e` at the token.
+    label smoothing. The gradient with respect to the logits is `p - e / V`, minus `1 - e` at the token.
 
     Args:
         tokens: (B, T) ids.
@@ -63,12 +63,12 @@ def negative_log_likelihoods(tokens, logits):
 def named_right(tokens, logits):
     """(B, T) ids, (B, T, V) logits -> (B, T) boolean: whether the token has the highest logit.
 
-    As in decoding, padding is never an answer, and the lowest of several ids with equal logits is.
+    As in decoding, padding is never predicted, and the lowest of several ids with equal logits wins.
     """
     rows, ids = _rows(tokens, logits)
     best, _ = _peaks(rows)
-    # Where padding comes first, the second place wins: slicing padding off would copy the logits. Other
-    # rows ask about padding itself, which is cheap: TensorFlow stops at the second id that is likelier.
+    # Where padding is likeliest, the second likeliest id wins: slicing padding off would copy the logits.
+    # Other rows ask about padding itself, which is cheap: TensorFlow stops at the second likelier id.
     padding_ahead = ops.equal(best, PADDING_ID)
     second = ops.in_top_k(ops.where(padding_ahead, ids, PADDING_ID), rows, 2)
     named = ops.where(padding_ahead, second, ops.equal(best, ids))
@@ -94,7 +94,7 @@ def _peaks(rows):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Keras' own (3.15) replaces negative zeros first, which takes five passes more.
+        # Keras' own (3.15) replaces negative zeros first, which takes five more passes.
         best = tf.argmax(rows, axis=1, output_type="int32")
     else:
         best = ops.argmax(rows, axis=1)

@@ -1,4 +1,4 @@
-"""From a file of text pairs to a trained `Translator`, in a folder from which training can go on."""
+"""Trains a `Translator` on a file of text pairs, in a folder from which training can be resumed."""
 
 import contextlib
 import hashlib
@@ -44,17 +44,17 @@ def train(
 
     Args:
         train_file: the pairs, plain or gzip.
-        output: the folder to make, or to go on in.
+        output: the folder to make, or to resume in.
         options: see `Options`.
         validation_file: other pairs to validate on; None sets `validation_split` of the sources aside.
-        resume: whether to go on from the last checkpoint in `output`, with its options.
-        strict: whether the first bad line stops it.
-        verbose: Keras' progress bar.
-        say: takes each line of the report.
+        resume: whether to continue from the last checkpoint in `output`, with its options.
+        strict: whether to stop at the first bad line.
+        verbose: as in Keras' `fit`.
+        say: is called with each line of the report.
 
     Raises:
-        FileExistsError: there is a training in `output`, and `resume` is False; or one is running there.
-        FileNotFoundError: there is no training there, and `resume` is True.
+        FileExistsError: `output` holds a training and `resume` is False, or one is running there.
+        FileNotFoundError: `resume` is True and `output` holds no training to resume.
         OSError, ValueError: a file that cannot be read, no pairs in it, options out of range, or a
             `config.json` that differs from the options of the training to resume.
     """
@@ -68,7 +68,7 @@ def train(
         raise FileNotFoundError(f"The training in {output} cannot go on: {checkpoint.name} is missing.")
     _check_is_new(output, resume)
     for file in filter(None, (train_file, validation_file)):
-        Path(file).open("rb").close()  # rather now than after the tokenizers
+        Path(file).open("rb").close()  # fails now rather than after the tokenizers
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"`output` must be a folder, or a new one. Received: {output}.")
     if resume:
@@ -128,9 +128,9 @@ def _read(train_file, validation_file, translator, is_training, options, strict,
 
 
 def _splitter(options, validation_file) -> Callable[[Pair], bool]:
-    """Whether a pair is to train on: told by a hash of its source, so that equal sources stay together.
+    """Tells whether to train on a pair, by a hash of its source, so that equal sources stay together.
 
-    It does not depend on the seed, so the models of several seeds can make an ensemble.
+    It does not depend on the seed, so models of several seeds can form an ensemble.
     """
     if validation_file is not None:
         return lambda pair: True
@@ -169,7 +169,7 @@ def compile_model(model: keras.Model, options: Options, num_batches: int) -> Non
         loss,
         weights,
         metrics,
-        # Keras leaves the graph once in so many batches: 20 times an epoch, twice in the warm-up, at least.
+        # Keras leaves the graph once in so many batches: at least 20 times an epoch, twice in the warm-up.
         steps_per_execution=max(
             1, min(STEPS_PER_EXECUTION, num_batches // 20, num_batches * options.epochs // 100)
         ),
@@ -193,7 +193,7 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
     say(f"training starts {time.monotonic() - started:.1f} s after the command")
     best = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
     run = Run(best, options, output, state, batches.num_batches, of_epoch)
-    if state["history"]:  # which a kill may have left a part behind
+    if state["history"]:  # a kill may have left the file one part behind
         run.write_history()
     callbacks = [run]
     if importlib.util.find_spec("tensorboard"):
@@ -207,7 +207,7 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
         model.fit(
             datasets[0],
             validation_data=datasets[1],
-            shuffle=False,  # the data set does
+            shuffle=False,  # the data set is shuffled already
             initial_epoch=state["part"],
             epochs=run.parts,
             callbacks=callbacks,
@@ -220,7 +220,8 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
 class LogsOfEpochs(keras.callbacks.TensorBoard):
     """TensorBoard's logs without the figures of each batch.
 
-    Keras 3.15 does not write those either, but TensorFlow keeps the number of each for good.
+    Keras 3.15 does not write them either, but TensorFlow would store their numbers for each batch and never
+    free them.
     """
 
     def on_train_batch_end(self, batch, logs=None):
