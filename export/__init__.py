@@ -1,4 +1,4 @@
-"""Artifacts that decode by themselves, without this package: for servers and for apps.
+"""Artifacts for servers and apps, which decode by themselves, without this package.
 
 Imported as `keras_attention.export`. Writing them needs TensorFlow, and Keras on its TensorFlow backend;
 `LiteRTTranslator` needs neither.

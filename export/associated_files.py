@@ -1,4 +1,4 @@
-"""What travels in a LiteRT file beside the model: its description, vocabularies, SentencePiece models."""
+"""What a LiteRT file holds besides the model: its description, vocabularies and SentencePiece models."""
 
 import json
 import os
@@ -18,7 +18,7 @@ READ_OF_TRANSLATORS = {"max_source_length", "too_long", "source_tokenizer", "tar
 
 
 def add_associated_files(path, description: dict, tokenizers: dict) -> None:
-    """What a client needs that tokenizes itself; the TFLite metadata standard appends a zip archive too."""
+    """Appends a zip archive, as the TFLite metadata standard does, for clients that tokenize themselves."""
     with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_DEFLATED) as archive:
         for side, tokenizer in tokenizers.items():
             archive.writestr(f"{side}.model", tokenizer.model)
@@ -56,7 +56,7 @@ def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, byte
     missing = (READ | (READ_OF_TRANSLATORS if models else set())) - description.keys()
     if missing:
         lacks = ", ".join(sorted(missing))
-        raise ValueError(f"{DESCRIPTION} in {path} lacks {lacks}. Write the file anew.")
+        raise ValueError(f"{DESCRIPTION} in {path} lacks {lacks}. Export the file again.")
     try:
         _check(description)
     except (TypeError, ValueError) as error:

@@ -16,10 +16,10 @@ def shapes_of(jit_compile: bool | Iterable, longest: int | None) -> tuple[tuple[
 
     Args:
         jit_compile: the shapes; True for a batch of one and sources of 16, 32 and 64 ids.
-        longest: the most ids of a source, where there is a limit; no shape is longer.
+        longest: the maximum number of ids of a source, or None; no shape is longer.
 
     Raises:
-        TypeError, ValueError: no such shapes.
+        TypeError, ValueError: invalid shapes.
     """
     if jit_compile is False:
         return ()
@@ -54,8 +54,8 @@ def in_shapes(source, shapes, compiled, plain) -> Decoded:
 
     Args:
         source: (B, S) int32, B at least 1.
-        shapes: (B, S) each, smallest first.
-        compiled: from (B, S) to `Decoded`, compiled anew for each shape that it meets.
+        shapes: pairs (B, S), smallest first.
+        compiled: a function from (B, S) to `Decoded`, compiled once for each shape that it gets.
         plain: the same for any shape.
     """
     batch, length = tf.unstack(tf.shape(source))

@@ -1,4 +1,4 @@
-"""Where an export goes: a local path that holds the old export or the new one, on Linux at every moment."""
+"""Where an export goes: a local path that holds the old export or the new one, on Linux at all times."""
 
 import contextlib
 import ctypes
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keras_attention.locks import locked
 
-AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # for renameat2 of Linux
 OLD = "old"
 
 
@@ -47,7 +47,7 @@ def check_destination(path: Path, overwrite: bool, kind: str, is_kind: Callable[
 
 @contextlib.contextmanager
 def work_folder(path: Path) -> Iterator[Path]:
-    """A locked folder beside `path` to write in; what a kill left there is removed first."""
+    """A locked folder beside `path` to write in. What killed exports left there is removed first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # A hash of the path's name: TensorFlow reads "[" as a pattern.
     prefix = f".export-{hashlib.blake2b(path.name.encode(), digest_size=4).hexdigest()}-"
@@ -62,8 +62,8 @@ def work_folder(path: Path) -> Iterator[Path]:
 def move_into_place(new: Path, path: Path) -> None:
     """Moves a folder to `path`, in exchange for what is there.
 
-    Linux exchanges both at once. Elsewhere a kill between two steps leaves nothing at the path; the next
-    export then finds the old one and puts it back.
+    Linux exchanges the two atomically. On other systems, a kill between two steps leaves nothing at the
+    path; the next export then finds the old one and puts it back.
     """
     if not path.exists():
         new.replace(path)
@@ -86,7 +86,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _clean_up(folder: Path, path: Path) -> None:
-    """Removes what a killed export left, once the old export is back if it had been set aside."""
+    """Removes what a killed export left. An old export that was set aside is put back first."""
     if (folder / OLD).exists() and not path.exists():
         (folder / OLD).replace(path)
         warnings.warn(f"An export to {path} was killed. What was there before is back.", stacklevel=6)

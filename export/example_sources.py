@@ -1,4 +1,4 @@
-"""Sources made up to try a model with: for warm-up requests and for the check of a LiteRT file."""
+"""Made-up sources, for warm-up requests and for the check of a LiteRT file."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The formats of an export, by the names that Keras has for them."""
+"""The formats of an export, by Keras' names for them."""
 
 from .write_litert import litert
 from .write_saved_model import saved_model

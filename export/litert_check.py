@@ -1,4 +1,4 @@
-"""Whether a LiteRT file answers as the model does: checked before the file gets its name."""
+"""Checks, before a LiteRT file is moved into place, that it answers as the model does."""
 
 import inspect
 import subprocess
@@ -18,17 +18,17 @@ from .example_sources import example_sources
 from .litert_run import SOURCE
 from .signatures import TEXT_SIGNATURES, seq2seq_of
 
-CLOSE = 1e-3  # of log-probabilities summed over a sequence, in float32
+CLOSE = 1e-3  # tolerance of log-probabilities summed over a sequence, in float32
 SOURCES = 5
 
 
 def check_file(path, model, decoding, source_length, names, exact) -> str:
-    """Raises `RuntimeError` unless the file runs and, where `exact`, answers as the model does.
+    """Raises `RuntimeError` unless the file runs and, if `exact`, answers as the model does.
 
-    Compared are the score of each source's best answer, and the attention of equal answers.
+    It compares the log-probability of each source's best answer, and the attention of equal answers.
 
     Returns:
-        A line that says what was checked and how near the answers were.
+        A line that says what was checked and how close the answers were.
     """
     _check_operators(path.read_bytes())
     requests, expected = _requests(model, decoding, source_length, names)
@@ -42,13 +42,13 @@ def check_file(path, model, decoding, source_length, names, exact) -> str:
         answers, scores, attention = expected[name]
         written = found[f"{interface}/{name}/{'text' if name in TEXT_SIGNATURES else 'tokens'}"]
         if name in TEXT_SIGNATURES:
-            # LiteRT has no operator that strips, nor one that composes letters.
+            # LiteRT has no operator that strips spaces or composes letters.
             compose = model.target_tokenizer.composed
             written = np.array([compose(text.decode()).strip().encode() for text in written.flat])
         rows = len(answers)
         equal = (written.reshape(answers.shape) == answers).reshape(rows, -1).all(axis=1)
         log_probs = np.where(possible(found[key]), found[key], -np.inf).reshape(rows, -1)[:, 0]
-        # Of a beam the best: the last of many may part from the model's at a tie.
+        # Only the best of a beam: at a tie, the last of many may differ from the model's.
         difference = np.abs(log_probs - scores.reshape(rows, -1)[:, 0])
         found_attention = found.get(f"{interface}/{name}/attention")
         attention_difference = 0.0
@@ -56,8 +56,8 @@ def check_file(path, model, decoding, source_length, names, exact) -> str:
             attention_difference = np.abs(found_attention.reshape(attention.shape) - attention)[equal].max()
         if not np.isfinite(difference).all() or (exact and max(*difference, attention_difference) > CLOSE):
             raise RuntimeError(
-                f"The LiteRT file does not answer as the model does: {name} by the {interface} has other "
-                f"answers to {np.sum(~equal)} of {rows} sources; log-probabilities differ by "
+                f"The LiteRT file does not answer as the model does: {name}, run by the {interface}, gives "
+                f"different answers for {np.sum(~equal)} of {rows} sources; log-probabilities differ by "
                 f"{difference.max():.2g}, attention by {attention_difference:.2g}."
             )
         same, total, largest = same + equal.sum(), total + rows, max(largest, difference.max())
@@ -90,14 +90,14 @@ def _requests(model, decoding, source_length, names):
             decoded.scores[0].size,
         )
         if not np.isfinite(decoded.scores.reshape(SOURCES, -1)[:, 0]).all():
-            raise RuntimeError(f"The model's own log-probabilities are no numbers: {decoded.scores}.")
+            raise RuntimeError(f"The model's own log-probabilities are not finite: {decoded.scores}.")
         if name in names:
             expected[name] = decoded.tokens, decoded.scores, decoded.attention
     if set(TEXT_SIGNATURES) & set(names):
         limit = min(model.max_source_length, source_length)
         texts = model.source_tokenizer.detokenize(source[:, : limit - 1])
         texts = tf.concat([[""], texts], axis=0)
-        # Those that neither cuts: the file's limit may be lower than the model's.
+        # Only texts that neither of them cuts: the file's limit may be lower than the model's.
         texts = texts[model.source_tokenizer.ragged_ids(texts).row_lengths() <= limit]
         requests["text"] = np.array(texts.numpy().tolist())
         for name, strategy in (("translate", Greedy()), ("translate_beam", decoding.beam)):
@@ -112,7 +112,7 @@ def _run(path, requests):
     with tempfile.TemporaryDirectory() as folder:
         given, written = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(given, **requests)
-        # As text, since the folder of the file, on the path, has a `litert` that TensorFlow would import.
+        # Run as text: a file's folder would be on the path, and TensorFlow would import a `litert` from it.
         command = [sys.executable, "-c", inspect.getsource(litert_run), path.absolute(), given, written]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=folder)
         if done.returncode:

@@ -1,4 +1,4 @@
-"""The signatures of a LiteRT file as functions for its converter: a batch of one, weights as constants."""
+"""The signatures of a LiteRT file as functions for the converter: batch of one, weights as constants."""
 
 import functools
 
@@ -15,10 +15,10 @@ from .signatures import SIGNATURES, Decoding, seq2seq_of, source_tensors
 
 
 def frozen_signature(name: str, model: Generates | Translator, decoding: Decoding, source_length: int):
-    """A signature as a concrete function with the weights as constants, and its outputs by name.
+    """A signature as a concrete function with the weights as constants and outputs by name.
 
-    With variables the converter leaves some that nothing initialises, from the second signature on
-    (TensorFlow 2.21).
+    With variables, the converter would leave some uninitialized from the second signature on (TensorFlow
+    2.21).
     """
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -26,7 +26,7 @@ def frozen_signature(name: str, model: Generates | Translator, decoding: Decodin
     traced = tf.function(function, autograph=False).get_concrete_function(**inputs)
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     order = [tensor.name.split(":")[0] for tensor in frozen.inputs]
-    names = sorted(traced.structured_outputs)  # as TensorFlow flattens a dict
+    names = sorted(traced.structured_outputs)  # the order in which TensorFlow flattens a dict
 
     def named(**tensors):
         return dict(zip(names, frozen(*[tensors[name] for name in order]), strict=True))
@@ -35,7 +35,7 @@ def frozen_signature(name: str, model: Generates | Translator, decoding: Decodin
 
 
 def _of_table(name, model, decoding, source_length):
-    """A signature of the table, over a source that may be out of range."""
+    """A signature of `SIGNATURES`, on a source whose values may be out of range."""
 
     def compute(**inputs):
         source = _possible_source(seq2seq_of(model), inputs)
@@ -45,7 +45,7 @@ def _of_table(name, model, decoding, source_length):
 
 
 def _possible_source(model, inputs):
-    """A source whose ids are known and whose lengths are there: LiteRT has no assertions."""
+    """The source with valid ids and lengths in place of invalid ones: LiteRT has no assertions."""
     possible = dict(inputs)
     for name, spec in model.source_specs().items():
         if spec.vocabulary_size:
@@ -92,7 +92,7 @@ def _decode_step(model, decoding, source_length):
 
 
 def _named(encoded, state):
-    """The tensors of both nests by the names that they have in the file."""
+    """The tensors of both nests by their names in the file."""
     named = {}
     for name, field in encoded._asdict().items():
         named |= {name: field} if tf.is_tensor(field) else _numbered(name, field)
@@ -104,7 +104,7 @@ def _numbered(name, nest):
 
 
 def _translate(strategy_of, model, decoding, source_length):
-    """Text in, text out by TensorFlow Text's operators, those that LiteRT has."""
+    """Text in, text out, with the operators of TensorFlow Text that LiteRT has."""
     import tensorflow_text
 
     source_tokenizer, target_tokenizer = (
@@ -128,7 +128,7 @@ def _translate(strategy_of, model, decoding, source_length):
         ends = tf.cumsum(
             tf.reduce_sum(tf.cast(tf.reshape(written, (-1, tokens.shape[-1])), tf.int32), axis=1)
         )
-        # Of int32: LiteRT's kernel reads int64 as pairs of them (tensorflow-text 2.21).
+        # In int32: LiteRT's kernel reads each int64 as two int32 (tensorflow-text 2.21).
         splits = tf.concat([[0], ends], axis=0)
         rows = tf.RaggedTensor.from_row_splits(tf.boolean_mask(tokens, written), splits, validate=False)
         return {"text": tf.reshape(target_tokenizer.detokenize(rows), scores.shape), "scores": scores}

@@ -30,18 +30,20 @@ def _damage_reported(path):
 
 
 class LiteRTTranslator(TranslatesTexts):
-    """A LiteRT file as a translator: `translate` and `translate_n_best` as `Translator` has them.
+    """A LiteRT file as a translator, with `translate` and `translate_n_best` as in `Translator`.
 
-    It tokenizes by the SentencePiece models in the file, and decodes by the signatures `greedy_decode` and
-    `beam_decode`. Strategies are those of the file: `Greedy()`, and the `Beam` that it was written with.
+    It tokenizes with the SentencePiece models in the file, and decodes with the signatures `greedy_decode`
+    and `beam_decode`. Its strategies are those of the file: `Greedy()`, and the `Beam` that it was written
+    with.
 
     Args:
         path: the `.tflite` file.
-        num_threads: of the interpreter.
+        num_threads: the number of threads of the interpreter.
 
     Raises:
         ImportError: ai-edge-litert is not installed.
-        OSError, ValueError: no file, or none that `keras_attention.export.litert` wrote of a `Translator`.
+        OSError, ValueError: no file, or not one that `keras_attention.export.litert` wrote from a
+            `Translator`.
 
     Example:
         texts = keras_attention.export.LiteRTTranslator("model.tflite").translate(["two dogs"]).texts
@@ -59,9 +61,9 @@ class LiteRTTranslator(TranslatesTexts):
         with _damage_reported(path):
             for side in models:
                 kind = self.description[f"{side}_tokenizer"]
-                form = self.description.get(f"{side}_unicode_form")  # which older files do not have
+                form = self.description.get(f"{side}_unicode_form")  # older files do not have it
                 setattr(self, f"{side}_tokenizer", SentencePieces(models[side], kind, form))
-            # Of the content: of a path it maps the file, which may be replaced meanwhile.
+            # From the content: given a path, it maps the file, which may be replaced meanwhile.
             interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=num_threads)
             self._runners = {
                 name: interpreter.get_signature_runner(name)
@@ -70,7 +72,7 @@ class LiteRTTranslator(TranslatesTexts):
             }
             widths = (int(run.get_input_details()["source"]["shape"][1]) for run in self._runners.values())
             self.source_length = next(widths, limit)
-        self._lock = threading.Lock()  # the interpreter holds the tensors of one call
+        self._lock = threading.Lock()  # the interpreter holds the tensors of only one call
         self.max_source_length = min(limit, self.source_length)
         self.max_target_length = self.description["max_length"]
         self.too_long = self.description["too_long"]
@@ -85,7 +87,7 @@ class LiteRTTranslator(TranslatesTexts):
         is_beam = is_beam and {**strategy.get_config(), "n_best": beam.n_best} == beam.get_config()
         if not (is_beam or strategy == Greedy()):
             raise ValueError(
-                f"The file decodes by Greedy() and {beam!r}; for another beam export another file. "
+                f"The file supports only Greedy() and {beam!r}. For another beam, export again. "
                 f"Received: {strategy!r}."
             )
         name = "beam_decode" if is_beam else "greedy_decode"
@@ -116,12 +118,12 @@ class LiteRTTranslator(TranslatesTexts):
             decoded = Decoded(*(np.concatenate([one[field] for one in found]) for field in Decoded._fields))
             if decoded.tokens.min() < 0 or decoded.tokens.max() >= self.target_tokenizer.vocabulary_size:
                 raise IndexError("it produces ids outside its vocabulary")
-        parts = [  # each input has a padded part of the memory
+        parts = [  # each input fills a padded part of the memory
             decoded.attention[..., i * self.source_length :][..., :width]
             for i, width in enumerate(widths.values())
         ]
         decoded = decoded._replace(attention=np.concatenate(parts, axis=-1))
-        # LiteRT stores -inf as the most negative number. NaN stays: the model diverged.
+        # LiteRT stores -inf as the most negative finite number. NaN stays: the model diverged.
         missing = ~possible(decoded.scores) & ~np.isnan(decoded.scores)
         decoded = decoded._replace(scores=np.where(missing, -np.inf, decoded.scores))
         return Decoded(*(field[:, : strategy.n_best] for field in decoded)) if is_beam else decoded

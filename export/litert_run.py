@@ -1,10 +1,11 @@
-"""Runs a LiteRT file by both interfaces of ai_edge_litert. A program of its own, without this package.
+"""Runs a LiteRT file with both interfaces of ai_edge_litert. A separate program, without this package.
 
     python litert_run.py FILE.tflite IN.npz OUT.npz
 
-IN holds `source/<input>` (N, ...), `end_id`, and `text` (N,) where there are signatures of text; OUT gets
-`<interface>/<signature>/<output>` (N, ...). In a process of its own a file that crashes the runtime crashes
-no one else, and the runtime's log does not get in the way.
+IN holds `source/<input>` (N, ...), `start_id`, `end_id`, `max_length`, the sizes `<signature>_tokens` and
+`<signature>_scores`, and `text` (N,) if there are text signatures. OUT gets
+`<interface>/<signature>/<output>` (N, ...). In a separate process, a file that crashes the runtime crashes
+nothing else, and the runtime's log does not get in the way.
 """
 
 import sys
@@ -44,7 +45,7 @@ def sources(requests):
 
 
 def drive(runners, inputs, requests):
-    """Greedy decoding by `encode` and `decode_step`, as an app would do it."""
+    """Greedy decoding with `encode` and `decode_step`, as an app would do it."""
     encoded = runners["encode"](**inputs)
     token, score = np.array([requests["start_id"]], "int32"), np.float32(0)
     tokens = np.zeros((1, int(requests["max_length"])), "int32")

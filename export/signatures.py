@@ -1,6 +1,6 @@
 """The one table of signatures: their names, inputs, outputs, and the graphs that compute them.
 
-B batch, S source length, T target length (`max_length` where it is decoded), K hypotheses of a beam.
+B batch, S source length, T target length (`max_length` in decoding), K hypotheses of a beam.
 """
 
 import functools
@@ -24,13 +24,13 @@ from .compiled_shapes import in_shapes
 class Signature:
     """One function of an exported model."""
 
-    reads: str  # "source", whatever the model's source is, or "text"
+    reads: str  # "source" (whatever the model's source is) or "text"
     outputs: dict[str, str]  # name -> dtype, shape and meaning
     compute: Callable  # (model, decoding, source or text, **more) -> {name: tensor}
     more: dict[str, tf.TensorSpec] = field(default_factory=dict)  # further inputs
 
     def inputs(self, model: Generates | Translator) -> dict[str, tf.TensorSpec]:
-        """Its inputs for a model, any batch size and any length."""
+        """Its inputs for a model, of any batch size and any length."""
         if self.reads == "text":
             names = ("text", "features") if model.features_tokenizer else ("text",)
             return {name: tf.TensorSpec((None,), tf.string, name=name) for name in names} | self.more
@@ -45,7 +45,7 @@ class Signature:
         return tf.function(checked, autograph=False)
 
     def on_inputs(self, model: Generates | Translator, decoding: "Decoding", inputs: dict) -> dict:
-        """Its outputs for inputs by name."""
+        """Its outputs for inputs that are given by name."""
         more = {name: inputs[name] for name in self.more}
         read = as_source({name: tensor for name, tensor in inputs.items() if name not in more})
         return self.compute(model, decoding, read, **more)
@@ -56,9 +56,9 @@ class Decoding:
 
     Args:
         model: the `Seq2Seq` itself.
-        max_length: T, the most tokens that are written for a source.
+        max_length: T, the maximum number of tokens that are written for a source.
         beam: the beam search of the signatures that have one.
-        shapes: (B, S) each, smallest first, for which XLA compiles the decoding.
+        shapes: pairs (B, S) for which XLA compiles the decoding, smallest first.
     """
 
     def __init__(self, model: Generates, max_length: int, beam: Beam, shapes=()):
@@ -66,13 +66,15 @@ class Decoding:
         self._functions = functools.cache(self._new_functions)
 
     def decode(self, source, strategy: Strategy) -> Decoded:
-        """A source -> `Decoded`; compiled where it fits into one of the shapes."""
+        """A source -> `Decoded`; compiled if it fits into one of the shapes."""
         compiled, plain = self._functions(strategy)
         return in_shapes(source, self.shapes, compiled, plain) if self.shapes else plain(source)
 
     def _new_functions(self, strategy):
-        """A strategy, compiled and plain. All signatures share them: each is traced and stored once, and a
-        request to one warms up the others.
+        """A strategy's decoding, compiled and plain.
+
+        All signatures share these functions: each is traced and stored once, and a request to one signature
+        warms up the others.
         """
         decode = functools.partial(self.model.decode, strategy=strategy, max_length=self.max_length)
         plain = functools.partial(decode, in_place=True)
@@ -165,11 +167,11 @@ SIGNATURES = {
 }
 TEXT_SIGNATURES = ("translate", "translate_beam")
 DEFAULTS = ("translate", "greedy_decode", "translate_beam", "beam_decode", "score")
-COMPILED_SIGNATURES = ("greedy_decode", "beam_decode")  # where XLA is asked for
+COMPILED_SIGNATURES = ("greedy_decode", "beam_decode")  # if XLA is asked for
 
 
 def signatures_of(model: Generates | Translator) -> dict[str, Signature]:
-    """The signatures that a model has: those of text where there are tokenizers."""
+    """The signatures that a model has; those of text need tokenizers."""
     has_text = isinstance(model, Translator)
     return {name: s for name, s in SIGNATURES.items() if has_text or name not in TEXT_SIGNATURES}
 
@@ -198,7 +200,7 @@ def seq2seq_of(model: Generates | Translator) -> Generates:
 
 
 def source_tensors(model: Generates, batch=None, length=None) -> dict[str, tf.TensorSpec]:
-    """The inputs of a model's source; `length` is S, and `batch` B."""
+    """The inputs of a model's source; `batch` is B, and `length` is S."""
     return {
         name: tf.TensorSpec(spec.sized(batch, length), spec.dtype, name=name)
         for name, spec in model.source_specs().items()
@@ -206,10 +208,10 @@ def source_tensors(model: Generates, batch=None, length=None) -> dict[str, tf.Te
 
 
 def _checked_inputs(model, inputs):
-    """The inputs of a request behind assertions, so that a bad request fails by itself, with the reason."""
+    """The inputs of a request behind assertions, so that a bad request fails alone, with the reason."""
     sizes = {name: spec.vocabulary_size for name, spec in model.source_specs().items()}
     sizes["target"] = model.target_vocabulary_size
-    # TensorFlow does not hold a request to the rank of the signature, and would read (2, 3) texts as 6.
+    # TensorFlow does not check a request's rank against the signature, and would read (2, 3) texts as 6.
     inputs = {name: tf.ensure_shape(tensor, tensor.shape) for name, tensor in inputs.items()}
     rows = tf.shape(next(iter(inputs.values())))[0]
     checks = []

@@ -45,44 +45,49 @@ def litert(
     """Writes a model as one LiteRT file with built-in operators only, for a batch of one.
 
     Its signatures have the names, inputs and outputs of the SavedModel's (`greedy_decode`, `beam_decode`,
-    `translate`, `translate_beam`). Two more are for those who drive the loop themselves: `encode`, from
-    the source to `memory`, `keys` (or `keys_0`, ...), `memory_mask` and `state_0`, ...; and `decode_step`,
-    from these and `token` to `log_probs` (1, V), `attention` (1, S'), S' the length of the memory, and
-    `state_0`, .... The weights are in the file once. Tokenizers, limits and ids are in it as associated
-    files: it is a zip archive as well.
+    `translate`, `translate_beam`). Two more are for apps that run the decoding loop themselves:
 
-    Shorter sources are padded with 0 to `source_length`. An id out of range is read as unknown, a length
-    out of range as the nearest that is possible. The text signatures read the beginning of a text that is
-    too long; where the translator's `too_long` is `"refuse"` they answer with an empty text and the score
-    of no hypothesis, which is here not -inf but -3.4e38, the least float32, or -65504 where `quantize` is
-    `"float16"`. A text may begin or end with a space, which is stripped elsewhere. A model in mixed
-    precision is written in float32.
+    * `encode`: from the source to `memory`, `keys` (or `keys_0`, ...), `memory_mask` and `state_0`, ....
+    * `decode_step`: from these and `token` to `log_probs` (1, V), `attention` (1, S'), where S' is the
+      length of the memory, and `state_0`, ....
 
-    The file is checked before it gets its name: its operators, and its answers in both interfaces of
+    The weights are in the file once. The file is also a zip archive, which holds tokenizers, limits and ids
+    as associated files.
+
+    Shorter sources must be padded with 0 to `source_length`. An id out of range is read as unknown, a
+    length out of range as the nearest valid one. The text signatures read the beginning of a text that is
+    too long. If the translator's `too_long` is `"refuse"`, they answer with an empty text and the score of
+    a missing hypothesis. That score is not -inf in LiteRT but -3.4e38, the most negative float32, or -65504
+    if `quantize` is `"float16"`. A translated text may begin or end with a space, which is stripped
+    elsewhere. A model in mixed precision is written in float32.
+
+    The file is checked before it is moved to `path`: its operators, and its answers in both interfaces of
     `ai_edge_litert` (Interpreter and CompiledModel) against the model's.
 
     Args:
         model: a `Seq2Seq` or a `Translator`, on the TensorFlow backend.
-        path: the file to make, `.tflite`.
-        signatures: their names; None takes all that the model and `text` allow.
-        source_length: S, how many ids or vectors a source has, the end and the padding included, and how
-            many ids of features; `"limit"` takes the translator's, or 128.
-        max_length: T, the most tokens that are written; None takes the translator's, or 128.
+        path: the `.tflite` file to write.
+        signatures: the names of the signatures to write; None takes all that the model and `text` allow.
+        source_length: S, the number of ids or vectors of a source, the end and the padding included, and
+            the number of ids of features; `"limit"` takes the translator's limit, or 128.
+        max_length: T, the maximum number of tokens that are written; None takes the translator's limit, or
+            128.
         beam: the `Beam` of `beam_decode` and `translate_beam`, with its limits; or its width alone.
-        quantize: None, `"float16"` (weights), or `"int8"` (weights; activations as they come).
-        text: whether there are signatures of text, which need TensorFlow Text's operators where the file
-            runs, and a source tokenizer of the kind char or unigram; None: where these allow it.
-        overwrite: whether to replace a LiteRT file that is there.
+        quantize: None, `"float16"` (weights), or `"int8"` (weights, and activations dynamically).
+        text: whether to write signatures of text. They need TensorFlow Text's operators where the file
+            runs, a source tokenizer of the kind char or unigram, and a model without features. None writes
+            them if the model allows it.
+        overwrite: whether to replace a LiteRT file that exists at `path`.
         verbose: whether to print what was checked.
 
     Returns:
-        The path. A file is there whole and checked, or what was there before.
+        The path. It holds the complete, checked file, or after an error what it held before.
 
     Raises:
-        FileExistsError: something is there, and `overwrite` is False or it is not a LiteRT file.
+        FileExistsError: `path` exists, and `overwrite` is False or it is not a LiteRT file.
         ImportError: ai-edge-litert is not installed.
-        RuntimeError: the file did not pass its check; or Keras runs on another backend than TensorFlow.
-        TypeError, ValueError: an argument that cannot be.
+        RuntimeError: the file does not pass its check, or Keras does not run on TensorFlow.
+        TypeError, ValueError: an invalid argument.
 
     Example:
         keras_attention.export.litert(translator, "model.tflite", quantize="int8")
@@ -104,7 +109,7 @@ def litert(
         description = _description(model, decoding, source_length, quantize, names)
         add_associated_files(written, description, _tokenizers(model))
         report = check_file(written, model, decoding, source_length, names, exact=quantize is None)
-        check_destination(path, overwrite, "LiteRT file", _is_litert)  # once more: the writing took a while
+        check_destination(path, overwrite, "LiteRT file", _is_litert)  # again, because writing took a while
         written.replace(path)
     if verbose:
         print(f"LiteRT file in {path}, {path.stat().st_size:,} bytes; {report}")
@@ -139,7 +144,7 @@ def _signature_names(model, signatures, text):
                 reason = "The model has features."
         raise ValueError(
             "`text=True` needs a Translator without features whose source tokenizer is of the kind "
-            f"{' or '.join(FAST_KINDS)}: LiteRT's operator makes other ids for other kinds. {reason} "
+            f"{' or '.join(FAST_KINDS)}: for other kinds LiteRT's operator gives wrong ids. {reason} "
             "Take `text=False` and tokenize in the app; the SentencePiece models are in the file."
         )
     allowed = TOKEN_SIGNATURES + (TEXT_SIGNATURES if fits and text is not False else ())
@@ -153,7 +158,7 @@ def _signature_names(model, signatures, text):
 
 
 def _description(model, decoding, source_length, quantize, names) -> dict:
-    """What a client must know of the model."""
+    """What a client must know about the model."""
     seq2seq = seq2seq_of(model)
     description = {
         "keras": keras.__version__,
@@ -198,7 +203,7 @@ def _convert(functions, quantize) -> bytes:
 
 
 def _in_float32(model):
-    """The model itself, or one in mixed precision as one of float32 with its weights."""
+    """The model itself, or a float32 copy of a model in mixed precision, with the same weights."""
     seq2seq = seq2seq_of(model)
     config = seq2seq.get_config()
     computes_in_float32 = _with_float32(config)
@@ -210,7 +215,7 @@ def _in_float32(model):
 
 
 def _with_float32(config):
-    """A configuration whose dtype policies are float32, however deep."""
+    """A configuration with all its dtype policies, however deep, set to float32."""
     if isinstance(config, dict):
         if config.get("module") == "keras" and config.get("class_name") in DTYPE_POLICIES:
             return keras.saving.serialize_keras_object(keras.dtype_policies.DTypePolicy("float32"))

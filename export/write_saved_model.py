@@ -1,4 +1,4 @@
-"""SavedModel: the artifact of TensorFlow Serving, of `tf.saved_model.load` and of the C API."""
+"""SavedModel: the artifact for TensorFlow Serving, `tf.saved_model.load` and the C API."""
 
 import contextlib
 import os
@@ -42,43 +42,46 @@ def saved_model(
 ) -> Path:
     """Writes a model as a SavedModel that decodes by itself.
 
-    It has the signatures of `SIGNATURES` that you choose, for any batch size and any source length;
-    `serving_default` is the first that is written of `translate`, `greedy_decode`, `translate_beam`,
-    `beam_decode` and `score`. It needs no code of this package, and for a `Seq2Seq` only core TensorFlow
-    operators; a `Translator`'s has TensorFlow Text's too.
+    It has the signatures of `SIGNATURES` that you choose, for any batch size and any source length.
+    `serving_default` is the first of `translate`, `greedy_decode`, `translate_beam`, `beam_decode` and
+    `score` that is written. The SavedModel needs no code of this package. That of a `Seq2Seq` needs only
+    core TensorFlow operators; that of a `Translator` also needs TensorFlow Text's.
 
-    While it traces, the model's recurrent layers do without cuDNN: no other thread should use it then.
+    While the model is traced, its recurrent layers do not use cuDNN. No other thread should use the model
+    during this time.
 
     Args:
         model: a `Seq2Seq` or a `Translator`, on the TensorFlow backend.
         path: the directory to make, `DIR/VERSION` for TensorFlow Serving.
-        max_length: T, the most tokens that are written for a source; None takes the translator's
-            `max_target_length`, or 128.
-        overwrite: whether to replace a SavedModel that is there.
-        warmup: whether to write `assets.extra/tf_serving_warmup_requests`, which TensorFlow Serving
-            plays when it loads the model; needs `tensorflow-serving-api`, and warns where that is missing.
-        verbose: whether to print where it lies.
+        max_length: T, the maximum number of tokens that are written for a source; None takes the
+            translator's `max_target_length`, or 128.
+        overwrite: whether to replace a SavedModel that exists at `path`.
+        warmup: whether to write `assets.extra/tf_serving_warmup_requests`, which TensorFlow Serving plays
+            when it loads the model. This needs `tensorflow-serving-api`, and warns if that is missing.
+        verbose: whether to print the path.
         beam: the `Beam` of `beam_decode` and `translate_beam`, with its limits; or its width alone.
-        jit_compile: whether XLA compiles the decoding for a few shapes (batch, source length), to which
-            sources are padded; True for a batch of one and sources of 16, 32 and 64 ids within the limit,
-            where it pays most. Each is compiled at its first request, a second or two, which the warm-up
-            requests make at load time; what fits into none runs uncompiled. TensorFlow Serving must be
-            started with `--xla_cpu_compilation_enabled=true`, or it refuses what would be compiled.
-            In mixed precision XLA rounds less often, so that answers may differ from the model's own.
+        jit_compile: the shapes (batch, source length) for which XLA compiles the decoding. Sources are
+            padded to them. True means a batch of one and sources of 16, 32 and 64 ids within the limit,
+            where it pays most. Each shape is compiled at its first request, which takes a second or two;
+            the warm-up requests do this at load time. Sources that fit into no shape run uncompiled.
+            TensorFlow Serving must be started with `--xla_cpu_compilation_enabled=true`, or it refuses
+            requests that would be compiled. In mixed precision, XLA rounds less often, so answers may
+            differ from the model's own.
         signatures: the names of the signatures to write; None writes all that the model has. With
-            `jit_compile`, write those of ids beside those of text: only their warm-up requests compile
-            every shape.
+            `jit_compile`, write the signatures of ids too, even if you only use those of text: only the
+            warm-up requests for ids compile every shape.
 
     Returns:
-        The path. The directory appears there whole or not at all; what a kill leaves beside it is a folder
-        `.export-...`, which TensorFlow Serving passes over and the next export to this path removes.
+        The path. The directory appears there complete or not at all. A killed export leaves a folder
+        `.export-...` beside it. TensorFlow Serving ignores this folder, and the next export to this path
+        removes it.
 
     Raises:
-        FileExistsError: something is there, and `overwrite` is False or it is not a SavedModel.
+        FileExistsError: `path` exists, and `overwrite` is False or it is not a SavedModel.
         NotADirectoryError: the path lies in a file.
         OSError: the files cannot be written.
-        RuntimeError: Keras runs on another backend than TensorFlow.
-        TypeError, ValueError: another model, or an argument out of its range.
+        RuntimeError: Keras does not run on TensorFlow.
+        TypeError, ValueError: a model of the wrong type, or an argument out of its range.
     """
     check_model(model)
     longest = getattr(model, "max_source_length", None)
@@ -99,9 +102,9 @@ def saved_model(
             _write(model, written, decoding, chosen)
             if warmup:
                 _write_warmup_requests(model, written, shapes, chosen)
-        except tf.errors.OpError as error:  # a full disk, for one
+        except tf.errors.OpError as error:  # for example a full disk
             raise OSError(f"The SavedModel could not be written beside {path}: {error.message}") from None
-        _check(path, overwrite)  # once more: the writing took a while
+        _check(path, overwrite)  # again, because writing took a while
         move_into_place(written, path)
     if verbose:
         print(f"SavedModel in {path}")
@@ -109,7 +112,7 @@ def saved_model(
 
 
 def check_model(model) -> None:
-    """Raises unless it is one that can be exported, on the backend that exports."""
+    """Raises unless the model can be exported and Keras runs on TensorFlow."""
     if not isinstance(model, Generates | Translator):
         raise TypeError(f"`model` must be a Seq2Seq or a Translator. Received: model={model!r}.")
     if keras.backend.backend() != "tensorflow":
@@ -126,8 +129,8 @@ def _check(path: Path, overwrite: bool) -> None:
 
 def _write(model: Generates | Translator, path: Path, decoding: Decoding, chosen: dict) -> None:
     module = tf.Module()
-    # TensorFlow's variables, not Keras' round them: those leave a session (the C API, TensorFlow Serving)
-    # with variables that nothing initialises (Keras 3.15).
+    # TensorFlow's variables, not the Keras variables around them: with those, a session (the C API,
+    # TensorFlow Serving) has variables that nothing initializes (Keras 3.15).
     module.weights = [weight.value for weight in model.weights]
     if isinstance(model, Translator):
         tokenizers = (model.source_tokenizer, model.target_tokenizer, model.features_tokenizer)
@@ -143,7 +146,7 @@ def _write(model: Generates | Translator, path: Path, decoding: Decoding, chosen
 
 @contextlib.contextmanager
 def without_cudnn(model: Generates):
-    """Traces the recurrent layers as plain operators: a graph with cuDNN's runs on GPU servers only."""
+    """Traces recurrent layers as plain operators: a graph with cuDNN operators runs only on GPU servers."""
     layers = [layer for layer in model.recurrent_layers if hasattr(layer, "use_cudnn")]
     before = [layer.use_cudnn for layer in layers]
     try:
@@ -156,9 +159,10 @@ def without_cudnn(model: Generates):
 
 
 def _write_warmup_requests(model: Generates | Translator, path: Path, shapes, chosen: dict) -> None:
-    """Requests that TensorFlow Serving plays while it loads, so that no user waits for the first run.
+    """Writes requests that TensorFlow Serving plays while it loads, so no user waits for the first run.
 
-    The signatures of ids get one of each shape that XLA compiles; those of text run the same functions.
+    `greedy_decode` and `beam_decode` get one request for each shape that XLA compiles. The signatures of
+    text run the same functions.
     """
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2

@@ -79,8 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     translate = subparsers.add_parser("translate", help="lines in, lines out")
     translate.add_argument("run", metavar="RUN")
     translate.add_argument("--n-best", type=int, metavar="N",
-                           help="of the beam: N lines for each, best first, of line number, "
-                           "log-probability and text between tabs")  # fmt: skip
+                           help="beam: write N lines for each line, best first: line number, "
+                           "log-probability and text, separated by tabs")  # fmt: skip
     _add_decoding(translate)
     translate.set_defaults(command="translate")
 
@@ -91,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--bleu-tokenizer", default="13a", choices=BLEU_TOKENIZERS,
                           help="sacrebleu's; none for texts that are tokenized already")  # fmt: skip
     evaluate.add_argument("--each-line", action="store_true",
-                          help="count every line; by default lines with equal sources are one, and their "
-                          "targets alternative references")  # fmt: skip
+                          help="count every line; by default, lines with the same source count once, and "
+                          "their targets are alternative references")  # fmt: skip
     evaluate.add_argument("--strict", action="store_true", help="stop at the first bad line")
     _add_columns(evaluate)
     _add_decoding(evaluate)
@@ -114,15 +114,15 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--format", default="saved_model", choices=("saved_model", "litert"))
     export.add_argument("--quantize", choices=("float16", "int8"), help="the weights of a LiteRT file")
     export.add_argument("--source-length", type=int, metavar="N",
-                        help="ids of a source in a LiteRT file (the training's limit)")  # fmt: skip
+                        help="LiteRT: number of ids of a source (the limit used in training)")  # fmt: skip
     export.add_argument("--text", action=argparse.BooleanOptionalAction,
-                        help="of a LiteRT file: signatures of text (where they can be)")  # fmt: skip
-    export.add_argument("--signatures", nargs="+", metavar="NAME", help="which to write (all)")
+                        help="LiteRT: write text signatures (if the model allows it)")  # fmt: skip
+    export.add_argument("--signatures", nargs="+", metavar="NAME", help="signatures to write (all)")
     export.add_argument("--beam", type=int, default=BEAM_WIDTH, metavar="K",
                         help="hypotheses of beam_decode and translate_beam (5)")  # fmt: skip
     _add_penalties(export, default=0.0)
     export.add_argument("--jit-compile", action="store_true", default=None,
-                        help="of a SavedModel: XLA compiles the decoding of one source")  # fmt: skip
+                        help="SavedModel: compile the decoding of single sources with XLA")  # fmt: skip
     export.add_argument("--overwrite", action="store_true")
     export.set_defaults(command="export")
 
@@ -152,12 +152,16 @@ def _add_train(train):
     train.add_argument("train_file", metavar="TRAIN.tsv")
     train.add_argument("--output", required=True, metavar="RUN", help="the folder to make")
     train.add_argument("--validation", metavar="DEV.tsv", help="pairs to choose the best model by")
-    option("validation_split", "SHARE", "of the sources set aside where there is no --validation")
+    option("validation_split", "SHARE", "share of the sources set aside if there is no --validation")
     _add_columns(train, defaults.columns)
-    choice("unicode_form", UNICODE_FORMS, "of both sides: NFD takes letters apart; outputs are composed")
+    choice(
+        "unicode_form",
+        UNICODE_FORMS,
+        "Unicode normal form of both sides; NFD splits letters",
+    )
     for side in ("source", "target"):
-        choice(f"{side}_tokenizer", KINDS, "by default what suits the data")
-        option(f"{side}_vocabulary_size", help="ids, at most")
+        choice(f"{side}_tokenizer", KINDS, "(chosen from the data)")
+        option(f"{side}_vocabulary_size", help="maximum number of ids")
         option(f"max_{side}_length", help="ids, the end included")
     option("units", help="depth of the states")
     option("embedding_dim", help="depth of the embeddings")
@@ -168,27 +172,27 @@ def _add_train(train):
     head = train.add_mutually_exclusive_group()
     choice("head", HEADS, group=head)
     head.add_argument("--copy", action="store_const", dest="head", const="pointer",
-                      help="copy from the source what both sides have: --head pointer")  # fmt: skip
+                      help="copy pieces that both sides share; same as --head pointer")  # fmt: skip
     train.add_argument("--heads", type=int, default=defaults.num_heads, metavar="N", dest="num_heads",
                        help="attention heads (1)")  # fmt: skip
     train.add_argument("--input-feeding", action="store_true", help="feed the attention back")
     train.add_argument("--attend-first", action="store_true", help="attend before the recurrence")
     train.add_argument("--attend-between", action="store_true", help="attend between two transitions")
     option("coverage", "W", "weight of the coverage loss")
-    option("scheduled_sampling", "RATE", "of target ids replaced by predicted ones")
-    option("word_dropout", "RATE", "of dropped embeddings")
+    option("scheduled_sampling", "RATE", "share of target ids replaced by predictions")
+    option("word_dropout", "RATE", "share of embeddings dropped")
     option("dropout", "RATE")
     option("label_smoothing", "RATE")
     option("batch_size", help="pairs in a batch (by default 16 to 64, by the number of pairs)")
-    option("epochs", help="at most (by default 12, and more for few pairs)")
+    option("epochs", help="maximum (by default 12, and more for few pairs)")
     option("max_minutes", "M", "of training, restarts included")
     option("patience", help="epochs without a better model (by default 5, and more for few pairs)")
     option("learning_rate", "RATE", "the highest (by default 0.004)")
     option("seed")
     train.add_argument("--seeds", type=int, metavar="N",
                        help="train N models with consecutive seeds, in RUN/seed-0 and so on")  # fmt: skip
-    choice("precision", PRECISIONS, "auto: bfloat16 where the machine multiplies in it (float32)")
-    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN")
+    choice("precision", PRECISIONS, "auto: bfloat16 if the processor multiplies in it (float32)")
+    train.add_argument("--resume", action="store_true", help="resume from the last checkpoint in RUN")
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")
     train.add_argument("--quiet", action="store_true", help="print nothing but errors")
     train.set_defaults(command="train")
@@ -196,31 +200,40 @@ def _add_train(train):
 
 def _add_columns(parser, default=None):
     parser.add_argument("--columns", type=lambda text: tuple(text.split(",")), default=default,
-                        metavar="NAME,...", help="of a line, between tabs: source, target, and features "
-                        "beside the source, such as tags between semicolons")  # fmt: skip
+                        metavar="NAME,...", help="tab-separated columns: source, target and, "
+                        "optionally, features, such as tags separated by semicolons")  # fmt: skip
 
 
 def _add_decoding(parser):
     add = parser.add_argument
     add("--batch-size", type=int, default=64, metavar="N", help="texts at once (64)")
-    add("--strategy", choices=tuple(STRATEGIES), help="greedy, or that of the options given")
+    add("--strategy", choices=tuple(STRATEGIES), help="(greedy, unless the options given imply another)")
     add("--beam", type=int, metavar="K", help="beam search with K hypotheses")
     _add_penalties(parser)
-    add("--temperature", type=float, metavar="T", help="of the sampling (1)")
-    add("--top-k", type=int, metavar="K", help="of the sampling: only the K likeliest ids")
-    add("--top-p", type=float, metavar="P", help="of the sampling: only the likeliest ids that make up P")
-    add("--seed", type=int, metavar="N", help="of the sampling: the same draws the same")
+    add("--temperature", type=float, metavar="T", help="sampling temperature (1)")
+    add("--top-k", type=int, metavar="K", help="sampling: only the K likeliest ids")
+    add(
+        "--top-p",
+        type=float,
+        metavar="P",
+        help="sampling: only the likeliest ids whose probabilities add up to P",
+    )
+    add("--seed", type=int, metavar="N", help="sampling: random seed; the same seed gives the same texts")
     add("--min-length", type=int, metavar="N", help="ids, the end included")
     add("--max-length", type=int, metavar="N", help="ids, the end included")
-    add("--no-repeat-ngram-size", type=int, metavar="N", help="no N ids in a row twice")
-    add("--replace-unknown", action="store_true", help="by the source's piece with the highest attention")
+    add("--no-repeat-ngram-size", type=int, metavar="N", help="never write the same N ids in a row twice")
+    add(
+        "--replace-unknown",
+        action="store_true",
+        help="write the source piece with the highest attention instead",
+    )
 
 
 def _add_penalties(parser, **options):
     parser.add_argument("--length-penalty", type=_length_penalty, metavar="A",
-                        help="of the beam: Wu et al.'s alpha, or average (0)", **options)  # fmt: skip
+                        help="beam: alpha of Wu et al., or average (0)", **options)  # fmt: skip
     parser.add_argument("--coverage-penalty", type=float, metavar="B",
-                        help="of the beam: Wu et al.'s beta (0)", **options)  # fmt: skip
+                        help="beam: beta of Wu et al. (0)", **options)  # fmt: skip
 
 
 def _length_penalty(text: str) -> float | str:

@@ -45,7 +45,7 @@ def train(options):
         runs = {Path(options.output, f"seed-{seed}"): replace(given, seed=seed) for seed in seeds}
         begun = [str(output) for output in runs if (output / "config.json").is_file()]
         if begun and not options.resume:
-            raise FileExistsError(f"There are trainings in {', '.join(begun)}. --resume them.")
+            raise FileExistsError(f"There are trainings in {', '.join(begun)}. --resume continues them.")
         if options.resume and not begun:
             raise FileNotFoundError(f"There is no training to resume in {options.output}.")
     for output, of_run in runs.items():
@@ -175,7 +175,7 @@ def ensemble(options):
         raise FileExistsError(f"There is a model in {options.output}. Take another folder.")
     exported = [run for run in options.runs if _is_litert(run)]
     if exported:
-        raise ValueError(f"{exported[0]} is exported already. Make the ensemble of what it was made of.")
+        raise ValueError(f"{exported[0]} is already exported. Make the ensemble from the runs.")
     translators = [_load(run) for run in options.runs]
     first = translators[0].get_config()
     for run, translator in zip(options.runs, translators, strict=True):
@@ -183,7 +183,7 @@ def ensemble(options):
             if name not in ("name", "seq2seq") and value != first.get(name):
                 raise ValueError(
                     f"The runs must have the same {name.replace('_', ' ')}; {run} differs from "
-                    f"{options.runs[0]}. Train them on the same file with the same options, but the seed."
+                    f"{options.runs[0]}. Only their seeds may differ."
                 )
     from keras_attention.models.ensemble import Ensemble
     from keras_attention.training.folder import save_atomically, write_atomically
@@ -206,7 +206,7 @@ def export(options):
                 raise ValueError(f"--{name.replace('_', '-')} belongs to --format {format_name}.")
             given[name] = getattr(options, name)
     if _is_litert(options.run):
-        raise ValueError(f"{options.run} is exported already. Export what it was made of.")
+        raise ValueError(f"{options.run} is already exported. Export the run that it was made from.")
     _load(options.run).export(
         options.output,
         "litert" if options.format == "litert" else "tf_saved_model",
@@ -243,7 +243,7 @@ def strategy_of(options):
     name = options.strategy or next(iter(meant), "greedy")
     for other in meant.keys() - {name}:
         flag = min(meant[other]).replace("_", "-")
-        raise ValueError(f"--{flag} belongs to the strategy {other}, and the one asked for is {name}.")
+        raise ValueError(f"--{flag} is an option of the strategy {other}, but the strategy is {name}.")
     arguments = {key: value for key, value in given.items() if key in STRATEGIES[name] | LIMITS}
     if "beam" in arguments:
         arguments["width"] = arguments.pop("beam")

@@ -60,7 +60,7 @@ def test_an_argument_may_be_an_object_of_keras_or_an_array(value):
 
 def test_an_argument_that_is_kept_nowhere_is_named():
     with pytest.raises(
-        TypeError, match="Forgetful cannot be saved: its argument `temperature` is stored in no"
+        TypeError, match="Forgetful cannot be saved: it has no attribute for its argument `temperature`"
     ):
         Forgetful(5.0).get_config()
     assert Mindful.from_config(Mindful(5.0).get_config()).get_config()["temperature"] == 5.0

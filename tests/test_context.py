@@ -156,7 +156,7 @@ def test_configuration_makes_the_same_attention(case):
         ({"normalizer": "max"}, "must be one of softmax, sparsemax, entmax15, local_m, local_p, mono"),
         ({"units": 0}, "`units` must be an integer >= 1"),
         ({"units": 3, "score": "dot"}, "takes no `units`"),
-        ({"units": 3, "score": AdditiveScore(2)}, "`units` contradicts the score layer's own"),
+        ({"units": 3, "score": AdditiveScore(2)}, "`units` differs from the `units` of the score layer"),
     ],
 )
 def test_wrong_options_are_refused(options, reason):
@@ -177,8 +177,8 @@ def test_something_else_than_a_score_is_refused():
 @pytest.mark.parametrize(
     ("attention", "depth", "reason"),
     [
-        (lambda: AttentionContext(score="dot"), D, "a query and a memory of one depth"),
-        (lambda: AttentionContext(score="scaled_dot"), D, "a query and a memory of one depth"),
+        (lambda: AttentionContext(score="dot"), D, "a query and a memory of the same depth"),
+        (lambda: AttentionContext(score="scaled_dot"), D, "a query and a memory of the same depth"),
         (lambda: AttentionContext(U + 1), D, "to the depth of the query"),
     ],
 )
@@ -198,7 +198,7 @@ def test_wrong_ranks_are_refused(query, memory):
 def test_keys_of_a_symbol_are_refused():
     attention = AttentionContext()
     attention.build((B, U), (B, S, D))
-    with pytest.raises(ValueError, match="In a functional model leave out `keys`"):
+    with pytest.raises(ValueError, match="In a functional model, leave out `keys`"):
         attention.project_memory(keras.KerasTensor((None, None, D)))
 
 

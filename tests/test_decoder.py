@@ -220,7 +220,7 @@ def test_wrong_options_are_refused(options, error, reason):
 
 def test_units_that_the_score_cannot_take_are_refused(encoded):
     memory, _, _ = encoded
-    with pytest.raises(ValueError, match="one depth"):
+    with pytest.raises(ValueError, match="the same depth"):
         AttentionDecoder(V, E, UNITS, score="dot", bridge=False)(TARGET, memory)
 
 
@@ -263,5 +263,5 @@ def test_a_state_of_another_cell_is_refused(encoded):
     memory, _, mask = encoded
     source, embedded = Encoded(memory, mask), np.ones((B, 3), "float32")
     for cell, other, what in ((*cells, "fed, recurrent"), (*reversed(cells), "fed, recurrent")):
-        with pytest.raises(ValueError, match=f"not one of this cell: {what} does not fit"):
+        with pytest.raises(ValueError, match=f"does not belong to this cell: {what} does not match"):
             cell(embedded, other.zero_state(source), source)

@@ -150,7 +150,7 @@ def test_forbidden_words_are_not_said():
 
 
 def test_an_id_out_of_the_vocabulary_cannot_be_forbidden():
-    with pytest.raises(ValueError, match=r"`forbidden_ids` must be ids of the vocabulary of 7"):
+    with pytest.raises(ValueError, match=r"`forbidden_ids` must be below the vocabulary size 7"):
         decode("the", strategy=Greedy(forbidden_ids=[7]))
 
 
@@ -275,7 +275,9 @@ def test_options_out_of_range_are_refused(make, message):
 
 
 def test_what_is_no_collection_of_ids_cannot_be_forbidden():
-    with pytest.raises(TypeError, match="`forbidden_ids` must be ids\\. Received: forbidden_ids=3"):
+    with pytest.raises(
+        TypeError, match="`forbidden_ids` must be an iterable of ids\\. Received: forbidden_ids=3"
+    ):
         Greedy(forbidden_ids=3)
 
 

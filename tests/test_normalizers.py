@@ -145,8 +145,8 @@ def test_heads_equal_the_multi_head_attention_of_keras():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"num_heads": 2, "normalizer": "monotonic"}, "goes on from the weights of one head"),
-        ({"num_heads": 3, "units": 4}, "Each of the heads has an equal part"),
+        ({"num_heads": 2, "normalizer": "monotonic"}, "continues from the weights of a single head"),
+        ({"num_heads": 3, "units": 4}, "`num_heads` must divide"),
         ({"num_heads": 0}, "`num_heads` must be an integer >= 1"),
     ],
 )

@@ -50,7 +50,7 @@ def test_an_unknown_precision_is_refused():
     ("options", "reason"),
     [
         ({"head": "tied"}, "`embedding_dim` = `units`"),
-        ({"attend_first": True, "attend_between": True}, "exclude each other"),
+        ({"attend_first": True, "attend_between": True}, "cannot both be True"),
         ({"num_heads": 3}, "multiple of `num_heads`"),
         ({"score": "luong"}, "`score` must be one of dot"),
         ({"input_feeding": "yes"}, "`input_feeding`"),

@@ -381,7 +381,7 @@ def test_a_strategy_must_be_hashable(model):
 
 
 def test_forbidden_ids_are_checked_before_a_graph_is_made(model):
-    with pytest.raises(ValueError, match=r"^`forbidden_ids` must be ids of the vocabulary of"):
+    with pytest.raises(ValueError, match=r"^`forbidden_ids` must be below the vocabulary size"):
         model.generate(SOURCE, Beam(2, forbidden_ids=[10**6]))
 
 

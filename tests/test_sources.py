@@ -272,7 +272,7 @@ def test_what_cannot_be_an_encoder_of_features_is_refused():
     with pytest.raises(TypeError, match="`features` must be a keras_attention"):
         ka.FeaturesEncoder(ka.Encoder(11, 5, 6), ka.VectorEncoder(FEATURES, 6))
     different = ka.FeaturesEncoder(ka.Encoder(11, 5, 6), ka.Encoder(9, 4, 8))
-    with pytest.raises(ValueError, match="must have one depth"):
+    with pytest.raises(ValueError, match="must have the same depth"):
         different({"source": np.array([[3, 2]]), "features": np.array([[4, 2]])})
     with pytest.raises(ValueError, match="`normalizer` must be one of softmax"):
         ka.Gated(ka.LocalMonotonic())
@@ -435,12 +435,12 @@ def test_what_is_no_encoder_is_refused(encoder):
     ("first", "error", "reason"),
     [
         ([layers.LSTM(4, return_sequences=True)], TypeError, "starts with a `keras.Input`"),
-        ([keras.Input((None, 6)), layers.LSTM(4)], ValueError, "the output memory"),
+        ([keras.Input((None, 6)), layers.LSTM(4)], ValueError, "the memory"),
         ([keras.Input((6,)), layers.Dense(4)], ValueError, "must have one input"),
         (
             [keras.Input((None, 6)), layers.Conv1D(4, 2, strides=2), layers.GRU(3, return_sequences=True)],
             ValueError,
-            "must keep the length of its source",
+            "must not change the length of its source",
         ),
         (
             [
@@ -465,13 +465,13 @@ def test_a_keras_model_that_is_no_encoder_is_refused(first, error, reason):
         (
             layers.Conv1D(4, 3, strides=2, padding="same"),
             ValueError,
-            "strides along the sequence are for pooling",
+            "Only a pooling layer may have a stride",
         ),
         (layers.MaxPooling1D(2), ValueError, "padding='same'"),
         (layers.MaxPooling1D(3, 2, padding="same"), ValueError, "as long as its stride"),
         (layers.AveragePooling1D(3, 1, padding="same"), ValueError, "as long as its stride"),
         (layers.ZeroPadding1D(2), ValueError, "padding='same'"),
-        (layers.GRU(4, return_sequences=True), ValueError, "must not hold recurrent layers"),
+        (layers.GRU(4, return_sequences=True), ValueError, "must not contain recurrent layers"),
         ("conv", TypeError, "list of Keras layers"),
     ],
 )
@@ -482,13 +482,13 @@ def test_a_front_end_whose_padding_would_matter_is_refused(layer, error, reason)
 
 def test_a_front_end_must_keep_its_length():
     encoder = ka.VectorEncoder(FEATURES, 8, front_end=[layers.UpSampling1D(2)])
-    with pytest.raises(ValueError, match="must make ceil"):
+    with pytest.raises(ValueError, match="into ceil"):
         encoder.build({"source": (None, None, FEATURES), "source_lengths": (None,)})
 
 
 def test_a_front_end_must_end_in_vectors():
     encoder = ka.VectorEncoder(FEATURES, 8, front_end=[layers.Reshape((-1, FEATURES, 1))])
-    with pytest.raises(ValueError, match="The last layer of `front_end` must make vectors"):
+    with pytest.raises(ValueError, match="The last layer of `front_end` must return vectors"):
         ka.Seq2Seq(encoder, ka.AttentionDecoder(13, 7, 4))
 
 

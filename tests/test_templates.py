@@ -89,7 +89,7 @@ def test_a_template_that_breaks_the_steps_is_refused(option):
     ("head", "normalizer"), [("hard", "local_p"), ("hard", "monotonic"), ("hard_monotonic", "sparsemax")]
 )
 def test_hard_attention_refuses_weights_that_it_cannot_use(head, normalizer):
-    with pytest.raises(ValueError, match="Take the normalizer 'softmax'"):
+    with pytest.raises(ValueError, match="Use the normalizer 'softmax'"):
         AttentionDecoder(13, 7, 4, head=head, normalizer=normalizer)
 
 

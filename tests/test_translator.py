@@ -352,7 +352,7 @@ def test_a_training_without_an_epoch_can_begin_again(tmp_path, capsys):
     config = (run / "config.json").read_text()
     (run / "config.json").write_text("{}")
     assert main([*command, "--resume"]) == 2
-    assert "holds no options of a training" in capsys.readouterr().err
+    assert "does not contain the options of a training" in capsys.readouterr().err
     (run / "config.json").write_text(config)
     checkpoint, best = ((run / name).read_bytes() for name in ("checkpoint.npz", "translator.keras"))
     with np.load(run / "checkpoint.npz") as file:
@@ -372,11 +372,11 @@ def test_a_training_without_an_epoch_can_begin_again(tmp_path, capsys):
     for content in (b"", best[:200] + bytes([best[200] ^ 1]) + best[201:]):
         (run / "translator.keras").write_bytes(content)
         assert main([*command, "--resume"]) == 2
-        assert "translator.keras is no Keras file, or a damaged one" in capsys.readouterr().err
+        assert "translator.keras is not a Keras file, or it is damaged" in capsys.readouterr().err
     (run / "translator.keras").write_bytes(best)
     (run / "checkpoint.npz").unlink()
     assert main([*command, "--resume"]) == 2
-    assert "cannot go on: checkpoint.npz is missing" in capsys.readouterr().err
+    assert "cannot be resumed: there is no checkpoint.npz" in capsys.readouterr().err
     assert (run / "translator.keras").read_bytes() == best
     (run / "checkpoint.npz").write_bytes(checkpoint)
     (run / "history.json").write_text("[]")  # a kill before it was written
@@ -489,8 +489,11 @@ def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
         (["evaluate", "nothing", "{bad}"], "There are no pairs"),
         (["translate", "nothing", "--beam", "0"], "`width` must be an integer >= 1"),
         (["translate", "nothing", "--beam", "3", "--n-best", "4"], "`n_best` must be at most `width`"),
-        (["translate", "nothing", "--beam", "3", "--seed", "4"], "--seed belongs to the strategy sample"),
-        (["translate", "nothing", "--strategy", "greedy", "--n-best", "2"], "--n-best belongs to the"),
+        (
+            ["translate", "nothing", "--beam", "3", "--seed", "4"],
+            "option of the strategy sample",
+        ),
+        (["translate", "nothing", "--strategy", "greedy", "--n-best", "2"], "--n-best is an option of the"),
         (["export", "nothing", "--output", "x"], "There is no trained model"),
     ],
 )

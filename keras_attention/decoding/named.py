@@ -35,7 +35,7 @@ def get_strategy(strategy: str | Strategy | None, **options) -> Strategy:
         hash(strategy)
     except TypeError as error:
         raise TypeError(
-            f"A strategy's attributes must be hashable: tuples, not lists or arrays. "
+            "The attributes of a strategy must be hashable. Use tuples instead of lists or arrays. "
             f"Received: {type(strategy).__name__} with {vars(strategy)} ({error})."
         ) from None
     return strategy

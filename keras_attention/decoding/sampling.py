@@ -89,6 +89,8 @@ class Sample(Strategy):
 
     def get_config(self):
         if isinstance(self.seed, np.random.Generator):
-            raise TypeError("A strategy that draws from a `numpy.random.Generator` has no configuration.")
+            raise TypeError(
+                "A strategy whose `seed` is a `numpy.random.Generator` cannot be saved. Use an integer."
+            )
         config = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
         return {**super().get_config(), **config, "seed": self.seed}

@@ -73,7 +73,9 @@ class Strategy:
         self.max_length = None if max_length is None else check_size("max_length", max_length)
         self.no_repeat_ngram_size = check_size("no_repeat_ngram_size", no_repeat_ngram_size, least=0)
         if not isinstance(forbidden_ids, Iterable):
-            raise TypeError(f"`forbidden_ids` must be ids. Received: forbidden_ids={forbidden_ids!r}.")
+            raise TypeError(
+                f"`forbidden_ids` must be an iterable of ids. Received: forbidden_ids={forbidden_ids!r}."
+            )
         self.forbidden_ids = tuple(
             sorted({check_size("forbidden_ids", token, least=0) for token in forbidden_ids})
         )
@@ -102,7 +104,7 @@ class Strategy:
         """Raises if a forbidden id is not in the vocabulary."""
         if self.forbidden_ids and self.forbidden_ids[-1] >= vocabulary_size:
             raise ValueError(
-                f"`forbidden_ids` must be ids of the vocabulary of {vocabulary_size}. "
+                f"`forbidden_ids` must be below the vocabulary size {vocabulary_size}. "
                 f"Received: forbidden_ids={self.forbidden_ids}."
             )
 

@@ -93,7 +93,7 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         self.attend_first = check_flag("attend_first", attend_first)
         self.attend_between = check_flag("attend_between", attend_between)
         if attend_first and attend_between:
-            raise ValueError("`attend_first` and `attend_between` exclude each other. Choose one.")
+            raise ValueError("`attend_first` and `attend_between` cannot both be True. Choose one.")
         self.dropout = check_rate("dropout", dropout)
         initializers = {
             "kernel_initializer": kernel_initializer,
@@ -174,8 +174,8 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
             wrong.append("recurrent")
         if wrong:
             raise ValueError(
-                f"The state is not one of this cell: {', '.join(wrong)} does not fit. Take the first from "
-                "`zero_state(encoded)`, and then what the cell returned."
+                f"The state does not belong to this cell: {', '.join(wrong)} does not match. Start with "
+                "`zero_state(encoded)`, then pass the state that the cell returned."
             )
 
     def _step(self, inputs, state, encoded, noise, drop):

@@ -24,8 +24,8 @@ class Configured:
                 config[name] = keras.saving.serialize_keras_object(getattr(self, name))
             elif type(self).get_config is Configured.get_config:
                 raise TypeError(
-                    f"{type(self).__name__} cannot be saved: its argument `{name}` is stored in no "
-                    f"attribute of that name. Set `self.{name}`, or override `get_config`."
+                    f"{type(self).__name__} cannot be saved: it has no attribute for its argument "
+                    f"`{name}`. Set `self.{name}`, or override `get_config`."
                 )
         return config
 

@@ -93,13 +93,13 @@ class AttentionContext(Configured, keras.layers.Layer):
         self.normalizer = get_layer("normalizer", normalizer, Normalizer, NORMALIZERS, **shared)
         if not self.heads and units not in (None, self.score.units):
             raise ValueError(
-                f"`units` contradicts the score layer's own. Received: units={units}, "
-                f"score.units={self.score.units}. Give it to one of them."
+                f"`units` differs from the `units` of the score layer. Received: units={units}, "
+                f"score.units={self.score.units}. Pass it to only one of them."
             )
         if self.heads and self.normalizer.looks_back:
             raise ValueError(
-                f"{type(self.normalizer).__name__} goes on from the weights of one head. "
-                f"Received: num_heads={num_heads}. Take one head, or another normalizer."
+                f"{type(self.normalizer).__name__} continues from the weights of a single head. "
+                f"Received: num_heads={num_heads}. Use one head or another normalizer."
             )
 
     @property
@@ -134,7 +134,7 @@ class AttentionContext(Configured, keras.layers.Layer):
         _check_ranks(query.shape, memory.shape, None if memory_mask is None else memory_mask.shape)
         if self.looks_back and not history:
             raise ValueError(
-                "This attention reads the weights of the steps before. Go step by step, and pass "
+                "This attention reads the weights of earlier steps. Call it step by step, and pass the "
                 "`history` from `first_history` and `next_history`."
             )
         one_step = len(query.shape) == 2
@@ -202,8 +202,8 @@ class AttentionContext(Configured, keras.layers.Layer):
         """
         if isinstance(memory, keras.KerasTensor):
             raise ValueError(
-                "`project_memory` takes tensors, not KerasTensors. In a functional model leave out `keys`, "
-                "or call it within a layer of your own."
+                "`project_memory` takes tensors, not KerasTensors. In a functional model, leave out "
+                "`keys`, or call `project_memory` inside your own layer."
             )
         if not self.built:
             raise ValueError(

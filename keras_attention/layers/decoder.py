@@ -139,8 +139,8 @@ class AttentionDecoder(Configured, keras.layers.Layer):
     def build(self, target_shape, memory_shape, final_state_shape=None):
         if self.bridge and final_state_shape is None:
             raise ValueError(
-                "The decoder's bridge makes the first states of the encoder's `final_state`, and there is "
-                "none. Pass it, or take `bridge=False` to start from zeros."
+                "The decoder's bridge computes the first states from the encoder's `final_state`, which is "
+                "missing. Pass `final_state`, or use `bridge=False` to start from zeros."
             )
         batch, cell = target_shape[0], self.attention_cell
         self.embedding.build(target_shape)

@@ -54,7 +54,7 @@ class FeaturesEncoder(Configured, keras.layers.Layer):
             )
         self.source, self.features = as_encoder(source), features
         if "features" in self.source.source_specs():
-            raise ValueError("`source` must be an encoder without an input `features` of its own.")
+            raise ValueError("`source` must be an encoder that has no input named `features`.")
 
     def source_specs(self):
         """The inputs of a model with this encoder; see `keras_attention.sources`."""
@@ -72,8 +72,8 @@ class FeaturesEncoder(Configured, keras.layers.Layer):
         features, state = self.features(source["features"])
         if memory.shape[-1] != features.shape[-1]:
             raise ValueError(
-                "The memories of `source` and `features` must have one depth. "
-                f"Received: {memory.shape[-1]} and {features.shape[-1]}."
+                "The memories of `source` and `features` must have the same depth. "
+                f"Received: depths {memory.shape[-1]} and {features.shape[-1]}."
             )
         masks = self._masks(source)
         parts = [

@@ -67,13 +67,13 @@ class HardHead(Head):
     def check_normalizer(self, normalizer):
         if self.monotonic and not isinstance(normalizer, Softmax):
             raise ValueError(
-                "Monotonic hard attention is a softmax of its own over the scores. Take the normalizer "
+                "Monotonic hard attention applies its own softmax to the scores. Use the normalizer "
                 f"'softmax'. Received: {type(normalizer).__name__}."
             )
         if not normalizer.sums_to_one:
             raise ValueError(
-                "Hard attention needs weights that sum to 1, which those of "
-                f"{type(normalizer).__name__} need not. Take the normalizer 'softmax'."
+                "Hard attention needs weights that sum to 1. Those of "
+                f"{type(normalizer).__name__} may not. Use the normalizer 'softmax'."
             )
 
     def call(self, found, encoded):

@@ -114,7 +114,7 @@ class TiedHead(Head):
         if depths[0] != depths[1]:
             raise ValueError(
                 "The head 'tied' needs an attentional vector as deep as the embedding. Received: "
-                f"embedding {depths[0]}, vector {depths[1]}. Take `embedding_dim` = `units`."
+                f"embedding {depths[0]}, vector {depths[1]}. Set `embedding_dim` to `units`."
             )
         self.bias = self.add_weight(shape=(self.vocabulary_size,), initializer="zeros", name="bias")
 
@@ -157,7 +157,7 @@ class PointerHead(DenseHead):
             self.copy_ids = [check_size("copy_ids", id_, least=0) for id_ in copy_ids]
             if max(self.copy_ids, default=0) >= vocabulary_size:
                 raise ValueError(
-                    f"`copy_ids` must be ids of the vocabulary of {vocabulary_size}. Received: "
+                    f"`copy_ids` must be below the vocabulary size {vocabulary_size}. Received: "
                     f"{max(self.copy_ids)}."
                 )
         self.gate = keras.layers.Dense(1, dtype=self.dtype_policy, trainable=self.trainable)

@@ -53,13 +53,13 @@ class ModelEncoder(Configured, keras.layers.Layer):
         ranks = [len(x.shape) for x in (*given, *found)]
         if ranks not in ([2, 3], [2, 3, 2], [3, 3], [3, 3, 2]) or self.reads_ids != (ranks[0] == 2):
             raise ValueError(
-                "`model` must have one input, integer ids (B, S) or float vectors (B, S, F), and the "
-                "output memory (B, S, D), or [memory, final_state (B, D)]. Received: inputs "
+                "`model` must have one input: integer ids (B, S) or float vectors (B, S, F). Its output "
+                "must be the memory (B, S, D), or [memory, final_state (B, D)]. Received: inputs "
                 f"{[(x.shape, x.dtype) for x in given]}, outputs {[x.shape for x in found]}."
             )
         if not all(layer.mask_zero for layer in self._embeddings()):
             raise ValueError(
-                "An Embedding in `model` must have mask_zero=True, so that padding is left out."
+                "An Embedding in `model` must have mask_zero=True, so that padding is ignored."
             )
         length = given[0].shape[1] or 12
         outputs = keras.tree.flatten(
@@ -67,8 +67,8 @@ class ModelEncoder(Configured, keras.layers.Layer):
         )
         if outputs[0].shape[1] != length:
             raise ValueError(
-                "`model` must keep the length of its source. Received: a model that makes "
-                f"{outputs[0].shape[1]} steps of {length}. Take a `VectorEncoder` with a front end."
+                f"`model` must not change the length of its source. Received: a model that turns {length} "
+                f"steps into {outputs[0].shape[1]}. Use a `VectorEncoder` with a front end."
             )
 
     def source_specs(self):

@@ -34,7 +34,7 @@ class HeadProjections(Configured, keras.layers.Layer):
         for name, depth in (("units", self.depth), ("the memory's depth", memory_depth)):
             if depth % self.num_heads:
                 raise ValueError(
-                    f"Each of the heads has an equal part of {name}. "
+                    f"`num_heads` must divide {name}, because every head gets an equal part. "
                     f"Received: {name} {depth}, num_heads={self.num_heads}."
                 )
 

@@ -101,8 +101,8 @@ def recurrent_layer(cell, units: int, kernel_initializer, recurrent_initializer,
     of_cell = config["cell"]["config"] if "cell" in config else config
     if "units" not in of_cell:
         raise ValueError(
-            "A template's cell must have `units` in its configuration, which each layer replaces by its "
-            f"own. Received: {type(cell).__name__} with {sorted(of_cell)}."
+            "The configuration of a template's cell must contain `units`, because each layer sets its own. "
+            f"Received: {type(cell).__name__} with {sorted(of_cell)}."
         )
     if config.get("go_backwards") or config.get("stateful"):
         raise ValueError("A template must have neither `go_backwards` nor `stateful`.")

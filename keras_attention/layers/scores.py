@@ -92,7 +92,7 @@ class DotScore(Score):
     def build(self, query_shape, memory_shape):
         if query_shape[-1] != memory_shape[-1]:
             raise ValueError(
-                f"{type(self).__name__} needs a query and a memory of one depth. Received: "
+                f"{type(self).__name__} needs a query and a memory of the same depth. Received: "
                 f"query {query_shape[-1]}, memory {memory_shape[-1]}. Use the score 'general'."
             )
 

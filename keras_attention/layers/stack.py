@@ -61,7 +61,7 @@ class RecurrentStack(Configured, keras.layers.Layer):
         self.dropout = check_rate("dropout", dropout)
         if bidirectional and units % 2:
             raise ValueError(
-                "`units` must be even where both directions are read: each has half. "
+                "`units` must be even for a bidirectional layer: each direction has half of them. "
                 f"Received: units={units}."
             )
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

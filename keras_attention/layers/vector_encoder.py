@@ -107,13 +107,13 @@ class VectorEncoder(Configured, keras.layers.Layer):
             length = _divided(length, _stride(layer))
             if found[1] != length:
                 raise ValueError(
-                    "A layer of `front_end` must make ceil(S / stride) steps of S. Received: "
-                    f"{layer!r}, which makes {found[1]}, not {length}."
+                    "A layer of `front_end` must turn S steps into ceil(S / stride) steps. Received: "
+                    f"{layer!r}, which returns {found[1]} steps instead of {length}."
                 )
             shape = (None, None, *found[2:])
         if len(shape) != 3 or shape[-1] is None:
             raise ValueError(
-                "The last layer of `front_end` must make vectors of a known depth, (B, S', D). "
+                "The last layer of `front_end` must return vectors of a known depth, (B, S', D). "
                 f"Received: the output shape {shape}. A `keras.layers.Reshape` ends most front ends."
             )
         for stack in self.pyramid_stacks:
@@ -167,15 +167,15 @@ def _checked(layer):
     window = _first(getattr(layer, "pool_size", stride if stride == 1 else 0))
     if padding != "same" or window != stride:
         raise ValueError(
-            "Layers of `front_end` must have padding='same', and strides along the sequence are for "
-            "pooling layers with a window as long as its stride. "
+            "Layers of `front_end` must have padding='same'. Only a pooling layer may have a stride above "
+            "1 along the sequence, and its window must be as long as its stride. "
             f"Received: {layer!r} with padding={padding!r}, strides={stride}. "
-            "Shorten the sequence by a pooling layer after the convolution."
+            "To shorten the sequence, add a pooling layer after the convolution."
         )
     if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
         raise ValueError(
-            "`front_end` must not hold recurrent layers, which would read padding. "
-            f"Received: {layer!r}. Take `num_layers` or `pyramid`."
+            "`front_end` must not contain recurrent layers, because they would read padding. "
+            f"Received: {layer!r}. Use `num_layers` or `pyramid` instead."
         )
     return layer
 

@@ -135,7 +135,7 @@ class Generates:
         if len(prefix) != rows or prefix.shape[1] > max_length:
             raise ValueError(
                 f"`prefix` must have one row for each of the {rows} sources and at most {max_length} "
-                f"columns, the most tokens that are written. Received: prefix.shape={prefix.shape}."
+                f"columns (`max_length`). Received: prefix.shape={prefix.shape}."
             )
         return np.pad(prefix, ((0, 0), (0, max_length - prefix.shape[1]))).astype("int32")
 

@@ -210,8 +210,8 @@ def _checked_specs(encoder, decoder):
     is_right = isinstance(specs, dict) and specs and not RESERVED & specs.keys()
     if not is_right or not all(isinstance(spec, SourceSpec) for spec in specs.values()):
         raise ValueError(
-            "`encoder.source_specs()` must return a dict of `keras_attention.SourceSpec`, with other names "
-            f"than {', '.join(sorted(RESERVED))}. Received: {specs!r}."
+            "`encoder.source_specs()` must return a dict of `keras_attention.SourceSpec`, with other "
+            f"names than {', '.join(sorted(RESERVED))}. Received: {specs!r}."
         )
     is_ids = [spec.is_integer and len(spec.shape) == 2 for spec in specs.values()] == [True]
     if decoder.head.copies and not is_ids:

@@ -194,7 +194,7 @@ def load_translator(path) -> Translator:
         check_unpacked_size(path)
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged zip, config or array can raise anything
-        raise ValueError(f"{path} is no Keras file, or a damaged one: {error}") from None
+        raise ValueError(f"{path} is not a Keras file, or it is damaged: {error}") from None
     if not isinstance(model, Translator):
         raise ValueError(f"{path} holds a {type(model).__name__}; it must hold a Translator.")
     return model

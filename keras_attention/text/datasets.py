@@ -129,7 +129,8 @@ class SequencePairs:
             inputs["source_lengths"] = tf.TensorSpec((None,), tf.int32)
         dataset = tf.data.Dataset.from_generator(generate, output_signature=(inputs, ids))
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(4)
-        # Nothing here is tuned, and the end of a pass may wait a minute for the tuner (docs/upstream.md).
+        # There is nothing to tune, and the end of a pass can wait a minute for the tuner, see
+        # docs/upstream.md.
         settings = tf.data.Options()
         settings.autotune.enabled = False
         return Batches(dataset.with_options(settings), num_batches, 1 - real / max(padded, 1))

@@ -91,7 +91,7 @@ class SentencePieceTokenizer(SentencePieces):
             check_choice("normalization", normalization, ("nmt_nfkc", "identity"))
         cleans = normalization != "identity"
         if separators and (cleans or unicode_form == "NFKC"):
-            raise ValueError("`separators` need the normalization 'identity' and another form than NFKC.")
+            raise ValueError("`separators` need `normalization='identity'` and a form other than NFKC.")
         written, texts = io.BytesIO(), sample(texts, TRAINING_TEXTS)
         if not texts:
             raise ValueError("There are no texts to train a tokenizer on.")

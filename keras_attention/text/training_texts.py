@@ -23,7 +23,7 @@ def sample(items: Iterable, size: int) -> list:
 
 
 def overlooked_words(texts: Iterable[str], least: int = 3) -> list[str]:
-    """The words that the trainer of a unigram model would overlook, those that occur `least` times.
+    """The words that the trainer of a unigram model would overlook, if they occur at least `least` times.
 
     Its initial pieces are the inner nodes of a suffix tree. A word that is always followed by a space is
     not among them: no text ends with it, and no other word begins with it.

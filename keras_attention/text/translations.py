@@ -40,7 +40,7 @@ class TranslatesTexts:
         raise NotImplementedError
 
     def decode_ids(self, source, strategy, max_length, prefix, noise) -> Decoded:
-        """(B, S) int32 ids -> what the strategy found, arrays; of a `Beam` (B, K, ...).
+        """(B, S) int32 ids -> a `Decoded` of arrays; for a `Beam` they are (B, K, ...).
 
         With features, the source is a dict of `source` and `features`, and the attention is
         (..., T, S + G).
@@ -171,7 +171,7 @@ class TranslatesTexts:
         prefixes = _as_texts("prefixes", prefixes)
         if len(prefixes) != rows:
             raise ValueError(
-                f"`prefixes` must be as many as the texts. Received: {len(prefixes)} for {rows} texts."
+                f"`prefixes` must have one item for each text. Received: {len(prefixes)} for {rows} texts."
             )
         if not rows:
             return None
@@ -194,7 +194,7 @@ class TranslatesTexts:
         features = _as_texts("features", features)
         if len(features) != rows:
             raise ValueError(
-                f"`features` must be as many as the texts. Received: {len(features)} for {rows} texts."
+                f"`features` must have one item for each text. Received: {len(features)} for {rows} texts."
             )
         return self.features_tokenizer.ids_of(features)
 

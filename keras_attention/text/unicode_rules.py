@@ -12,8 +12,9 @@ SURROGATES = range(0xD800, 0xE000)
 def rules_of(form: str | None, cleans: bool, separators: str = "") -> str:
     """The text of a `normalization_rule_tsv`: what is replaced, a tab, what by, as code points.
 
-    SentencePiece replaces the longest text that a rule knows, once. So NFC composes a letter from its whole
-    decomposition or from its canonical pair, and marks in another than the canonical order are not sorted.
+    SentencePiece replaces the longest text that matches a rule, and only once. So NFC composes a letter
+    from its whole decomposition or from its canonical pair. It does not sort marks that are out of
+    canonical order.
 
     Args:
         form: `"NFC"`, `"NFD"`, `"NFKD"`, or None. SentencePiece has its own rules for NFKC.

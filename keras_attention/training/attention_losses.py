@@ -48,7 +48,7 @@ class AlignmentLoss(keras.losses.Loss):
     """Guides the attention by a given alignment: the mean per aligned token of `-sum A[t, s] log w[t, s]`.
 
     Call arguments:
-        y_true: (B, T, S) alignment A, of weights that sum to 1 over S; all 0 where a token has none.
+        y_true: (B, T, S) alignment A: weights that sum to 1 over S, or all 0 for a token without one.
         y_pred: (B, T, S) attention weights.
         sample_weight: (B,) or (B, T) or None; the mean is then weighted.
 

@@ -18,10 +18,11 @@ def evaluate(hypotheses: Sequence[str], references: Sequence[Sequence[str]], ble
 
         * `sentences`: N;
         * `exact_match`: the share of texts that equal a reference;
-        * `token_error_rate` and `character_error_rate`: the edit distance to the nearest reference, divided
-          by its length. Tokens stand between spaces. Both numbers are summed over all texts first;
-        * `chrf` and `chrf_signature`: sacrebleu's, from 0 to 100, if it is installed;
-        * `bleu` and `bleu_signature`: the same, unless every reference is a single word.
+        * `token_error_rate` and `character_error_rate`: the edit distance to the nearest reference over its
+          length, in tokens between spaces and in characters. Distances and lengths are summed over all
+          texts before the division;
+        * `chrf` and `chrf_signature`: sacrebleu's chrF, from 0 to 100, if sacrebleu is installed;
+        * `bleu` and `bleu_signature`: its BLEU, from 0 to 100, unless every reference is a single word.
 
     Raises:
         ValueError: no texts, more or fewer lists of references than texts, or a text without references.
@@ -42,7 +43,7 @@ def evaluate(hypotheses: Sequence[str], references: Sequence[Sequence[str]], ble
 
 
 def edit_distance(one: Sequence, other: Sequence) -> int:
-    """The fewest insertions, deletions and substitutions from one to the other (Levenshtein, 1965)."""
+    """The fewest insertions, deletions and substitutions from `one` to `other` (Levenshtein, 1965)."""
     row = list(range(len(other) + 1))
     for i, a in enumerate(one, start=1):
         diagonal, row[0] = row[0], i

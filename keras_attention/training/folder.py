@@ -1,7 +1,7 @@
 """The folder of a training, in which one process trains at a time.
 
 * `RUN/translator.keras`: the best model by validation
-* `RUN/checkpoint.npz`: what training needs to be resumed
+* `RUN/checkpoint.npz`: what is needed to resume the training
 * `RUN/config.json`: the options
 * `RUN/history.json`: the figures of each part
 * `RUN/logs`: TensorBoard's logs

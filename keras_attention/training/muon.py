@@ -126,7 +126,7 @@ def _iterated(x):
 
 
 def _iterated_on_gram(x):
-    """The same for a wide x, following A alone, which is much smaller: x is multiplied once, at the end."""
+    """The same for a wide x. It iterates on A, which is much smaller, and multiplies x once at the end."""
     a = ops.matmul(x, ops.transpose(x))
     p = product = _polynomial(a)
     for _ in range(NEWTON_SCHULZ_STEPS - 1):

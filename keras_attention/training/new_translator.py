@@ -17,7 +17,7 @@ from keras_attention.text.training_texts import TRAINING_TEXTS, sample
 from keras_attention.training.options import Options
 
 HANGUL = frozenset(map(chr, range(0xAC00, 0xD7A4)))  # the syllables
-MAX_IDS = 256  # texts in training have at most so many, unless a limit is given
+MAX_IDS = 256  # texts in training have at most this many, unless a limit is given
 # The source is normalized as a reader would do it; the target is kept as it is written.
 NORMALIZATIONS = {"source": "nmt_nfkc", "target": "identity"}
 DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}

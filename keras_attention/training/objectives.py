@@ -71,7 +71,7 @@ class TokenAccuracy(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable("keras_attention")
 class ExactMatch(keras.metrics.Mean):
-    """Share of the targets whose tokens, the end included, are all predicted under teacher forcing.
+    """Share of the targets whose tokens, the end included, are all predicted correctly (teacher forcing).
 
     A target that is all padding does not count. Greedy decoding writes exactly the targets that match here:
     up to the first mistake, both feed the same tokens.
@@ -120,7 +120,7 @@ def _real_token_weights(y_true, sample_weight):
 
 
 def token_weights(counts, sample_weight):
-    """(B, T) boolean, (B,) or (B, T) weights or None -> (B, T) float32 weights, zero at False."""
+    """(B, T) boolean, (B,) or (B, T) weights or None -> (B, T) float32 weights, zero where False."""
     weights = ops.cast(counts, "float32")
     if sample_weight is None:
         return weights

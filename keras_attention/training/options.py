@@ -35,7 +35,10 @@ PART = 1000  # the maximum number of updates between validations
 
 @dataclass
 class Options:
-    """How to train. Sizes that are None follow from the data, see `for_pairs` and `training.train`."""
+    """How to train.
+
+    Most options that are None are chosen from the data, see `for_pairs` and `training.train`.
+    """
 
     columns: tuple[str, ...] = PAIR
     source_tokenizer: str | None = None
@@ -96,7 +99,7 @@ class Options:
                 f"Received: embedding_dim={self.embedding_dim}, units={self.units}."
             )
         if self.attend_first and self.attend_between:
-            raise ValueError("`attend_first` and `attend_between` exclude each other. Choose one.")
+            raise ValueError("`attend_first` and `attend_between` cannot both be True. Choose one.")
         if self.units % self.num_heads:
             raise ValueError(
                 "`units` must be a multiple of `num_heads`. "
@@ -126,7 +129,7 @@ class Options:
         """The options, with batch size, epochs, patience and learning rate chosen if they are None.
 
         A batch has 64 pairs, or 32 or 16 if an epoch of larger batches has fewer than 200 updates. A
-        training has 12 epochs, or as many as make 2,400 updates. It stops after 5 epochs and 1,000
+        training has 12 epochs, or more to reach 2,400 updates. It stops after 5 epochs and 1,000
         updates without a better model. The highest learning rate is 0.004.
         """
         batch_size = self.batch_size or next(
@@ -169,4 +172,4 @@ class Options:
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8"))["options"])
         except (TypeError, KeyError, UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} holds no options of a training: {error!r}") from None
+            raise ValueError(f"{path} does not contain the options of a training: {error!r}") from None

@@ -1,7 +1,7 @@
 """One training over its restarts: its folder, its learning rate, its best model.
 
-A training goes part by part. A part is an epoch, or an equal share of a long one, and Keras' `fit` calls it
-an epoch. After each the model is validated and saved.
+A training runs part by part. A part is an epoch, or an equal share of a long epoch. (Keras' `fit` calls a
+part an epoch.) After each part, the model is validated and saved.
 """
 
 import json
@@ -154,7 +154,7 @@ def load_checkpoint(model: keras.Model, path: Path) -> dict:
                 raise ValueError(f"array {i} must be {expected} of finite numbers")
     except Exception as error:  # zipfile, zlib, NumPy's reader and json raise many kinds
         raise ValueError(
-            f"The training in {path.parent} cannot go on, {path.name} is damaged: {error}"
+            f"The training in {path.parent} cannot be resumed: {path.name} is damaged: {error}"
         ) from None
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)

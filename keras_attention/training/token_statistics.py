@@ -1,9 +1,9 @@
-"""What the loss and the metrics need to know of each target token, in one pass over the logits.
+"""What the loss and the metrics need to know about each target token, in one pass over the logits.
 
-At a large vocabulary the logits are the largest tensor of a training step, and reading or writing them once
-more costs as much as a layer. So the loss and its gradient share one exponential, and the metrics are built
-from the same operations on the same tensors: TensorFlow's graph optimizer and XLA merge equal operations,
-so that a compiled training step computes them once.
+With a large vocabulary, the logits are the largest tensor of a training step, and reading or writing them
+once more costs as much as a layer. So the loss and its gradient share one exponential, and the metrics are
+built from the same operations on the same tensors. TensorFlow's graph optimizer and XLA merge equal
+operations, so a compiled training step computes them once.
 """
 
 import keras

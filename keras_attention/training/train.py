@@ -38,15 +38,16 @@ def train(
 ) -> Translator:
     """Trains a `Translator` on a file of `source<TAB>target` lines and returns the best by validation.
 
-    The learning rate warms up (see `run.scheduled_rate`) and then falls along a cosine to nothing as
-    epochs or minutes, whichever ends first, run out. The best model is the one with the highest accuracy
-    of the next token on the validation pairs, which share no source with the training pairs.
+    The learning rate warms up (see `run.scheduled_rate`) and then falls along a cosine to zero at the end
+    of the epochs or minutes, whichever comes first. The best model is the one with the highest accuracy of
+    the next token on the validation pairs. Pairs that are set aside for validation share no source with the
+    training pairs.
 
     Args:
         train_file: the pairs, plain or gzip.
         output: the folder to make, or to resume in.
         options: see `Options`.
-        validation_file: other pairs to validate on; None sets `validation_split` of the sources aside.
+        validation_file: other pairs to validate on; None sets aside `validation_split` of the sources.
         resume: whether to continue from the last checkpoint in `output`, with its options.
         strict: whether to stop at the first bad line.
         verbose: as in Keras' `fit`.
@@ -65,7 +66,9 @@ def train(
         raise FileNotFoundError(f"There is no training to resume in {output}: no config.json.")
     goes_on = resume and checkpoint.exists()
     if resume and not goes_on and (output / "history.json").exists():
-        raise FileNotFoundError(f"The training in {output} cannot go on: {checkpoint.name} is missing.")
+        raise FileNotFoundError(
+            f"The training in {output} cannot be resumed: there is no {checkpoint.name}."
+        )
     _check_is_new(output, resume)
     for file in filter(None, (train_file, validation_file)):
         Path(file).open("rb").close()  # fails now rather than after the tokenizers
