@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .venv-oldest
 
-.PHONY: demo digits test bench bench-peers clean
+.PHONY: demo digits test test-oldest bench bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/train_dates.py --output build/demo
@@ -17,12 +18,21 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest
 
+# The same tests with the oldest versions that pyproject.toml allows.
+test-oldest: $(OLDEST)/installed
+	$(OLDEST)/bin/pytest
+
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/bench.py --output build/bench
 
 # DATA is the folder that benchmarks/time_to_quality.py describes.
 bench-peers: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/time_to_quality.py $(DATA) --output build/time_to_quality
+
+$(OLDEST)/installed: pyproject.toml tests/oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]" --constraint tests/oldest.txt
+	touch $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -44,4 +54,4 @@ $(VENV)/installed-bench: pyproject.toml | $(BIN)/python
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .pytest_cache .ruff_cache
