@@ -31,6 +31,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PLAIN = {"head": "dense", "units": 128, "embedding_dim": 64}
 KINDS = {
     "plain": {},
     "additive": {"score": "additive"},
@@ -104,7 +105,7 @@ def run_kind(cmudict, task, kind, seed) -> None:
     from keras_attention.training.train import Options, train
 
     training, tested, epochs = TASKS[task](cmudict)
-    options = Options(**{"units": 128, "embedding_dim": 64, "seed": seed, "epochs": epochs, **KINDS[kind]})
+    options = Options(**{**PLAIN, "seed": seed, "epochs": epochs, **KINDS[kind]})
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         file = Path(folder) / "train.tsv"
         file.write_text("".join(f"{source}\t{target}\n" for source, target in training), encoding="utf-8")
@@ -161,7 +162,7 @@ def speed(options) -> None:
     source, target = (random.integers(3, size, (BATCH, 8)) for size in (30, 42))
     steps = {}
     for kind in options.only:
-        chosen = ka.Options(**{"units": 128, "embedding_dim": 64, **KINDS[kind]}).for_pairs(30_000)
+        chosen = ka.Options(**{**PLAIN, **KINDS[kind]}).for_pairs(30_000)
         model = new_model(chosen, 30, 42, copy_ids=[0] * 30)
         compile_model(model, chosen, 500)
         expected = {"logits": target, "attention": target} if chosen.coverage else target

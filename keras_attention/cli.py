@@ -170,7 +170,7 @@ def _add_train(train):
     choice("score", SCORES)
     choice("normalizer", NORMALIZERS)
     head = train.add_mutually_exclusive_group()
-    choice("head", HEADS, group=head)
+    choice("head", HEADS, "(dense; for few pairs of short texts hard, with --input-feeding)", group=head)
     head.add_argument("--copy", action="store_const", dest="head", const="pointer",
                       help="copy pieces that both sides share; same as --head pointer")  # fmt: skip
     train.add_argument("--heads", type=int, default=defaults.num_heads, metavar="N", dest="num_heads",

@@ -15,6 +15,7 @@ from keras_attention.choices import COLUMNS, STRATEGIES
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.named import get_strategy
 from keras_attention.quiet import quick_start
+from keras_attention.runs import ENSEMBLE, columns_of, ensemble_description, is_litert, load
 from keras_attention.text.pair_files import (
     PAIR,
     BadLines,
@@ -32,7 +33,6 @@ FORMAT_OPTIONS = {
     "saved_model": ("jit_compile",),
     "litert": ("quantize", "source_length", "text"),
 }
-ENSEMBLE = "ensemble.json"  # lists the runs that an ensemble is made of
 LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 
@@ -86,7 +86,7 @@ def translate(options):
     if options.seed is not None:  # one random stream for all chunks of lines, whatever their size
         options.seed = np.random.default_rng(check_size("seed", options.seed, least=0))
     strategy = strategy_of(options)
-    translator = _load(options.run)
+    translator = load(options.run)
     bad_lines = BadLines(outcome="read as far as possible")
     shows_progress = sys.stderr.isatty()
     written = 0
@@ -115,9 +115,9 @@ def translate(options):
 def evaluate(options):
     strategy = strategy_of(options)
     bad_lines = BadLines(options.strict)
-    translator, columns = None, options.columns or _columns_of(options.run)
+    translator, columns = None, options.columns or columns_of(options.run)
     if columns is None:
-        translator = _load(options.run)
+        translator = load(options.run)
         columns = COLUMNS if translator.features_tokenizer else PAIR
     columns = check_columns(columns)
     references = read_references(options.test_file, bad_lines, columns, options.each_line)
@@ -125,7 +125,7 @@ def evaluate(options):
         print(bad_lines, file=sys.stderr)
     if not references:
         raise ValueError(f"There are no pairs in {options.test_file}.")
-    translator = translator or _load(options.run)
+    translator = translator or load(options.run)
     has_features = translator.features_tokenizer is not None
     if ("features" in columns) != has_features:
         raise ValueError(
@@ -159,24 +159,14 @@ def evaluate(options):
             print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
 
 
-def _columns_of(run):
-    """The columns that a run was trained on; None for a file, which does not record them."""
-    path = Path(run)
-    if (path / "config.json").is_file():
-        return Options.from_json(path / "config.json").columns
-    if (path / ENSEMBLE).is_file():
-        return json.loads((path / ENSEMBLE).read_text(encoding="utf-8"))["columns"]
-    return None if path.exists() else PAIR
-
-
 def ensemble(options):
     output = Path(options.output) / "translator.keras"
     if output.exists():
         raise FileExistsError(f"There is a model in {options.output}. Take another folder.")
-    exported = [run for run in options.runs if _is_litert(run)]
+    exported = [run for run in options.runs if is_litert(run)]
     if exported:
         raise ValueError(f"{exported[0]} is already exported. Make the ensemble from the runs.")
-    translators = [_load(run) for run in options.runs]
+    translators = [load(run) for run in options.runs]
     first = translators[0].get_config()
     for run, translator in zip(options.runs, translators, strict=True):
         for name, value in translator.get_config().items():
@@ -189,9 +179,8 @@ def ensemble(options):
     from keras_attention.training.folder import save_atomically, write_atomically
 
     together = Ensemble([translator.seq2seq for translator in translators], options.average)
-    description = {"members": options.runs, "columns": _columns_of(options.runs[0])}
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(output.with_name(ENSEMBLE), json.dumps(description, indent=2).encode("utf-8"))
+    write_atomically(output.with_name(ENSEMBLE), ensemble_description(options.runs))
     save_atomically(translators[0].with_seq2seq(together), output)
     print(f"ensemble of {len(translators)} in {output}")
 
@@ -205,9 +194,9 @@ def export(options):
             if options.format != format_name:
                 raise ValueError(f"--{name.replace('_', '-')} belongs to --format {format_name}.")
             given[name] = getattr(options, name)
-    if _is_litert(options.run):
+    if is_litert(options.run):
         raise ValueError(f"{options.run} is already exported. Export the run that it was made from.")
-    _load(options.run).export(
+    load(options.run).export(
         options.output,
         "litert" if options.format == "litert" else "tf_saved_model",
         verbose=True,
@@ -222,7 +211,7 @@ def plot(options):
     output = Path(options.output)
     if not output.suffix or output.is_dir():
         raise ValueError(f"--output must be a file like attention.png. Received: {options.output!r}.")
-    translator, texts, features = _load(options.run), [options.text.encode()], None
+    translator, texts, features = load(options.run), [options.text.encode()], None
     if translator.features_tokenizer:
         if options.text.count("\t") != 1:
             raise ValueError(
@@ -252,23 +241,3 @@ def strategy_of(options):
 
 def _write_line(text):
     sys.stdout.buffer.write(" ".join(text.split("\n")).encode("utf-8") + b"\n")
-
-
-def _load(run):
-    """The translator in a run's folder, a `.keras` file or a `.tflite` file."""
-    path = Path(run)
-    if _is_litert(path):
-        from keras_attention.export import LiteRTTranslator
-
-        return LiteRTTranslator(path)
-    path = path / "translator.keras" if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no trained model at {path}. Train one: keras-attention train")
-    with quick_start():
-        import keras_attention.with_keras  # noqa: F401  (registers the classes that a file may name)
-        from keras_attention.models.translator import load_translator
-    return load_translator(path)
-
-
-def _is_litert(run):
-    return Path(run).suffix == ".tflite" and Path(run).is_file()

@@ -153,7 +153,7 @@ def test_members_that_do_not_go_together_are_refused(members):
 
 def test_runs_become_one_run(tmp_path, capsys):
     pairs = write_pairs(tmp_path / "pairs.tsv", 60)
-    small = ["--units", "8", "--embedding-dim", "8", "--epochs", "1", "--quiet"]
+    small = ["--head", "dense", "--units", "8", "--embedding-dim", "8", "--epochs", "1", "--quiet"]
     runs = [str(tmp_path / "runs" / f"seed-{seed}") for seed in (4, 5)]
     command = [
         "train",
@@ -180,6 +180,9 @@ def test_runs_become_one_run(tmp_path, capsys):
     assert main(["plot", output, "abc", "--output", str(tmp_path / "a.png")]) == 0
     assert main(["ensemble", *runs, "--output", output]) == 2
     assert "There is a model in" in capsys.readouterr().err
+    (tmp_path / "both" / "ensemble.json").write_text("{}")
+    assert main(["evaluate", output, str(pairs)]) == 2
+    assert "ensemble.json does not describe an ensemble" in capsys.readouterr().err
     make_translator().save(tmp_path / "other.keras")
     command = ["ensemble", runs[0], str(tmp_path / "other.keras"), "--output", str(tmp_path / "x")]
     assert main(command) == 2

@@ -20,6 +20,29 @@ def test_what_follows_from_the_number_of_pairs(num_pairs):
     assert options.learning_rate == 0.004
 
 
+@pytest.mark.parametrize(
+    ("given", "num_pairs", "target_size", "places", "head", "input_feeding"),
+    [
+        ({}, 3_600, 40, 900, "hard", True),
+        ({"units": 64, "cell": "gru"}, 3_600, 40, 900, "hard", True),
+        ({}, 12_800, 40, 900, "dense", False),
+        ({}, 3_600, 257, 900, "dense", False),
+        ({}, 3_600, 40, 5_000, "dense", False),
+        ({"head": "dense"}, 3_600, 40, 900, "dense", False),
+        ({"head": "hard"}, 3_600, 40, 900, "hard", False),
+        ({"score": "additive"}, 3_600, 40, 900, "dense", False),
+        ({"num_heads": 2}, 3_600, 40, 900, "dense", False),
+        ({"input_feeding": True}, 3_600, 40, 900, "dense", True),
+    ],
+)
+def test_few_pairs_of_short_texts_get_hard_attention(
+    given, num_pairs, target_size, places, head, input_feeding
+):
+    chosen = Options(**given).for_texts(num_pairs, target_size, places)
+    assert (chosen.head, chosen.input_feeding) == (head, input_feeding)
+    assert chosen.for_texts(num_pairs, target_size, places) == chosen
+
+
 def test_what_is_given_stays():
     given = Options(batch_size=7, epochs=3, patience=2, learning_rate=0.01)
     assert given.for_pairs(10**6) == given

@@ -105,6 +105,7 @@ ORDER = [
     "export",
     "with_keras",
     "plotting",
+    "runs",
     "commands",
     "cli",
 ]

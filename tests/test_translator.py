@@ -18,7 +18,7 @@ from keras_attention.cli import main
 from keras_attention.models.translator import Translator, load_translator
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.training.folder import one_training
-from keras_attention.training.new_translator import suitable_form, suitable_tokenizer
+from keras_attention.training.new_translator import new_translator, suitable_form, suitable_tokenizer
 from keras_attention.training.train import Options, train
 
 LIMITS = {"max_source_length": 20, "max_target_length": 9}
@@ -293,6 +293,8 @@ def write_pairs(path, pairs=400):
 
 
 SMALL = [
+    "--head",
+    "dense",
     "--units",
     "16",
     "--embedding-dim",
@@ -420,6 +422,14 @@ train(sys.argv[1], sys.argv[2], Options(**eval(sys.argv[3])), verbose=0)
 """
 
 
+def test_the_head_follows_from_the_texts(tmp_path):
+    pairs, lines = write_pairs(tmp_path / "pairs.tsv"), []
+    translator = new_translator(pairs, lambda pair: True, Options(units=8), lines.append)
+    assert type(translator.seq2seq.decoder.head).__name__ == "HardHead"
+    assert translator.seq2seq.decoder.input_feeding
+    assert "attention: head 'hard' with input feeding" in lines
+
+
 def test_the_options_of_the_family_reach_the_model(tmp_path):
     pairs = write_pairs(tmp_path / "pairs.tsv")
     options = ["--units", "8", "--embedding-dim", "8", "--epochs", "2", "--validation-split", "0.1"]
@@ -442,8 +452,8 @@ def test_the_options_of_the_family_reach_the_model(tmp_path):
 def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
     """And comes to what it would have come to; the new order of an epoch depends on its number alone."""
     pairs = write_pairs(tmp_path / "pairs.tsv", 100)
-    options = {"units": 8, "embedding_dim": 4, "epochs": 3, "validation_split": 0.1, "dropout": 0.2}
-    options["batch_size"] = 4  # so that an execution has several
+    options = {"units": 8, "embedding_dim": 4, "head": "dense", "epochs": 3, "validation_split": 0.1}
+    options |= {"dropout": 0.2, "batch_size": 4}  # so that an execution has several
     train(pairs, tmp_path / "whole", Options(**options), verbose=0)
 
     command = [sys.executable, "-c", KILLED_IN_THE_SECOND_EPOCH, pairs, tmp_path / "parts", repr(options)]
@@ -539,7 +549,7 @@ import os, signal, sys
 import keras_attention.training.train as module
 
 module.new_translator = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-module.train(sys.argv[1], sys.argv[2], module.Options(units=8, epochs=1))
+module.train(sys.argv[1], sys.argv[2], module.Options(units=8, epochs=1, head="dense"))
 """
 
 

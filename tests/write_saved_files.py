@@ -1,7 +1,8 @@
 """Writes `tests/data/saved`: files that every later version must load, and what they answered.
 
-    python tests/write_saved_files.py
+    .venv-oldest/bin/python tests/write_saved_files.py
 
+with the oldest versions (`make test-oldest`), since an older Keras cannot read what a newer one saved.
 It writes only what `answers.json` does not name. Remove a file and its answers there when a format changes
 on purpose, and say so in the changelog.
 """

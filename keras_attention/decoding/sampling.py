@@ -22,7 +22,8 @@ class Greedy(Strategy):
     """
 
     def choose(self, log_probs, noise):
-        return ops.squeeze(ops.top_k(log_probs, 1)[1], axis=1)  # `argmax` does not convert to LiteRT
+        # Not `ops.argmax`: on TensorFlow Keras 3.15 adds `BitwiseAnd`, which LiteRT 2.3 does not have.
+        return ops.squeeze(ops.top_k(log_probs, 1)[1], axis=1)
 
 
 class Sample(Strategy):

@@ -53,7 +53,8 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
 
     Raises:
         TypeError: a size that is not an integer.
-        ValueError: an unknown cell or score, a size below 1, or a state of another cell.
+        ValueError: an unknown cell or score, a size below 1, a state of another cell, or both
+            `attend_first` and `attend_between`.
 
     Example:
         cell = keras_attention.AttentionDecoderCell(units=32)

@@ -56,7 +56,7 @@ class AttentionDecoder(Configured, keras.layers.Layer):
     Call arguments:
         target: (B, T) integer ids that are fed: `[start] + tokens`, padded on the right with 0.
         memory: (B, S, D), the encoder's states.
-        final_state: (B, D), the encoder's final state; not read without the bridge.
+        final_state: (B, any depth), the encoder's final state; not read without the bridge.
         memory_mask: (B, S) boolean, True = real token. None uses the mask that Keras attached to the memory
             (the memory of an `Encoder` has one); without such a mask, every position counts as real.
         source: (B, S) integer source ids; only a head that copies needs them.
@@ -188,7 +188,7 @@ class AttentionDecoder(Configured, keras.layers.Layer):
 
         Args:
             encoded: `Encoded`.
-            final_state: (B, D), the encoder's final state; not read without the bridge.
+            final_state: (B, any depth), the encoder's final state; not read without the bridge.
         """
         return self._bridged(encoded, final_state)._replace(head=self.head.first_state(encoded))
 

@@ -34,7 +34,7 @@ class FeaturesEncoder(Configured, keras.layers.Layer):
 
     Raises:
         TypeError: `source` is not an encoder, or `features` is not an `Encoder`.
-        ValueError: memories of different depths.
+        ValueError: memories of different depths, or a `source` that has an input named `features`.
 
     Example:
         encoder = keras_attention.FeaturesEncoder(

@@ -16,8 +16,8 @@ class HardHead(Head):
     """Each token comes from one unknown source token, so its probability is a sum over all of them.
 
     `p(y[t] | y[<t]) = sum over s of pi[t, s] e[t, s, y[t]]`, with the emissions
-    `e[t, s] = softmax(W tanh(W_h h[t] + W_m memory[s]) + b)`. The logits are `log p`, which a log-softmax
-    does not change.
+    `e[t, s] = softmax(W tanh(W_h h[t] + b_h + W_m memory[s]) + b)`. The logits are `log p`, which a
+    log-softmax does not change.
 
     With `monotonic=False` (order 0) the steps attend independently, and `pi[t]` is the attention weights.
     With `monotonic=True` (order 1) each step attends to the source token of the step before or to a later

@@ -54,7 +54,7 @@ class LocalPredictive(_Window):
 
     `p = length * sigmoid(v . tanh(W query))`, `w[s] = softmax(e)[s] exp(-2 (s - p)^2 / window^2)`, with the
     softmax over the tokens from `p - window` to `p + window`. The weights are not normalized
-    again, so they sum to less than 1. The length is that of the row without its padding. Several heads
+    again, so they sum to at most 1. The length is that of the row without its padding. Several heads
     share one window.
 
     Args:

@@ -32,7 +32,8 @@ class ModelEncoder(Configured, keras.layers.Layer):
 
     Raises:
         TypeError: not a Keras model with known inputs.
-        ValueError: the wrong number or rank of inputs or outputs, or an output of another length.
+        ValueError: the wrong number or rank of inputs or outputs, an output of another length, or an
+            `Embedding` without `mask_zero`.
 
     Example:
         layer = keras.layers.LSTM(32, return_sequences=True)

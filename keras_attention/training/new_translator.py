@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 
 from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.decoder import AttentionDecoder
@@ -46,13 +47,17 @@ def new_translator(train_file, is_training, options, say) -> Translator:
         tokenizers.append(tokenizer)
         limits.append(limit)
     source, target = tokenizers
+    chosen = options.for_texts(len(pairs), target.vocabulary_size, math.prod(limits))
+    if chosen.head != options.head:
+        feeding = " with input feeding" if chosen.input_feeding else ""
+        say(f"attention: head {chosen.head!r}{feeding}")
     copy_ids = source.ids_in(target) if options.head == "pointer" else None
     sizes, features = [source.vocabulary_size, target.vocabulary_size], None
     if options.has_features:
         features = features_tokenizer(pair.features for pair in pairs)
         say(f"features: {features.vocabulary_size} ids")
         sizes.append(features.vocabulary_size)
-    model = new_model(options, *sizes, copy_ids=copy_ids)
+    model = new_model(chosen, *sizes, copy_ids=copy_ids)
     translator = Translator(model, source, target, *limits, features_tokenizer=features)
     say(f"model: {translator.count_params():,} parameters")
     return translator

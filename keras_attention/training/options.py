@@ -11,7 +11,7 @@ from keras_attention.text.pair_files import PAIR, check_columns
 WITH_FEATURES = {  # the others depend on positions in the memory, on its depth, or on ids
     "normalizer": ("softmax", "sparsemax", "entmax15"),
     "score": ("general", "additive", "concat", "coverage"),
-    "head": ("dense", "tied", "hard"),
+    "head": (None, "dense", "tied", "hard"),
     "num_heads": (1,),
 }
 AUTO = "auto"
@@ -23,12 +23,16 @@ CHOICES = {
     "cell": CELLS,
     "score": SCORES,
     "normalizer": NORMALIZERS,
-    "head": HEADS,
+    "head": (None, *HEADS),
     "precision": PRECISIONS,
 }
 BATCH_SIZES = (64, 32, 16)
 RATE = 0.004  # the highest learning rate
 UPDATES_PER_EPOCH, EPOCHS, UPDATES, PATIENCE = 200, 12, 2400, 1000  # minimums, see `Options.for_pairs`
+# Hard attention with input feeding for few pairs of short texts, see `Options.for_texts`.
+FEW_PAIRS, FEW_IDS, FEW_PLACES = 12_800, 256, 64 * 64
+ATTENTION = ("score", "normalizer", "num_heads", "head", "input_feeding", "attend_first", "attend_between")
+ATTENTION += ("coverage", "scheduled_sampling")
 MAY_CHANGE = ("epochs", "max_minutes", "patience", "learning_rate")  # when a training is resumed
 PART = 1000  # the maximum number of updates between validations
 
@@ -55,7 +59,7 @@ class Options:
     score: str = "general"
     normalizer: str = "softmax"
     num_heads: int = 1
-    head: str = "dense"
+    head: str | None = None
     input_feeding: bool = False
     attend_first: bool = False
     attend_between: bool = False
@@ -143,6 +147,23 @@ class Options:
             patience=self.patience or max(5, -(-PATIENCE // updates)),
             learning_rate=self.learning_rate or RATE,
         )
+
+    def for_texts(self, num_pairs: int, target_size: int, places: int) -> "Options":
+        """The options with a head, which also decides about input feeding if no attention was chosen.
+
+        Fewer than 12,800 pairs are learned best with the head "hard" and input feeding (docs/results.md). A
+        head of this kind computes a distribution over the target ids for each pair of a source and a target
+        place. So it is chosen for at most 256 target ids and 4,096 pairs of places. All others get "dense".
+
+        Args:
+            num_pairs: training pairs.
+            target_size: target ids.
+            places: the greatest source length times the greatest target length.
+        """
+        is_open = all(getattr(self, name) == getattr(Options, name) for name in ATTENTION)
+        if is_open and num_pairs < FEW_PAIRS and target_size <= FEW_IDS and places <= FEW_PLACES:
+            return replace(self, head="hard", input_feeding=True)
+        return replace(self, head=self.head or "dense")
 
     def check_resumed(self, trained_with: dict) -> None:
         """Raises `ValueError` if an option differs that must not change when a training is resumed."""

@@ -1,0 +1,49 @@
+"""What RUN can be in a command: the folder of a training or an ensemble, a `.keras` or a `.tflite` file."""
+
+import json
+from pathlib import Path
+
+from keras_attention.quiet import quick_start
+from keras_attention.text.pair_files import PAIR, check_columns
+from keras_attention.training.options import Options
+
+ENSEMBLE = "ensemble.json"  # in the folder of an ensemble: its members and their columns
+
+
+def load(run):
+    """The translator of a run."""
+    path = Path(run)
+    if is_litert(path):
+        from keras_attention.export import LiteRTTranslator
+
+        return LiteRTTranslator(path)
+    path = path / "translator.keras" if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no trained model at {path}. Train one: keras-attention train")
+    with quick_start():
+        import keras_attention.with_keras  # noqa: F401  (registers the classes that a file may name)
+        from keras_attention.models.translator import load_translator
+    return load_translator(path)
+
+
+def is_litert(run) -> bool:
+    """Whether a run is an exported LiteRT file."""
+    return Path(run).suffix == ".tflite" and Path(run).is_file()
+
+
+def columns_of(run):
+    """The columns that a run was trained on; None for a file, which does not record them."""
+    path = Path(run)
+    if (path / "config.json").is_file():
+        return Options.from_json(path / "config.json").columns
+    if (path / ENSEMBLE).is_file():
+        try:
+            return check_columns(json.loads((path / ENSEMBLE).read_text(encoding="utf-8"))["columns"])
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"{path / ENSEMBLE} does not describe an ensemble: {error!r}") from None
+    return None if path.exists() else PAIR
+
+
+def ensemble_description(runs) -> bytes:
+    """The content of `ensemble.json` for an ensemble of these runs."""
+    return json.dumps({"members": runs, "columns": columns_of(runs[0])}, indent=2).encode("utf-8")
