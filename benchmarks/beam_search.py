@@ -1,13 +1,13 @@
-"""What beam search costs beside greedy, and how often a wider beam ends below greedy.
+"""How much beam search costs compared with greedy, and how often a wider beam ends below greedy.
 
     python benchmarks/beam_search.py [--units 256] [--vocabulary-size 50] [--steps 24] [--repeats 30]
 
-Cost: the signatures `greedy_decode` and `beam_decode` of one SavedModel, called in turns, on a model that
-never ends, so that both take all steps. Minimum and median of the repeats, in milliseconds for each source,
-and the ratio of the minima.
+Cost: the signatures `greedy_decode` and `beam_decode` of one SavedModel, called in turn, on a model that
+never ends a sequence, so that both take all steps. Prints the minimum and median of the repeats, in
+milliseconds per source, and the ratio of the minima.
 
 Quality: 2,000 random sources of an untrained model with large weights. A wider beam can prune what greedy
-finds and so end below it.
+finds and so end with a lower log-probability.
 """
 
 import argparse

@@ -1,9 +1,10 @@
-"""The project beside what a user would pick instead: `make bench`.
+"""Compares the project with what a user would pick instead: `make bench`.
 
     python benchmarks/bench.py [--output build/bench] [--only training memory ...] [--repeats 3]
 
-Peers of the same mathematical model run in processes of their own and take turns; their outputs are
-compared before they are timed. Writes `results.md`, `results.json` and `growth.png` into the folder.
+The peers implement the same mathematical model. They run in processes of their own and take turns; their
+outputs are compared before they are timed. Writes `results.md`, `results.json` and `growth.png` to the
+output folder.
 """
 
 import argparse
@@ -28,17 +29,17 @@ PARTS = {
 TEXTS = {
     "trained": (
         "The training step",
-        "CPU milliseconds of a step, the quickest repeat, one core, batches of 64 sorted by length: "
-        "bare (loss and Adam), and as the command `train` compiles it, with label smoothing, clipping, and "
-        "the metrics token accuracy, exact match and perplexity.",
+        "CPU milliseconds per step in the fastest repeat, on one core, with batches of 64 sorted by "
+        "length: bare (loss and Adam), and as the command `train` compiles it, with label smoothing, "
+        "clipping, and the metrics token accuracy, exact match and perplexity.",
         bench_trained.table,
     ),
     "training": (
         "Training",
-        "Real target tokens a second by the quickest repeat, in brackets by the median, then the process's "
-        "CPU seconds and the best threads (of TensorFlow within an operator x operators at once). Batches "
-        "of 64, embedding 128, Adam; lengths of "
-        "CMUdict (50 ids) and Multi30k (8,000). Plain Keras pads to the longest of the set.",
+        "Real target tokens per second in the fastest repeat; in brackets, the same in the median repeat, "
+        "the CPU seconds of the process and the best number of threads (for TensorFlow: within an operator "
+        "x operators at once). Batches of 64, embedding 128, Adam; the lengths are those of CMUdict "
+        "(50 ids) and Multi30k (8,000). Plain Keras pads to the longest sequence of the set.",
         bench_training.table,
     ),
     "memory": (
@@ -48,8 +49,8 @@ TEXTS = {
     ),
     "decoding": (
         "Decoding",
-        "Milliseconds a call for 24 tokens of each source: the least, in brackets the median and the "
-        "best threads. The floor: the matrix multiplications alone, in the same library.",
+        "Milliseconds per call for 24 tokens of each source: the minimum; in brackets, the median and the "
+        "best number of threads. The floor is the matrix multiplications alone, in the same library.",
         lambda found: "\n\n".join(
             [
                 bench_decoding.table(found),
@@ -63,9 +64,9 @@ TEXTS = {
     "start": ("Start", "256 units, 50 ids.", bench_start.table),
     "growth": (
         "Growth",
-        f"Training steps and greedy decoding at {bench_growth.UNITS} units; what does not grow is "
+        f"Training steps and greedy decoding at {bench_growth.UNITS} units; the fixed sizes are "
         f"{', '.join(f'{name} {value:,}' for name, value in bench_growth.FIXED.items())}. `growth.png` "
-        "has the pictures.",
+        "has the plots.",
         bench_growth.table,
     ),
 }

@@ -1,4 +1,4 @@
-"""Greedy decoding of 24 tokens, and beam search: milliseconds a call."""
+"""Greedy decoding of 24 tokens, and beam search: milliseconds per call."""
 
 import contextlib
 import tempfile
@@ -11,13 +11,13 @@ STEPS = 24
 SOURCE_LENGTH = 10
 SIZES = [(50, 128), (50, 256), (8000, 256)]  # vocabulary, units
 BATCHES = (1, 32)
-INNER = 5  # calls a turn
+INNER = 5  # calls per turn
 OURS = ("plain", "compiled")
 FILES = ("float32.tflite", "int8.tflite")
 
 
 def measure(repeats: int) -> list[dict]:
-    """For each size and batch the seconds of each way to decode."""
+    """The seconds of each way to decode, for each size and batch."""
     return [found for size in SIZES for found in decoding(*size, repeats)]
 
 
@@ -27,7 +27,7 @@ def decoding(vocabulary_size, units, repeats) -> list[dict]:
         export(folder, shape)
 
         def worker(peer, threads, *calls):
-            """A worker that has been called by each `(name, arguments)`."""
+            """A new worker, after each call `(name, arguments)`."""
             found = stack.enter_context(Worker(peer, threads))
             for name, arguments in calls:
                 found(name, **arguments)
@@ -58,7 +58,7 @@ def decoding(vocabulary_size, units, repeats) -> list[dict]:
 
 
 def export(folder, shape) -> None:
-    """The files, the sources, and the weights for the peers."""
+    """Writes the files, the sources, and the weights for the peers."""
     with Worker("ours", "1") as ours:
         ours("make", **shape, folder=folder)
         ours("export", max_length=STEPS, source_length=SOURCE_LENGTH)
@@ -94,14 +94,14 @@ def times(folder, batch, saved, peers, floors, repeats) -> dict:
 
 
 def check_tokens(folder, batch) -> None:
-    """Raises unless all have written the same tokens; int8 may differ."""
+    """Raises an error unless all wrote the same tokens; int8 may differ."""
     names = ["plain", "compiled", "torch", "keras", *(["float32.tflite"] if batch == 1 else [])]
     first, *others = (np.load(f"{folder}/tokens_greedy_decode_{batch}_{name}.npy") for name in names)
     assert first.shape == (batch, STEPS) and END_ID not in first
     for name, other in zip(names[1:], others, strict=True):
         rows = (first == other).all(axis=1).sum()
-        # An untrained model has near ties; one of them may fall the other way in a row of a batch.
-        assert rows >= batch - batch // 16, f"{name} says the same for {rows} of {batch} sources only."
+        # An untrained model has near ties, and batching may decide one of them differently.
+        assert rows >= batch - batch // 16, f"{name} writes the same for only {rows} of {batch} sources."
 
 
 def table(sizes: list[dict]) -> str:

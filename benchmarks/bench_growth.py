@@ -15,7 +15,7 @@ GROWING = {
 
 
 def measure(repeats: int) -> dict:
-    """For each size that grows its values, with the seconds and the peak megabytes at each."""
+    """The seconds and the peak megabytes at each value of each size that grows."""
     return {
         name: [{name: value, **point({**FIXED, name: value}, repeats)} for value in values]
         for name, values in GROWING.items()
@@ -47,7 +47,7 @@ def table(found: dict) -> str:
 
 
 def plot(found: dict, path) -> None:
-    """A row of pictures, one for each size that grows; dotted what grows in proportion."""
+    """Plots time and memory in a column for each size that grows; dotted lines grow in proportion to it."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(2, len(found), figsize=(12, 7), layout="constrained")

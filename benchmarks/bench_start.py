@@ -1,4 +1,4 @@
-"""From the libraries' import to the first answer, and what the import adds to that of Keras."""
+"""Time from loading a file to the first answer, and what importing the package adds to importing Keras."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ PARTS = ("load", "warmup", "first")
 
 
 def measure(repeats: int) -> dict:
-    """Seconds to load, to warm up, and of the first answer: the least of each, the ways in turns."""
+    """Minimum seconds to load, to warm up and to give the first answer; the ways take turns."""
     found = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         export(folder, {"vocabulary_size": 50, "units": 256, "embedding_dim": EMBEDDING})
@@ -52,7 +52,7 @@ def import_seconds() -> float:
 
 def table(found: dict) -> str:
     lines = [
-        f"Greedy decoding of a source of {SOURCE_LENGTH}, {STEPS} tokens; seconds.",
+        f"Greedy decoding of {STEPS} tokens from a source of {SOURCE_LENGTH}; seconds.",
         "",
         "| file | warm-up requests | to load | to warm up | the first answer |",
         "|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""The training step as the command `train` compiles it, beside the bare step and PyTorch with the same."""
+"""The training step as the command `train` compiles it, compared with the bare step and with PyTorch."""
 
 import contextlib
 import tempfile
@@ -8,7 +8,7 @@ from workers import Worker, in_turns
 
 
 def measure(repeats: int) -> list[dict]:
-    """For each size the CPU seconds of a step, on one core and on our batches."""
+    """The CPU milliseconds of a step for each size, on one core with our batches."""
     return [steps(*size, repeats) for size in SIZES]
 
 
@@ -33,7 +33,7 @@ def steps(vocabulary_size, profile, units, num_batches, repeats) -> dict:
 
 def table(sizes: list[dict]) -> str:
     lines = [
-        "| ids | units | bare | as `train` compiles it | of the bare step | PyTorch, bare "
+        "| ids | units | bare | as `train` compiles it | relative to bare | PyTorch, bare "
         "| PyTorch with the same | times PyTorch (bare, with the same) |",
         "|---|---|---|---|---|---|---|---|",
     ]

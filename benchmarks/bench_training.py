@@ -1,4 +1,4 @@
-"""Training: real target tokens a second, and the peak memory of a step."""
+"""Training: real target tokens per second, and the peak memory of a step."""
 
 import contextlib
 import tempfile
@@ -17,12 +17,12 @@ SIZES = [
     (8000, "sentences", 256, 10),
     (8000, "sentences", 512, 6),
 ]
-SAME = 1e-4  # of logits
+SAME = 1e-4  # largest difference between logits
 SAME_AFTER_A_STEP = 1e-2
 
 
 def measure(repeats: int) -> list[dict]:
-    """For each size the seconds of each peer, with its better number of threads."""
+    """The seconds of each peer for each size, with its best number of threads."""
     return [speed(*size, repeats) for size in SIZES]
 
 
@@ -61,20 +61,20 @@ def speed(vocabulary_size, profile, units, num_batches, repeats) -> dict:
 
 
 def check_logits(folder, *workers) -> None:
-    """Raises unless all workers' models say the same of one batch, before and after a step on it."""
+    """Raises an error unless all models give the same logits for a batch, before and after a step on it."""
     for worker in workers:
         worker("logits")
     ours, *others = (np.load(f"{folder}/logits_{name}.npy") for name in ("ours", "torch", "keras"))
     real = np.load(f"{folder}/random.npz")["answers_0"] != 0
     for other in others:
         before, after = (np.abs(a - b)[real].max() for a, b in zip(ours, other, strict=True))
-        assert before < SAME, f"The peers' logits are {before} apart."
-        # Adam's first step has the size of the learning rate even where the gradient is nearly nothing.
-        assert after < SAME_AFTER_A_STEP, f"After a step the peers' logits are {after} apart."
+        assert before < SAME, f"The peers' logits differ by {before}."
+        # Adam's first step has the size of the learning rate even where the gradient is nearly zero.
+        assert after < SAME_AFTER_A_STEP, f"After a step the peers' logits differ by {after}."
 
 
 def best_threads(times: dict) -> dict:
-    """`{(name, threads): figures}` -> `{name: figures of the quicker, and its threads}`."""
+    """`{(name, threads): figures}` -> `{name: figures of the fastest setting, and its threads}`."""
     best = {}
     for (name, threads), figures in times.items():
         if name not in best or figures["min"] < best[name]["min"]:
@@ -83,7 +83,7 @@ def best_threads(times: dict) -> dict:
 
 
 def memory() -> dict:
-    """Peak resident megabytes of two training steps at V = 32,000, and those before the first."""
+    """Resident megabytes at V = 32,000: before the first training step, and the peak of two."""
     shape = {"vocabulary_size": 32_000, "units": 256, "embedding_dim": EMBEDDING}
     thirty = {"profile": "thirty", "pairs": 2 * BATCH, "batch_size": BATCH}
     data = {
@@ -93,7 +93,7 @@ def memory() -> dict:
     }
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        with Worker("ours", "1") as writer:  # of what all read; it is not measured
+        with Worker("ours", "1") as writer:  # writes what all read; it is not measured
             writer("make", **shape, folder=folder)
             writer("data", **thirty)
         for peer, arguments in data.items():

@@ -1,11 +1,10 @@
-"""CPU seconds of decoding beside OpenNMT-py, with the models that `time_to_quality.py` trained.
+"""Compares CPU seconds of decoding with OpenNMT-py, using the models that `time_to_quality.py` trained.
 
     python benchmarks/decoding_beside_onmt.py RESULTS TEST.tsv [--venvs build/peers] [--mark 20]
 
-RESULTS is the output folder of `time_to_quality.py`. Each command translates the sources of TEST once, and
-once only the shortest of them. The difference excludes the start-up time. One core, batches of 64, the
-minimum of the repeats. The commands take turns. OpenNMT-py writes 100 tokens at most, our model its own
-limit.
+RESULTS is the output folder of `time_to_quality.py`. Each command translates all sources of TEST, and then
+only the shortest one. The difference excludes the start-up time. One core, batches of 64, the minimum of
+the repeats. The commands take turns. OpenNMT-py writes at most 100 tokens; our model has its own limit.
 """
 
 import argparse
@@ -41,7 +40,7 @@ def cpu_seconds(command: list, source: Path, core: int, **variables) -> float:
 
 
 def commands(options, beam: int, source: Path) -> dict[str, tuple[list, dict]]:
-    """What translates a file of texts (ours) or tokens (OpenNMT-py), with its environment."""
+    """The commands that translate a file of texts (ours) or tokens (OpenNMT-py), and their environments."""
     folder = options.results / "multi30k"
     ours = [
         Path(sys.executable).with_name("keras-attention"),

@@ -1,10 +1,10 @@
-"""How fast the first updates learn, by how the weights start and how high the learning rate is.
+"""How fast the first updates learn with different initial weights and learning rates.
 
     python benchmarks/first_updates.py TRAIN.tsv [--updates 160] [--vocabulary-size 6000] [--seeds 0 1 2]
         [--only NAME ...]
 
 Trains the command's default model on the pairs, once for each variant and seed, with the schedule of a
-training of that many updates. Prints the training perplexity and token accuracy of the last 40.
+training of `--updates` updates. Prints the training perplexity and token accuracy over the last 40 updates.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def learn(pairs, sizes, starts, rate, seed, updates) -> dict:
         ka.Encoder(sizes[0], *shape, dropout=options.dropout, **of_encoder),
         ka.AttentionDecoder(sizes[1], *shape, dropout=options.dropout, **starts),
     )
-    compile_model(model, options, num_batches=1)  # one update an execution: the rate changes at each
+    compile_model(model, options, num_batches=1)  # one update per execution: each has its own rate
     batches = pairs.batches(options.batch_size, seed=seed).dataset.repeat()
     schedule = Schedule(rate, updates)
     model.fit(batches, steps_per_epoch=updates, verbose=0, shuffle=False, callbacks=[schedule])

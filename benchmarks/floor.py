@@ -6,16 +6,17 @@ RECURRENT = {"forward": "source", "backward": "source", "decoder": "target"}
 
 
 class Multiplications(tf.Module):
-    """Those of one model, each in its largest form.
+    """The matrix multiplications of one model, each in its largest form.
 
-    The inputs of all steps at once, and so the gradients of the weights; the recurrent ones, forward and
-    backward, a step at a time. Each has operands of its own: equal ones would be computed once.
+    The inputs of all steps are multiplied at once, and so are the gradients of the weights. The recurrent
+    multiplications run one step at a time, forward and backward. Each multiplication has its own operands,
+    because TensorFlow would compute equal ones only once.
     """
 
     def __init__(self, embedding, units, vocabulary):
         super().__init__()
         half = units // 2
-        shapes = {  # name -> (shape of the weights, of what its rows are)
+        shapes = {  # name -> (shape of the weights, whose steps its inputs are)
             "forward": ((embedding, 4 * half), "source"),
             "backward": ((embedding, 4 * half), "source"),
             "decoder": ((embedding, 4 * units), "target"),
@@ -34,7 +35,7 @@ class Multiplications(tf.Module):
         }
 
     def inputs(self, batch, source, target):
-        """What is multiplied for a batch of that shape, made beforehand, and the shape."""
+        """The operands for a batch of that shape, made beforehand, and the shape."""
         steps = {"source": source, "target": target, None: 1}
         inputs = {
             name: tuple(tf.random.normal((batch * steps[self.rows[name]], depth)) for depth in weight.shape)
@@ -68,7 +69,7 @@ class Multiplications(tf.Module):
 
     @tf.function(reduce_retracing=True)
     def decode(self, inputs, batch, steps, length):
-        """Greedy decoding of `length` tokens; the inputs are of one target step."""
+        """Greedy decoding of `length` tokens; the inputs are those of one target step."""
         once = ("forward", "backward", "bridge_h", "bridge_c", "score")
         results = [tf.matmul(inputs[name][0], self.weights[name]) for name in once]
         for name in ("forward_recurrent", "backward_recurrent"):
@@ -99,12 +100,12 @@ def _forward(h, weight, steps):
 
 def _backward(g, weight, steps):
     def step(i, g):
-        # What goes on to the step before is as wide as the gates: a column of it, repeated.
+        # The gradient for the previous step is as wide as the gates: one column, repeated.
         return i + 1, tf.tile(tf.matmul(g, weight, transpose_b=True)[:, :1], (1, weight.shape[1]))
 
     return tf.while_loop(lambda i, g: i < steps, step, (0, g), maximum_iterations=steps)[1]
 
 
 def _all(results):
-    """A number that depends on all: what nothing reads is not computed."""
+    """A number that depends on all results: TensorFlow skips what nothing reads."""
     return tf.add_n([tf.reshape(result, (-1,))[0] for result in results])

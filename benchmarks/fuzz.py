@@ -1,13 +1,13 @@
-"""Reads damaged files of a kind, and counts what became of each.
+"""Reads damaged files of one kind and counts the outcomes.
 
     python benchmarks/fuzz.py KIND [--files 10000] [--seed 0]
 
-KIND is keras, npz, json, tflite, tsv or gzip. A good file of the kind is made, and damaged in many ways:
-bytes changed, removed, inserted, repeated or zeroed, the end cut off; in every other archive, what it
-holds rather than the archive. Each damaged file is read in a child process as the package reads it. Either
-it is read, or it is refused (an error that the command line prints as one line). Any other error is a
-failure, and so are more than 10 seconds, a crash, and more than 500 MB of memory above what the good file
-takes. Failures are kept in --output.
+KIND is keras, npz, json, tflite, tsv or gzip. The script makes a good file of the kind and damages it in
+many ways: it changes, removes, inserts, repeats or zeroes bytes, or cuts off the end. In every second
+archive, it damages the contents rather than the archive itself. A child process reads each damaged file as
+the package does. The file must be read, or be refused with an error that the command line prints as one
+line. Any other error is a failure, and so are a crash, more than 10 seconds, and more than 500 MB of memory
+above what the good file takes. Files that fail are kept in --output.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def damaged(content: bytes, draw: random.Random) -> bytes:
 
 
 def damaged_within(content: bytes, draw: random.Random) -> bytes:
-    """An archive with damaged contents, packed again; other content damaged as it is."""
+    """An archive whose contents are damaged, packed again; other content is damaged directly."""
     if content.startswith(b"\x1f\x8b"):
         return gzip.compress(damaged(gzip.decompress(content), draw), compresslevel=1)
     if not zipfile.is_zipfile(io.BytesIO(content)):
@@ -122,7 +122,7 @@ def make_good_file(kind, folder: Path):
 
 
 def child(kind, folder, pipe) -> None:
-    """Reads the files whose paths come through the pipe, and answers with what became of each."""
+    """Reads the files whose paths come through the pipe, and answers with the outcome of each."""
     sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     os.dup2(sys.stderr.fileno(), 2)
     import keras_attention.export  # noqa: F401
@@ -141,14 +141,14 @@ def child(kind, folder, pipe) -> None:
             outcome = "read"
         except REFUSED:
             outcome = "refused"
-        except BaseException as error:  # what would be a traceback
+        except BaseException as error:  # would be a traceback
             outcome = f"traceback: {type(error).__name__}: {str(error)[:200]}"
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
         pipe.send(f"memory: {grown:.0f} MB, {outcome}" if grown > MEGABYTES else outcome)
 
 
 class Reader:
-    """A child process that reads files, and a new one after a crash or a hang."""
+    """A child process that reads files; after a failure, make a new one."""
 
     def __init__(self, kind, folder):
         self.pipe, other = multiprocessing.get_context("spawn").Pipe()

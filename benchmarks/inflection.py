@@ -4,11 +4,10 @@
                                     [--options '{"head": "hard"}'] [--ensemble]
 
 DATA holds `<language>.trn.gz`, `.dev.gz` and `.tst.gz`, lines of lemma, form and tags. Each model is
-trained by the defaults of `keras-attention train --columns source,target,features`; with `--together`
-a single model reads the name of the language as one more tag; with `--ensemble` the models of all seeds
-decode as one. Prints the exact match (%) of greedy
-decoding and of a beam of 5 on the test lines, of greedy decoding on the validation lines, and the CPU
-seconds of the training.
+trained with the defaults of `keras-attention train --columns source,target,features`. With `--together`, a
+single model reads the name of the language as one more tag. With `--ensemble`, the models of all seeds
+decode as one. Prints the exact match (%) of greedy decoding and of a beam of 5 on the test lines, that of
+greedy decoding on the validation lines, and the CPU seconds of the training.
 """
 
 import argparse
@@ -34,7 +33,7 @@ MEASURED = {"greedy": ("tst", None), "beam": ("tst", Beam(5)), "validation": ("d
 
 
 def lines_of(data, language, part, with_language):
-    """(lemma, form, tags) of a file; the language may be one of the tags."""
+    """(lemma, form, tags) of each line of a file; the language may be one of the tags."""
     with gzip.open(data / f"{language}.{part}.gz", "rt", encoding="utf-8") as file:
         for line in file:
             lemma, form, tags = line.rstrip("\n").split("\t")
@@ -97,8 +96,8 @@ if __name__ == "__main__":
     parser.add_argument("--languages", nargs="*", default=["ceb", "hil", "mao", "mlg", "tgl"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--together", action="store_true", help="one model for all languages")
-    parser.add_argument("--ensemble", action="store_true", help="of the models of all seeds")
-    parser.add_argument("--options", type=json.loads, default={}, help="of the training, as JSON")
+    parser.add_argument("--ensemble", action="store_true", help="decode with the models of all seeds")
+    parser.add_argument("--options", type=json.loads, default={}, help="of the trainings, as JSON")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

@@ -1,14 +1,14 @@
-"""Kills real processes at random moments, and checks what they leave behind.
+"""Kills real processes at random moments and checks what they leave behind.
 
     python benchmarks/kills.py [--training 100] [--exports 100] [--translations 50] [--seed 0]
 
 * A training is killed again and again after its first checkpoint, and resumed each time. After each kill
-  the model must be readable, and the next process must go on.
-* An export that replaces another is killed. After each kill the path must hold a whole export, which
-  answers.
+  the model must be readable, and the next process must continue.
+* An export that replaces another is killed. After each kill the path must hold a complete export
+  that works.
 * `translate` is killed while it reads. The run must be unchanged.
 
-Prints how many kills there were, how many met a process that still ran, and each bad state.
+Prints how many processes were killed while they ran, and each bad state.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def start(*arguments, **options):
 
 
 def kill_after(process, seconds) -> bool:
-    """Whether the process still ran when it was killed."""
+    """Kills a process after some seconds; returns whether it still ran."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -64,13 +64,13 @@ def killed_trainings(folder, kills, draw):
             time.sleep(0.05)
         else:
             process.kill()
-            bad.append(f"training {number} did not go on: {process.communicate()[1].decode()[-300:]}")
+            bad.append(f"training {number} did not continue: {process.communicate()[1].decode()[-300:]}")
             break
         killed += kill_after(process, draw.uniform(0, 3))
         try:
             load_translator(run / "translator.keras").translate(["abc"])
             json.loads((run / "history.json").read_text())
-        except Exception as error:  # whatever it is, it is a bad state
+        except Exception as error:  # any error means a bad state
             bad.append(f"training {number}: {error!r}")
         process = start("train", pairs, "--output", run, "--resume")
     process.kill()

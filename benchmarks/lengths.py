@@ -1,8 +1,8 @@
-"""Pairs of random ids with the lengths of real data, or all of thirty.
+"""Pairs of random ids with the lengths of real data, or all of length thirty.
 
-Twenty quantiles of the source lengths, and a line with normal noise from source to target, end ids
-included: of CMUdict's letters and phones (the 113,438 training entries of split g014b2b) and of Multi30k's
-English and German words (29,000 pairs).
+A profile holds quantiles of the source lengths, and a line with normal noise that gives the target length
+for a source length. Lengths include the end id. They are those of CMUdict's letters and phones (the 113,438
+training entries of split g014b2b) and of Multi30k's English and German words (29,000 pairs).
 """
 
 import numpy as np

@@ -1,11 +1,11 @@
-"""The LiteRT files of a trained translator beside its SavedModel: size, agreement, quality, time.
+"""Compares LiteRT files of a trained translator with its SavedModel: size, agreement, quality, time.
 
     python benchmarks/litert_files.py RUN TEST.tsv [--texts 1000]
 
-RUN is a folder of `keras-attention train`. For float32, float16 and int8, without signatures of text: the
-size; on the first texts of TEST how many answers are the model's, and the largest difference of their
-scores; exact match and token error rate on all of TEST; and for the first text the minimum and median time
-of `greedy_decode` on one core. The SavedModel's is beside them, called in turns.
+RUN is a folder of `keras-attention train`. The files are float32, float16 and int8, without signatures for
+text. Prints for each: the size; on the first texts of TEST, how many answers equal those of the model, and
+the largest difference between their scores; exact match and token error rate on all of TEST; and for the
+first text the minimum and median time of `greedy_decode` on one core. The SavedModel takes turns with them.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main(run, test_file, num_texts):
         loaded = tf.saved_model.load(str(path)).signatures["greedy_decode"]
         calls["SavedModel"] = lambda: loaded(source=ids)
         sizes["SavedModel"] = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        agreement = {"SavedModel": "(the measure)"}
+        agreement = {"SavedModel": "(the reference)"}
         for quantize in (None, "float16", "int8"):
             name = quantize or "float32"
             file = litert(translator, f"{folder}/{name}.tflite", quantize=quantize, text=False)
@@ -60,7 +60,9 @@ def main(run, test_file, num_texts):
             run_file = reader._runners["greedy_decode"]
             calls[name] = lambda run_file=run_file, padded=padded: run_file(source=padded)
         times = times_in_turns(calls)
-    print("| | size, MB | answers the model's, scores apart | exact match % | token error rate % | ms |")
+    print(
+        "| | size, MB | same answers, largest score difference | exact match % | token error rate % | ms |"
+    )
     print("|---|---|---|---|---|---|")
     for name, figures in quality.items():
         print(

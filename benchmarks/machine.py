@@ -1,4 +1,4 @@
-"""The machine and the libraries that figures were measured with."""
+"""The machine and the libraries that the figures were measured with."""
 
 import importlib.metadata
 import os
@@ -11,7 +11,7 @@ PACKAGES = ("keras-attention", "tensorflow", "keras", "torch", "ai-edge-litert",
 
 
 def description() -> dict:
-    """Processor, cores, memory, system, and the versions of what is measured."""
+    """Processor, cores, memory, system, and the versions of the measured packages."""
     return {
         "processor": _processor(),
         "bfloat16": suitable_precision() == "mixed_bfloat16",

@@ -1,4 +1,4 @@
-"""A worker: the same model in plain Keras, as a Keras user writes it today."""
+"""A worker: the same model in plain Keras, as a Keras user would write it today."""
 
 import sys
 from pathlib import Path
@@ -51,7 +51,7 @@ class PlainKeras:
                 layer.set_weights(of(layer.name))
 
     def data(self, batch_size):
-        """The random batches padded to the longest of the set, and the bucketed ones as they are."""
+        """Loads the random batches, padded to the longest of the set, and the bucketed ones as they are."""
         self.batch_size = batch_size
         random, bucketed = ([*self._batches(name)] for name in ("random", "bucketed"))
         self.first = random[0]

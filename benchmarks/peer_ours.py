@@ -20,7 +20,7 @@ from keras_attention.training.train import STEPS_PER_EXECUTION, compile_model
 
 class Ours:
     def make(self, vocabulary_size, units, embedding_dim, folder, as_trained=False):
-        """The model, and its weights in `folder/weights.npz` for the peers.
+        """Makes the model, and writes its weights to `folder/weights.npz` for the peers.
 
         `as_trained` compiles it as the command `train` does, with clipping, smoothing and metrics.
         """
@@ -32,7 +32,7 @@ class Ours:
         )
         if as_trained:
             keep_freed_memory()
-            compile_model(self.model, Options(epochs=30), num_batches=10**6)
+            compile_model(self.model, Options(epochs=30).for_pairs(64 * 10**6), num_batches=10**6)
         else:
             self.model.compile(
                 ka.Adam(1e-3),
@@ -44,7 +44,7 @@ class Ours:
             np.savez(self.folder / "weights.npz", **named_weights(self.model))
 
     def data(self, profile, pairs, batch_size):
-        """Batches of about one length, and the same pairs in random batches, for all peers."""
+        """Writes batches of similar lengths, and the same pairs in random batches, for all peers."""
         drawn = lengths.random_pairs(profile, pairs, self.model.decoder.vocabulary_size)
         self.batches = drawn.batches(batch_size, seed=0)
         bucketed = [inputs | {"answers": target.numpy()} for inputs, target in self.batches.dataset]
@@ -61,7 +61,7 @@ class Ours:
         self.model.fit(self.batches.dataset, verbose=0, shuffle=False)
 
     def grow(self, batch, source_length, target_length, repeats):
-        """Training steps, then greedy decoding of as many steps, at one shape."""
+        """Times training steps, then greedy decoding of as many steps, at one shape."""
         vocabulary = self.model.decoder.vocabulary_size
         random = np.random.default_rng(0)
         source, target = (
@@ -77,7 +77,7 @@ class Ours:
         return {"training": min(steps), "decoding": min(decoded)}
 
     def logits(self):
-        """The logits of the first random batch, before and after a training step on it, for comparison."""
+        """Saves the logits of the first random batch, before and after a training step on it."""
         arrays = np.load(self.folder / "random.npz")
         inputs = {"source": arrays["source_0"], "target": arrays["target_0"]}
         before = self.model(inputs).numpy()
@@ -90,7 +90,7 @@ class Ours:
         self.model.decoder.head.dense.bias.assign(bias)
 
     def export(self, max_length, source_length):
-        """SavedModels, plain and compiled, and LiteRT files of a model that takes all steps."""
+        """Writes SavedModels, plain and compiled, and LiteRT files of a model that takes all steps."""
         self.never_end()
         for name, jit_compile in (("plain", False), ("compiled", [(1, 16), (32, 16)])):
             path = self.folder / name

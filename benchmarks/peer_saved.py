@@ -15,7 +15,7 @@ SIGNATURE = "greedy_decode"
 
 class Saved:
     def load(self, folder, name, threads="1"):
-        """A SavedModel, or a LiteRT file, of the folder."""
+        """Loads a SavedModel or a LiteRT file from the folder."""
         self.folder, self.name, self.threads = Path(folder), name, threads
         path = self.folder / name
         if path.suffix == ".tflite":
@@ -35,7 +35,7 @@ class Saved:
         return walls(lambda: np.asarray(run(source=source)["tokens"]), repeats)
 
     def floor(self, repeats):
-        """What `floor.tflite` takes, whatever it is given."""
+        """The time that `floor.tflite` takes; it does not depend on the input values."""
         run = self.signatures["serving_default"]
         inputs = {
             name: np.ones(detail["shape"], "float32") for name, detail in run.get_input_details().items()
@@ -44,7 +44,7 @@ class Saved:
         return walls(lambda: run(**inputs), repeats)
 
     def start(self, folder, name, warmup):
-        """Seconds to load, to play the warm-up requests, and of the first answer to a user."""
+        """Seconds to load, to play the warm-up requests, and to give a user the first answer."""
         source = np.load(Path(folder) / "source_1.npy")
         marks = [time.perf_counter()]
         self.load(folder, name)

@@ -63,7 +63,7 @@ def prepare(task: str, data: Path, folder: Path) -> None:
 
 
 def _splitter(folder, side, texts, vocabulary_size):
-    """What cuts a text into tokens: SentencePiece, or letters (source) and phones (target)."""
+    """The function that cuts a text into tokens: SentencePiece, or letters (source) and phones (target)."""
     if vocabulary_size is None:
         return list if side == "src" else str.split
     tokenizer = SentencePieceTokenizer.train(texts, "unigram", vocabulary_size, NORMALIZATIONS[SIDES[side]])

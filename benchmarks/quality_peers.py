@@ -7,13 +7,13 @@ from quality_systems import BATCH, Peer, updates_per_epoch, write_yaml
 MAX_LENGTH = 100  # tokens of an output
 CHECKPOINT_EVERY = {"multi30k": 60, "cmudict": 300}  # updates, of OpenNMT-py
 VALIDATE_EVERY = {"multi30k": 302, "cmudict": 864}  # updates, of JoeyNMT
-METRICS = {"multi30k": "bleu", "cmudict": "acc"}  # what JoeyNMT's schedule and choice of the best follow
+METRICS = {"multi30k": "bleu", "cmudict": "acc"}  # for JoeyNMT's schedule and choice of model
 
 
 class OpenNMT(Peer):
     """OpenNMT-py 3.5.1: Adam at 0.001, the rate that `onmt_train --help` recommends, constant by default.
 
-    It validates once an epoch and does not choose by it: the newest checkpoint counts.
+    It validates once per epoch but does not choose a model by that: the newest checkpoint counts.
     """
 
     name, title = "onmt", "OpenNMT-py 3.5.1"
@@ -21,7 +21,7 @@ class OpenNMT(Peer):
         ("torch==2.13.0", "sentencepiece==0.2.0", "ctranslate2", "pyonmttok", "configargparse", "pyyaml"),
         ("numpy", "six", "tqdm", "waitress", "flask", "sacrebleu", "rapidfuzz", "fasttext-wheel", "spacy"),
         ("tensorboard", "pyahocorasick", "setuptools"),
-        ("--no-deps", "OpenNMT-py==3.5.1"),  # it asks for torch < 2.3 and runs with 2.13
+        ("--no-deps", "OpenNMT-py==3.5.1"),  # it requires torch < 2.3 but runs with 2.13
     )
     variables: ClassVar = {
         "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"
@@ -84,12 +84,12 @@ class OpenNMT(Peer):
 class Joey(Peer):
     """JoeyNMT 2.3.0: Adam at 0.001, halved when the validation score stops rising, as in its examples.
 
-    It writes a checkpoint when a validation is the best so far: that one counts.
+    It writes a checkpoint when a validation is the best so far; the newest one counts.
     """
 
     name, title = "joey", "JoeyNMT 2.3.0"
     install = (("torch==2.13.0",), ("joeynmt==2.3.0", "importlib_metadata", "sentencepiece==0.2.0"))
-    # An argument that torch's scheduler no longer has.
+    # Removes an argument that torch's scheduler no longer has.
     patches = (
         (
             "joeynmt/builders.py",

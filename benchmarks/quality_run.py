@@ -56,7 +56,7 @@ class Snapshots:
     """Copies of a training's newest model, one for each mark, listed in `snapshots.json`.
 
     Args:
-        folder: where they go.
+        folder: where the copies go.
         minutes: the marks, in CPU minutes of the training.
         newest: (time) -> `(model file, updates done)` of the training, of files complete by that time. The
             file is None before the first one.
@@ -69,7 +69,7 @@ class Snapshots:
         self.taken: list[dict] = []
 
     def look(self, cpu: float, ended: bool = False) -> None:
-        """Takes the snapshots that are due; an ended training leaves its last model to all marks."""
+        """Takes the snapshots that are due; an ended training's last model counts for all later marks."""
         file, updates = self.newest(time.time() - (0 if ended else SETTLED))
         version = file and (file, file.stat().st_mtime_ns)
         self.first_seen.setdefault(version, cpu)
@@ -95,11 +95,11 @@ def train(command: list, folder: Path, minutes: list[float], newest, core: int |
     """Runs a training until its last mark and ends it there; CPU time counts from the start of the process.
 
     Args:
-        command: what trains.
+        command: the training command.
         folder: where `train.log`, the snapshots and `ended.json` go.
         minutes, newest: see `Snapshots`.
         core: see `pinned`.
-        variables: of the environment.
+        variables: environment variables.
 
     Raises:
         RuntimeError: the training failed before its last mark.

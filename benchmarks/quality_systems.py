@@ -39,14 +39,14 @@ class Ours:
         self.options = options
 
     def prepare(self) -> None:
-        """Nothing to install: it is what runs this."""
+        """Nothing to install: this script runs in its environment."""
 
     def runs(self, minutes: list[float], every: list[float]) -> dict[str, list[float]]:
         """The marks of each training, by the name of its folder."""
         return {self.name: every}
 
     def command(self, task: str, data: Path, folder: Path, minutes: float) -> list:
-        """What trains for that many minutes."""
+        """The command that trains for that many minutes."""
         command = [self.command_line, "train", data / "train.tsv", "--validation", data / "dev.tsv"]
         command += ["--output", folder / "run", "--batch-size", BATCH, "--max-minutes", minutes - SPARE]
         if TASKS[task]["vocabulary_size"]:
@@ -74,7 +74,7 @@ class Ours:
 
 
 class OursEach(Ours):
-    """The same, with a training of its own for each mark, whose schedule ends there."""
+    """The same, with a separate training for each mark, whose schedule ends there."""
 
     name, title = "ours-each", "keras-attention, a training for each mark"
 
@@ -103,7 +103,7 @@ class Peer:
 
     name: str
     title: str
-    tasks = tuple(TASKS)  # that it can do
+    tasks = tuple(TASKS)  # the tasks that it can do
     install: tuple[tuple[str, ...], ...]  # arguments of `pip install`, one call after another
     patches: tuple[tuple[str, str, str], ...] = ()  # file in site-packages, old text, new text
     variables: ClassVar[dict[str, str]] = {}
@@ -140,11 +140,11 @@ class Peer:
         return evaluate(texts, [right for *_, right in read_references(data / "dev.tsv")], "none")
 
     def decode(self, snapshot: Path, task: str, data: Path, core: int | None) -> list[str]:
-        """The lines of tokens for `dev.src`."""
+        """The lines of output tokens for `dev.src`."""
         raise NotImplementedError
 
     def python_output(self, core: int | None, *arguments, **streams) -> str:
-        """What the peer's Python prints."""
+        """The output of the peer's Python."""
         command = pinned([self.python, *arguments], core)
         variables = environment(**self.variables)
         done = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, **streams)

@@ -6,10 +6,10 @@ from quality_systems import BATCH, Peer, write_yaml
 
 
 class Yoyodyne(Peer):
-    """yoyodyne 0.5.27: its LSTM with soft attention, Adam at its default of 0.001, the best by accuracy.
+    """yoyodyne 0.5.27: its LSTM with soft attention, Adam at its default of 0.001.
 
-    For small vocabularies only. Its attention is additive and comes before the recurrent step, which
-    takes the context as an input.
+    The checkpoint with the best accuracy counts. For small vocabularies only. Its attention is additive and
+    comes before the recurrent step, which takes the context as an input.
     """
 
     name, title = "yoyodyne", "yoyodyne 0.5.27"
@@ -17,7 +17,7 @@ class Yoyodyne(Peer):
     install = (
         ("torch==2.13.0", "numpy", "lightning>=2.6,<3", "jsonargparse[signatures,omegaconf]>=4.40,<5"),
         ("omegaconf>=2.3", "rich>=15", "torchmetrics>=1.8.2", "maxwell", "wandb", "PyYAML"),
-        ("--no-deps", "yoyodyne==0.5.27"),  # it asks for torchvision and torchaudio and imports neither
+        ("--no-deps", "yoyodyne==0.5.27"),  # it requires torchvision and torchaudio but imports neither
     )
     variables: ClassVar = {"WANDB_MODE": "disabled"}
     pattern = "model/step=*.ckpt"

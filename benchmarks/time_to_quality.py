@@ -1,4 +1,4 @@
-"""Quality against CPU time: the command line beside OpenNMT-py, JoeyNMT and yoyodyne.
+"""Quality against CPU time: the command line compared with OpenNMT-py, JoeyNMT and yoyodyne.
 
     python benchmarks/time_to_quality.py DATA [--output build/time_to_quality] [--venvs build/peers]
         [--systems ours onmt joey yoyodyne] [--tasks multi30k cmudict] [--minutes 5 10 20 40]
@@ -6,8 +6,8 @@
 
 DATA holds `multi30k_en_de/{train,dev}.lc.tok.tsv.gz` and `cmudict_g2p/train.tsv.gz`, lines of
 `source<TAB>target`. Every system gets the same pairs, the same tokens, the same sizes and batches of 64,
-one thread, and a core of its own; so many trainings run at once as there are cores. At each mark of CPU
-time, start included, its model is copied; afterwards the copies decode the validation set greedily.
+one thread, and a core of its own; as many trainings run at once as there are cores. At each mark of CPU
+time, which includes the start, its model is copied; later the copies decode the validation set greedily.
 Writes `results.md`, `results.json` and `<task>.png`. Runs that are finished are not repeated.
 """
 
@@ -68,7 +68,7 @@ def main(options) -> None:
 
 
 def fails(action, title: str) -> bool:
-    """Runs one part; if it fails, says so and lets the others go on."""
+    """Runs one part; if it fails, prints that and lets the others continue."""
     try:
         action()
     except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
@@ -78,13 +78,13 @@ def fails(action, title: str) -> bool:
 
 
 def every(minutes: list[float]) -> list[float]:
-    """The marks and, for the picture, the multiples of the first one in between."""
+    """The marks and, for the plot, the multiples of the first one in between."""
     first = min(minutes)
     return sorted({*minutes, *(first * i for i in range(1, int(max(minutes) / first) + 1))})
 
 
 def measure(system, task: str, output: Path, name: str, marks: list[float], core: int | None) -> None:
-    """Trains, unless all marks were reached before, and scores each snapshot, unless that was done."""
+    """Trains unless all marks were reached before, and scores the snapshots that have no score yet."""
     folder, data = output / task / name, output / "data" / task
     snapshots = read(folder / "snapshots.json")
     if not set(marks) <= {one["minutes"] for one in snapshots}:
@@ -110,7 +110,7 @@ def read(file: Path) -> list[dict]:
 
 
 def report(found: dict, minutes: list[float], output: Path) -> None:
-    """Writes the table, the figures and the pictures."""
+    """Writes the table, the figures and the plots."""
     described = machine.description()
     (output / "results.json").write_text(json.dumps({"machine": described, "results": found}, indent=1))
     sections = []
@@ -125,8 +125,8 @@ def report(found: dict, minutes: list[float], output: Path) -> None:
 def table(found: dict, minutes: list[float]) -> str:
     """A row for each system: CPU seconds of an update, and at each mark the score and the updates done.
 
-    A training that ended long before its mark, or was on a busy machine while its budget is in wall time,
-    has the CPU minutes that it used beside them.
+    Some trainings end long before their mark, for example with a budget of wall time on a busy machine. The
+    table then shows the CPU minutes that they used.
     """
     marks = " | ".join(f"{mark:g} min" for mark in minutes)
     lines = [f"| system | CPU s an update | {marks} |", "|---|---|" + "---|" * len(minutes)]

@@ -1,8 +1,8 @@
-"""Whether the in-graph tokenizers give the ids of the `sentencepiece` library, on every line of a file.
+"""Checks that the in-graph tokenizers give the ids of the `sentencepiece` library on every line of a file.
 
     python benchmarks/tokenizer_agreement.py pairs.tsv.gz ...
 
-For each file, side and kind: how many lines, and on how many of them the ids differ.
+Prints for each file, side and kind how many lines there are, and on how many of them the ids differ.
 """
 
 import sys

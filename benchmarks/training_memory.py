@@ -1,8 +1,8 @@
-"""Whether a training's memory grows with its epochs.
+"""Shows whether the memory of a training grows with its epochs.
 
     python benchmarks/training_memory.py PAIRS.tsv [--pairs 4000] [--epochs 30]
 
-Trains a small model on the first pairs and prints the resident memory after each fifth epoch.
+Trains a small model on the first pairs and prints the resident memory after every fifth epoch.
 """
 
 import argparse

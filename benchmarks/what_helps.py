@@ -1,10 +1,10 @@
-"""What each habit of the training buys: trainings that differ from the defaults in one thing.
+"""What each training setting contributes: trainings that differ from the defaults in one thing.
 
     python benchmarks/what_helps.py TRAIN.tsv TEST.tsv [--every 3] [--epochs 8] [--only NAME ...]
 
-Trains on each third pair of TRAIN, each variant in a process of its own, and evaluates on TEST: exact
-match, token error rate and BLEU (of the tokens between spaces), greedy. `seed 1` and `seed 2` are the
-defaults again: what differs among those is noise.
+Trains on every third pair of TRAIN, each variant in a process of its own, and evaluates greedy decoding on
+TEST: exact match, token error rate and BLEU (of the tokens between spaces). `seed 1` and `seed 2` are the
+defaults again: differences among those are noise.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def with_rate(schedule):
 
 
 def starting(embeddings, head="lecun_uniform"):
-    """Trains with these initializers of the embeddings and of the head."""
+    """Trains with these initializers for the embeddings and the head."""
     with_arguments(training, "Encoder", embeddings_initializer=embeddings)
     with_arguments(training, "AttentionDecoder", embeddings_initializer=embeddings, head_initializer=head)
 
@@ -63,7 +63,7 @@ def without_clipping():
 
 
 def averaged():
-    """The moving average of the weights is what is validated and kept."""
+    """Validates and keeps the moving average of the weights."""
     with_arguments(training, "Muon", use_ema=True, ema_momentum=0.999)
     fit = training.Seq2Seq.fit
 
@@ -78,7 +78,7 @@ def with_adam():
 
 
 def batches_by_tokens():
-    """As many batches, each of about as many target tokens rather than of as many rows."""
+    """The same number of batches, each with about as many target tokens instead of as many rows."""
     groups_of = datasets.SequencePairs._groups
 
     def groups(pairs, batch_size, seed, epoch):
@@ -147,7 +147,7 @@ def trained(name, train_file, folder, validation_file=None, **options):
 
 
 def greedy_figures(translator, file) -> dict:
-    """What `evaluate` says of the greedy translations of a file of pairs."""
+    """The figures of `evaluate` for the greedy translations of a file of pairs."""
     texts, _, references = zip(*read_references(file), strict=True)
     return evaluate(translator.translate(texts).texts, references, "none")
 

@@ -1,8 +1,8 @@
-"""Peers in processes of their own, which take turns, so that a busy machine is as slow for each.
+"""Peers in processes of their own, which take turns, so that a busy machine slows them all alike.
 
 A worker is `python THIS_FOLDER/peer_<library>.py` with its threads; it reads a line of JSON for
-each call, `{"call": name, ...}`, and answers with a line of JSON, the wall seconds and the CPU seconds of
-the call among it. Nothing else runs in a process while another is timed.
+each call, `{"call": name, ...}`, and answers with a line of JSON that includes the wall seconds and the CPU
+seconds of the call. Nothing else runs in a process while another is timed.
 """
 
 import json
@@ -17,16 +17,16 @@ import numpy as np
 
 FOLDER = Path(__file__).parent
 END_ID = 2
-NEVER = -30.0  # the logit of the end id, and of padding, where all steps are to be taken
+NEVER = -30.0  # the logit of the end id and of padding, so that decoding takes all steps
 
 
-# Of PyTorch a number; of TensorFlow those within an operator, and how many operators at once.
+# For PyTorch, the number of threads; for TensorFlow, those within an operator x operators at once.
 THREADS = {"torch": ("1", "2"), "ours": ("1", "1x2", "2x2")}
 THREADS["keras"] = THREADS["saved"] = THREADS["ours"]
 
 
 class Worker:
-    """One peer with one setting of its threads, of `THREADS`."""
+    """One peer with one setting of its threads, from `THREADS`."""
 
     def __init__(self, library: str, threads: str):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
@@ -59,8 +59,8 @@ class Worker:
 
 
 def serve(calls: dict) -> None:
-    """A worker's loop: answers each line of standard input by the function of that name."""
-    answers = os.fdopen(os.dup(1), "w")  # whatever the libraries print goes elsewhere
+    """A worker's loop: answers each line of standard input with the function that it names."""
+    answers = os.fdopen(os.dup(1), "w")  # what the libraries print goes to standard error
     os.dup2(2, 1)
     for line in sys.stdin:
         arguments = json.loads(line)
@@ -83,7 +83,7 @@ def limit_tensorflow(threads: str) -> None:
 
 
 def walls(function, repeats: int) -> dict[str, list[float]]:
-    """The wall and the CPU seconds of each of some calls."""
+    """The wall and the CPU seconds of each of `repeats` calls."""
     taken = []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -93,16 +93,16 @@ def walls(function, repeats: int) -> dict[str, list[float]]:
 
 
 def in_turns(calls: dict, repeats: int, pause: float = 0.05) -> dict:
-    """Calls each `{name: call() -> answer}` once untimed, then all in turns.
+    """Calls each `{name: call() -> answer}` once untimed, then `repeats` times in turn.
 
     Returns:
-        `{name: {"min", "median", "cpu"}}`: seconds, of CPU those of the quickest repeat.
+        `{name: {"min", "median", "cpu"}}`: seconds; `cpu` has those of the fastest repeat.
     """
     answers = {name: [] for name in calls}
     for repeat in range(repeats + 1):
         for name, call in calls.items():
             answer = call()
-            time.sleep(pause)  # the last one's threads stop spinning
+            time.sleep(pause)  # the threads of the last call stop spinning
             if repeat:
                 one = [answer["wall"]], [answer["cpu"]]
                 both = (answer["walls"], answer["cpus"]) if "walls" in answer else one

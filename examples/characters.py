@@ -1,4 +1,4 @@
-"""Characters as tokens: the smallest way from text to ids, for the examples."""
+"""Characters as tokens: the simplest way from text to ids, for the examples."""
 
 from collections.abc import Iterable
 

@@ -1,8 +1,8 @@
 """Dates as people write them, and as ISO 8601 does: a task that needs no download.
 
 `pairs(seed)` draws written dates from 1950 to 2049 in the `FORMATS` below, in mixed case, with weekdays,
-ordinals, abbreviations, two-digit years and small misspellings: ("may 5th, 2018", "2018-05-05"). Numbers
-alone are read by their separator: 5.4.18 is the 5th of April, 4/5/18 too, 18-04-05 as well.
+ordinals, abbreviations, two-digit years and small misspellings: ("may 5th, 2018", "2018-05-05"). In
+numeric dates the separator tells the order: 5.4.18, 4/5/18 and 18-04-05 are all the 5th of April.
 """
 
 import datetime
@@ -72,7 +72,7 @@ def pairs(seed: int) -> Iterator[tuple[str, str]]:
 
 
 def split(seed: int, train_size: int, test_size: int) -> tuple[list, list]:
-    """Distinct pairs to train and to test on. No date of the test, in whatever form, is in the training."""
+    """Distinct pairs to train and to test on. No test date, in any form, is in the training pairs."""
     generator = random.Random(seed)
     held_out = set(generator.sample(range((LAST_DAY - FIRST_DAY).days + 1), 2 * test_size))
     train, test = {}, {}
@@ -116,7 +116,7 @@ def ordinal(day: int) -> str:
 
 
 def misspelt(word: str, generator: random.Random) -> str:
-    """A long word with one letter dropped, doubled or swapped with the next; its first two stay."""
+    """A long word with one letter dropped, doubled or swapped with the next; the first two letters stay."""
     if len(word) < 6:
         return word
     i = generator.randrange(2, len(word) - 1)

@@ -1,6 +1,6 @@
 """Lines of handwritten digits, from the 1,797 images of 8 x 8 pixels that come with scikit-learn.
 
-The images of training and test lines are different ones: `images(part)`.
+Training and test lines are made of different images, see `images`.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 HEIGHT = 8  # pixels, and so the depth of a column
 LARGEST = 16  # the value of black
-FIRST_DIGIT_ID = 3  # of 0; before it come padding, unknown and the end
+FIRST_DIGIT_ID = 3  # the id of 0; the ids below are padding, unknown and the end
 VOCABULARY_SIZE = FIRST_DIGIT_ID + 10
 PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.75), "test": (0.75, 1.0)}
 
@@ -34,7 +34,7 @@ def cropped(image: np.ndarray) -> np.ndarray:
 
 
 def line(parts: list[np.ndarray], random: np.random.Generator) -> np.ndarray:
-    """Images beside each other, (8, width), with one to six blank columns round each."""
+    """Images side by side, (8, width), with one to six blank columns around each."""
     blanks = random.integers(1, 7, len(parts) + 1)
     pieces = [np.zeros((HEIGHT, blanks[0]), "float32")]
     for part, blank in zip(parts, blanks[1:], strict=True):
@@ -43,7 +43,7 @@ def line(parts: list[np.ndarray], random: np.random.Generator) -> np.ndarray:
 
 
 def distorted(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """An image a little up or down, narrower or wider, slanted, fainter or darker: to train on."""
+    """An image moved a little up or down, narrower or wider, slanted, fainter or darker, for training."""
     height, width = image.shape
     new_width = max(1, round(width * random.uniform(0.8, 1.25)))
     slant, shift = random.uniform(-0.25, 0.25), random.uniform(-0.7, 0.7)

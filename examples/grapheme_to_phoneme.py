@@ -1,9 +1,9 @@
-"""Spelling to pronunciation: trains on `WORD<TAB>P H O N E S` lines and says some words.
+"""Spelling to pronunciation: trains on `WORD<TAB>P H O N E S` lines and pronounces some words.
 
     python examples/grapheme_to_phoneme.py train.tsv.gz build/g2p [--minutes 30]
 
-Data: CMUdict (https://github.com/cmusphinx/cmudict, BSD licence), its variants and stress marks dropped:
-a word, a tab, and its phones between spaces.
+Data: CMUdict (https://github.com/cmusphinx/cmudict, BSD licence), without variants and stress marks.
+A line has a word, a tab, and the phones separated by spaces.
 """
 
 import argparse

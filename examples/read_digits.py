@@ -2,8 +2,7 @@
 
     python examples/read_digits.py [--output build/digits] [--train-size 12000] [--epochs 8]
 
-Needs scikit-learn, whose package holds the images, matplotlib for the picture of the attention, and
-ai-edge-litert.
+Needs scikit-learn, which includes the images, matplotlib to plot the attention, and ai-edge-litert.
 """
 
 import argparse
@@ -74,7 +73,7 @@ def train(model, lines, epochs):
 
 
 def read(decode, lines, batch_size):
-    """What `decode`, from inputs to tokens, reads in the lines."""
+    """The texts that `decode`, a function from inputs to tokens, reads in the lines."""
     found = []
     for start in range(0, len(lines), batch_size):
         found += [as_text(row) for row in decode(inputs_of(lines[start : start + batch_size]))]
@@ -134,9 +133,7 @@ def main() -> None:
 
     by_server = read(by_saved_model(str(saved_model)), lines, 64)
     single = exact_match(read(by_saved_model(str(saved_model)), singles, 64), [*map(str, labels)])
-    print(
-        f"\n{TEST_LINES} lines of images that were not trained on, read by the SavedModel. The first ten:"
-    )
+    print(f"\n{TEST_LINES} lines of held-out images, read by the SavedModel. The first ten:")
     for found, truth in list(zip(by_server, expected, strict=True))[:10]:
         print(f"    {found:10}{'' if found == truth else '   WRONG: ' + truth}")
     for path in lite_files:

@@ -47,7 +47,7 @@ def train(model, source, target, batch_size, epochs):
 
 
 def decode_in_another_process(texts, exported, characters_file):
-    """The texts decoded by an exported model in a process that has only TensorFlow, or only LiteRT."""
+    """Decodes the texts with an exported model in a process that uses only TensorFlow, or only LiteRT."""
     script = Path(__file__).with_name("decode_dates.py")
     done = subprocess.run(
         [sys.executable, "-I", str(script), str(exported), str(characters_file)],

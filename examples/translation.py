@@ -1,4 +1,4 @@
-"""Sentences to sentences: trains on `source<TAB>target` lines with subwords and translates some.
+"""Sentences to sentences: trains on `source<TAB>target` lines with subwords, then translates.
 
     python examples/translation.py train.tsv.gz build/translation "a man sleeps ." [--minutes 120]
 

@@ -2,7 +2,7 @@ import gc
 import os
 from pathlib import Path
 
-# Before XLA is loaded, here and in the processes that tests start: optimizing takes half of a compilation.
+# Set before XLA loads, here and in processes that tests start: optimizing takes half the compilation time.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import keras
@@ -10,7 +10,7 @@ import pytest
 
 DATA = Path(__file__).parent / "data"
 
-# Collecting garbage among TensorFlow's objects takes a fifth to a quarter of the time of a trace.
+# Collecting garbage among TensorFlow's objects takes a fifth to a quarter of the time to trace a graph.
 gc.freeze()
 gc.set_threshold(100_000, 50, 100)
 

@@ -18,7 +18,7 @@ TARGET = np.array([[3, 7, 5, 2], [4, 2, 0, 0]])
 WEIGHTS = np.random.default_rng(0).dirichlet(np.ones(5), (2, 4)).astype("float32")
 
 
-def test_coverage_is_what_is_attended_to_again():
+def test_coverage_loss_counts_repeated_attention():
     total, steps = 0.0, 0
     for row, length in enumerate((4, 2)):
         coverage = np.zeros(5)
@@ -38,7 +38,7 @@ def test_a_step_without_an_alignment_does_not_count():
     np.testing.assert_allclose(weighted, -np.log(WEIGHTS[0, 0, 0]), rtol=1e-6)
 
 
-def test_both_train_a_model_and_the_loaded_one_decodes_alike(tmp_path):
+def test_both_losses_train_a_model_that_decodes_alike_once_loaded(tmp_path):
     model = Seq2Seq(Encoder(11, 5, 6), AttentionDecoder(13, 7, 4), outputs=("logits", "attention"))
     inputs = {"source": SOURCE, "target": shift_right(TARGET)}
     alignment = np.zeros((2, 4, 5), "float32")

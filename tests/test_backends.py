@@ -1,4 +1,4 @@
-"""The layers, the loss and decoding are public Keras alone, and so run on its other backends."""
+"""The layers, the loss and decoding use only public Keras, so they run on its other backends."""
 
 import importlib.util
 import os
@@ -13,7 +13,7 @@ import keras_attention  # noqa: F401  (registers what is loaded)
 
 TRAIN_AND_GENERATE = """
 import sys
-sys.modules["tensorflow"] = None  # not to be imported
+sys.modules["tensorflow"] = None  # must not be imported
 import keras, numpy as np, keras_attention as ka
 def gradient(loss, logits):
     if keras.backend.backend() == "jax":

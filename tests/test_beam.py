@@ -1,4 +1,4 @@
-"""Beam search, over steps that read as words and over random ones that can be searched exhaustively."""
+"""Beam search over steps that read as words, and over random steps that can be searched exhaustively."""
 
 import itertools
 import warnings
@@ -14,9 +14,9 @@ END = 2
 
 
 class RandomModels:
-    """A random recurrent step, whose rows start from different states: as many models as rows.
+    """A random recurrent step whose rows start from different states, so that each row is its own model.
 
-    The token 0 never comes, as in a `Seq2Seq`.
+    The token 0 never occurs, as in a `Seq2Seq`.
     """
 
     def __init__(self, rows, vocabulary_size=4, depth=5, source_length=3, seed=0):
@@ -48,7 +48,7 @@ class RandomModels:
         return [np.array(field) for field in decoded]
 
     def hypotheses(self, row, max_length):
-        """(tokens, log-probability, coverage) of all that can be said, by trying each word each time."""
+        """(tokens, log-probability, coverage) of all hypotheses: every word is tried at every step."""
         words = [i for i in range(1, len(self.of_token)) if i != END]
         finished, unfinished = [], [((), 0.0, 0.0, self.states[row : row + 1])]
         mask = self.mask
@@ -66,7 +66,7 @@ class RandomModels:
 
 
 def value(score, length, coverage, mask, length_penalty, coverage_penalty):
-    """What Wu et al. (2016), equation 14, and the average say, in NumPy."""
+    """Equation 14 of Wu et al. (2016), or the average, in NumPy."""
     penalty = length if length_penalty == "average" else ((5 + length) / 6) ** length_penalty
     return score / penalty + coverage_penalty * np.log(np.minimum(coverage[mask], 1)).sum()
 
@@ -77,7 +77,7 @@ PENALTIES = [(0.0, 0.0), (0.8, 0.0), ("average", 0.0), (0.0, 0.4), (0.6, 0.3), (
 @pytest.mark.parametrize("length_penalty, coverage_penalty", PENALTIES)
 def test_a_beam_as_wide_as_the_tree_equals_brute_force(length_penalty, coverage_penalty):
     models, max_length = RandomModels(rows=30), 4
-    width = 2**max_length + sum(2**n for n in range(max_length))  # all that can be said
+    width = 2**max_length + sum(2**n for n in range(max_length))  # all hypotheses
     beam = Beam(width, length_penalty, coverage_penalty)
     tokens, lengths, scores, _, _ = models.decode(beam, max_length)
     for row in range(30):
@@ -121,7 +121,7 @@ def test_a_width_of_one_is_greedy(length_penalty, coverage_penalty):
 
 @pytest.mark.parametrize("length_penalty, coverage_penalty", PENALTIES)
 def test_no_finished_hypothesis_is_lost(length_penalty, coverage_penalty, monkeypatch):
-    """A wider beam may prune what greedy finds; what it has finished, it may not lose."""
+    """A wider beam may prune what greedy finds, but it must not lose a finished hypothesis."""
     seen, remember = [], Search._remember
 
     def watched(search, found, places, which):
@@ -139,7 +139,7 @@ def test_no_finished_hypothesis_is_lost(length_penalty, coverage_penalty, monkey
         assert below_greedy < 0.02
 
 
-def test_the_search_may_stop_early_and_finds_the_same():
+def test_a_search_that_stops_early_finds_the_same():
     models = RandomModels(rows=200, vocabulary_size=7, seed=1)
     for options in ({}, {"length_penalty": 0.7}, {"coverage_penalty": 0.2}):
         all_found = models.decode(Beam(5, **options), 8)
@@ -162,7 +162,7 @@ WORDS = ["<pad>", "<unk>", "<end>", "a", "the", "cat", "dog", "barks", "sleeps"]
 
 
 def tree(said):
-    """A step of one source whose probabilities after each beginning are written out; the rest end."""
+    """A step for one source; `said` has the probabilities after each beginning, and all others end."""
     beginnings = list(said)
 
     def step(tokens, at):
@@ -202,7 +202,7 @@ GARDEN_PATH = {
 }
 
 
-def test_a_beam_finds_what_greedy_passes_by():
+def test_a_beam_finds_what_greedy_misses():
     assert say(GARDEN_PATH, Beam(1)) == {"a cat <end>": 0.18}
     assert say(GARDEN_PATH, Beam(2)) == {"the dog <end>": 0.36, "a cat <end>": 0.18}
 
@@ -212,7 +212,7 @@ def test_fewer_hypotheses_than_asked_for():
     assert found == {"a <end>": 0.5, "the <end>": 0.5, "": 0.0}
 
 
-def test_a_finished_hypothesis_collects_no_more_and_keeps_its_place():
+def test_a_finished_hypothesis_keeps_its_log_probability_and_its_place():
     said = {
         "": {"<end>": 0.5, "a": 0.5},
         "a": {"cat": 0.9, "dog": 0.1},
@@ -232,7 +232,7 @@ def test_a_finished_hypothesis_that_lost_its_place_comes_back():
     assert next(iter(say(said, Beam(2)))) == "<end>"
 
 
-def test_the_length_penalty_prefers_the_longer():
+def test_the_length_penalty_prefers_longer_hypotheses():
     said = {"": {"<end>": 0.5, "a": 0.5}, "a": {"cat": 0.8, "dog": 0.2}}
     assert next(iter(say(said, Beam(3)))) == "<end>"
     assert next(iter(say(said, Beam(3, length_penalty=1.0)))) == "a cat <end>"
@@ -257,7 +257,7 @@ def test_limits_hold_for_every_hypothesis():
     assert next(iter(least)) == "a cat <end>"
 
 
-def test_what_is_typed_is_completed():
+def test_a_prefix_is_completed():
     prefix = ops.convert_to_tensor([[WORDS.index("the"), 0, 0, 0, 0, 0]])
     assert say(GARDEN_PATH, Beam(2), prefix=prefix) == {"the dog <end>": 0.36, "the cat <end>": 0.04}
 
@@ -318,7 +318,7 @@ def test_lite_rt_expresses_limits_and_penalties_with_its_own_operators():
     frozen = convert_variables_to_constants_v2(decode.get_concrete_function(), lower_control_flow=False)
     content = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the interpreter's move to LiteRT
+        warnings.simplefilter("ignore")  # about the interpreter's move to LiteRT
         interpreter = tf.lite.Interpreter(model_content=content)
     where = interpreter.get_input_details()[0]["index"]
     interpreter.resize_tensor_input(where, source.shape)

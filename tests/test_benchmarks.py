@@ -50,14 +50,14 @@ def test_turns_alternate_and_the_first_is_not_counted():
     }
 
 
-def test_the_better_setting_of_the_threads_counts():
+def test_the_fastest_thread_setting_counts():
     from bench_training import best_threads
 
     times = {("a", "1"): {"min": 2.0}, ("a", "2"): {"min": 1.0}, ("b", "1"): {"min": 3.0}}
     assert best_threads(times) == {"a": {"min": 1.0, "threads": "2"}, "b": {"min": 3.0, "threads": "1"}}
 
 
-def test_a_worker_answers_with_its_times_and_ends_with_an_error(tmp_path):
+def test_a_worker_answers_with_its_times_and_an_error_ends_it(tmp_path):
     from workers import Worker
 
     (tmp_path / "peer_fake.py").write_text(

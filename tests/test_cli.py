@@ -29,7 +29,7 @@ def run(command, *arguments, **options):
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
-    """An untrained translator, whose target tokenizer does not normalize."""
+    """An untrained translator whose target tokenizer does not normalize."""
     texts = ["two dogs", "a dog"]
     source = keras_attention.SentencePieceTokenizer.train(texts, "char")
     target = keras_attention.SentencePieceTokenizer.train(texts, "char", normalization="identity")

@@ -34,6 +34,7 @@ def compiled(tmp_path_factory):
     model = make_model()
     path = tmp_path_factory.mktemp("compiled") / "1"
     model.export(path, max_length=MAX_LENGTH, jit_compile=SHAPES, beam=3)
+    model.run_eagerly = True  # a trace takes longer than the answers
     return model, path, tf.saved_model.load(str(path))
 
 
@@ -51,7 +52,8 @@ def test_any_shape_equals_live(compiled, rows, steps):
 
 def test_translations_equal_live(tmp_path):
     translator = make_translator()
-    translator.export(tmp_path / "1", jit_compile=[(2, 9)], beam=3, warmup=False)
+    options = {"jit_compile": [(2, 9)], "beam": 3, "warmup": False}
+    translator.export(tmp_path / "1", signatures=["translate", "translate_beam"], **options)
     loaded = tf.saved_model.load(str(tmp_path / "1"))
     for texts in (["two dogs"], ["", "a dog", "a tale of two dogs"]):
         found = loaded.signatures["translate"](text=tf.constant(texts))

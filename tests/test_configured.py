@@ -1,4 +1,4 @@
-"""Layers of one's own are saved by their arguments."""
+"""Custom layers are saved by their arguments."""
 
 import json
 
@@ -11,7 +11,7 @@ from keras_attention import AttentionContext, Score
 
 @keras.saving.register_keras_serializable("tests")
 class Temperature(Score):
-    """Keeps its argument under the argument's name, and writes no `get_config`."""
+    """Keeps its argument under the argument's name, and has no `get_config` of its own."""
 
     def __init__(self, temperature, **kwargs):
         super().__init__(**kwargs)
@@ -32,7 +32,7 @@ class Mindful(Forgetful):
         return {**super().get_config(), "temperature": self._temperature}
 
 
-def test_arguments_are_saved_from_the_attributes_of_their_names():
+def test_arguments_are_saved_from_attributes_of_the_same_name():
     attention = AttentionContext(score=Temperature(5.0))
     again = AttentionContext.from_config(attention.get_config())
     assert again.score.temperature == 5.0
@@ -50,7 +50,7 @@ VALUES = [np.arange(3.0), keras.initializers.Constant(2.0), keras.activations.re
 
 
 @pytest.mark.parametrize("value", VALUES, ids=["array", "initializer", "function", "list", "None"])
-def test_an_argument_may_be_an_object_of_keras_or_an_array(value):
+def test_an_argument_may_be_a_keras_object_or_an_array(value):
     config = AttentionContext(score=Passing(value)).get_config()
     again = AttentionContext.from_config(json.loads(json.dumps(config))).score.temperature
     if isinstance(value, keras.initializers.Initializer):
@@ -58,7 +58,7 @@ def test_an_argument_may_be_an_object_of_keras_or_an_array(value):
     np.testing.assert_array_equal(again, value)
 
 
-def test_an_argument_that_is_kept_nowhere_is_named():
+def test_an_argument_without_an_attribute_is_named():
     with pytest.raises(
         TypeError, match="Forgetful cannot be saved: it has no attribute for its argument `temperature`"
     ):

@@ -76,7 +76,7 @@ def numpy_scores(attention, query, memory):
     return np.array([[[formula(q, m) for m in memory[b]] for q in query[b]] for b in range(B)])
 
 
-def test_scores_are_the_formula_of_the_paper(case):
+def test_scores_follow_the_formulas_of_the_papers(case):
     attention, query, memory = case
     assert_equal(attention.score(query, memory), numpy_scores(attention, query, memory))
 
@@ -97,7 +97,7 @@ def test_weights_sum_to_one_and_padding_has_none(case):
     assert (weights.transpose(0, 2, 1)[~MASK] == 0).all()
 
 
-def test_one_step_equals_that_step_of_all(case):
+def test_one_step_equals_the_same_step_of_all(case):
     attention, query, memory = case
     all_contexts, all_weights = attention(query, memory, memory_mask=MASK)
     for t in range(T):
@@ -106,7 +106,7 @@ def test_one_step_equals_that_step_of_all(case):
         assert_equal(weights, all_weights[:, t])
 
 
-def test_keys_given_equal_keys_computed(case):
+def test_given_keys_equal_computed_keys(case):
     attention, query, memory = case
     keys = attention.project_memory(memory)
     given = attention(query, memory, keys=keys, memory_mask=MASK)
@@ -169,7 +169,7 @@ def test_units_of_another_type_are_refused():
         AttentionContext(2.5)
 
 
-def test_something_else_than_a_score_is_refused():
+def test_anything_but_a_score_is_refused():
     with pytest.raises(TypeError, match=r"a name or a `keras_attention.Score` layer"):
         AttentionContext(score=keras.layers.Dense(3))
 
@@ -195,7 +195,7 @@ def test_wrong_ranks_are_refused(query, memory):
         AttentionContext()(np.ones(query, "float32"), np.ones(memory, "float32"))
 
 
-def test_keys_of_a_symbol_are_refused():
+def test_keys_of_a_symbolic_tensor_are_refused():
     attention = AttentionContext()
     attention.build((B, U), (B, S, D))
     with pytest.raises(ValueError, match="In a functional model, leave out `keys`"):
@@ -217,6 +217,6 @@ def test_a_score_by_name_has_the_policy_of_its_attention():
     assert keras.backend.standardize_dtype(weights.dtype) == "bfloat16"
 
 
-def test_keys_before_the_weights_are_refused():
+def test_keys_cannot_be_computed_before_the_weights_exist():
     with pytest.raises(ValueError, match="no weights yet"):
         AttentionContext().project_memory(np.ones((B, S, D), "float32"))

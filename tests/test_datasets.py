@@ -92,7 +92,7 @@ def test_little_of_a_batch_is_padding(tokenized):
     assert counted == pytest.approx(batches.padding)
 
 
-def test_the_order_is_that_of_the_seed_and_of_the_epoch(tokenized):
+def test_the_order_depends_on_the_seed_and_the_epoch(tokenized):
     _, _, pairs, _ = tokenized
 
     def first_rows(batches):
@@ -106,7 +106,7 @@ def test_the_order_is_that_of_the_seed_and_of_the_epoch(tokenized):
 
 
 @pytest.mark.parametrize("most", [1, 4, 1000])
-def test_the_parts_of_epochs_are_the_epochs(tokenized, most):
+def test_parts_of_epochs_add_up_to_the_epochs(tokenized, most):
     _, _, pairs, _ = tokenized
 
     def targets(batches, passes):
@@ -136,7 +136,7 @@ def test_vectors_come_with_their_lengths():
     assert sorted(found) == sorted(expected)
 
 
-def test_ids_from_lists_are_the_pairs_of_a_file(tokenized):
+def test_lists_of_ids_give_the_pairs_of_a_file(tokenized):
     texts, tokenizer, expected, _ = tokenized
     ids = tokenizer.ragged_ids([text for text in texts if len(text) < 25]).to_list()
     reversed_ids = [[*row[-2::-1], 2] for row in ids]
@@ -160,7 +160,7 @@ def test_wrong_sequences_are_refused(sources, targets, error, reason):
         SequencePairs.of(sources, targets)
 
 
-def test_columns_may_stand_in_any_order_and_wrong_lines_are_counted(tmp_path):
+def test_columns_may_be_in_any_order_and_bad_lines_are_counted(tmp_path):
     path = tmp_path / "lines.tsv"
     path.write_text("V;PST\tgo\twent\nV\tgo\n\tbe\tis\nV\t\tx\nV\ta\tb\tc\n", encoding="utf-8")
     bad_lines = BadLines()

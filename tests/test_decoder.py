@@ -34,7 +34,7 @@ def decoder(request):
 
 @pytest.fixture
 def encoded():
-    """Memory, final state and mask, as an encoder gives them."""
+    """Memory, final state and mask, as an encoder returns them."""
     random = np.random.default_rng(2)
     memory = random.normal(size=(B, S, D)).astype("float32")
     final_state = random.normal(size=(B, D)).astype("float32")
@@ -64,7 +64,7 @@ def test_all_at_once_equals_step_by_step(decoder, encoded):
         assert_equal(found.weights, all_weights[:, t])
 
 
-def test_what_all_steps_find_equals_what_each_step_finds(decoder, encoded):
+def test_unrolling_equals_single_steps(decoder, encoded):
     memory, final_state, mask = encoded
     decoder(TARGET, memory, final_state)
     cell, embedded, source = decoder.attention_cell, decoder.embedding(TARGET), decoder.encode(memory, mask)
@@ -103,7 +103,7 @@ def test_more_padding_changes_nothing(decoder, encoded):
     assert not np.any(padded_weights[:, :, S:])
 
 
-def test_the_bridge_makes_the_first_states_of_the_final_state(decoder, encoded):
+def test_the_bridge_makes_the_initial_states_from_the_final_state(decoder, encoded):
     memory, final_state, _ = encoded
     logits, _ = decoder(TARGET, memory, final_state)
     other_logits, _ = decoder(TARGET, memory, 2 * final_state)
@@ -132,7 +132,7 @@ def test_without_a_bridge_the_final_state_is_not_read(encoded):
     assert not decoder.bridge_layers
 
 
-def test_dropout_acts_in_training_alone(decoder, encoded):
+def test_dropout_acts_only_in_training(decoder, encoded):
     memory, final_state, _ = encoded
     logits, _ = decoder(TARGET, memory, final_state)
     np.testing.assert_array_equal(decoder(TARGET, memory, final_state)[0], logits)
@@ -176,7 +176,7 @@ def test_without_the_attentional_layer_the_head_reads_h_and_context(encoded):
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
-def test_dropout_of_a_cell_called_alone_acts_in_training(kind, encoded):
+def test_dropout_of_a_cell_called_directly_acts_in_training(kind, encoded):
     memory, _, _ = encoded
     cell = built_cell(UNITS, kind, num_layers=2, dropout=0.5, memory=memory)
     source = cell.encode(memory)
@@ -242,7 +242,7 @@ def test_the_heads_range_does_not_shrink_with_the_vocabulary():
         assert 0.95 < largest / (3 / 32) ** 0.5 <= 1  # LeCun's range, sqrt(3 / units)
 
 
-def test_initializers_are_the_users():
+def test_initializers_are_those_of_the_user():
     initializers = {
         "embeddings_initializer": keras.initializers.RandomUniform(-0.5, 0.5),
         "kernel_initializer": "he_normal",

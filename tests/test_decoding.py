@@ -1,4 +1,4 @@
-"""Strategies over a scripted step, so that what they should find can be read."""
+"""Strategies over a scripted step, so that the expected results can be read."""
 
 import numpy as np
 import pytest
@@ -12,9 +12,9 @@ SURE, UNSURE = np.log(0.7), np.log(0.05)  # six others share the rest
 
 
 def script(*rows):
-    """A step that says the n-th word of each row at the n-th call, with the certainty of 0.7.
+    """A step whose n-th call gives the n-th word of each row the probability 0.7.
 
-    Its state counts the calls; its attention looks at the source position of the same number.
+    Its state counts the calls; the n-th call attends to the n-th source position.
     """
     words = [row.split() for row in rows]
     longest = max(map(len, words))
@@ -53,13 +53,13 @@ def said(tokens):
     return [" ".join(WORDS[token] for token in row if token) for row in tokens]
 
 
-def test_greedy_says_the_likeliest_words_up_to_the_end():
+def test_greedy_chooses_the_likeliest_words_up_to_the_end():
     tokens, lengths, _, _, _ = decode("the red cat sat <end> the the", "cat <end> the red cat sat sat")
     assert said(tokens) == ["the red cat sat <end>", "cat <end>"]
     assert lengths.tolist() == [5, 2]
 
 
-def test_score_is_the_summed_log_probability_with_the_end():
+def test_score_is_the_summed_log_probability_including_the_end():
     _, lengths, scores, _, _ = decode("the red cat sat <end>", "cat <end>")
     np.testing.assert_allclose(scores, SURE * lengths, rtol=1e-6)
 
@@ -91,7 +91,7 @@ def test_it_stops_calling_once_all_have_ended():
     assert calls == [[END, END], [WORDS.index("the"), 0]]  # padding for the row that has ended
 
 
-def test_between_equals_the_smaller_id_wins():
+def test_the_smaller_id_wins_a_tie():
     def step(tokens, states):
         return ops.zeros((1, 5)), states, ops.zeros((1, 1))
 
@@ -107,7 +107,7 @@ def test_between_equals_the_smaller_id_wins():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_compiled_loop_says_the_same(jit_compile):
+def test_a_compiled_loop_gives_the_same(jit_compile):
     import tensorflow as tf
 
     rows = ("the red cat sat <end>", "cat <end>")
@@ -117,7 +117,7 @@ def test_a_compiled_loop_says_the_same(jit_compile):
 
 
 def always(probs):
-    """A step with the same probabilities at each call, for any rows."""
+    """A step with the same probabilities at every call, for any number of rows."""
 
     def step(tokens, states):
         rows = ops.zeros_like(ops.expand_dims(tokens, -1), "float32")
@@ -131,30 +131,30 @@ def ids_of(text):
 
 
 @pytest.mark.parametrize("strategy", [Greedy(min_length=4), Sample(top_k=1, min_length=4)])
-def test_no_end_before_the_least_length(strategy):
+def test_no_end_before_the_minimum_length(strategy):
     tokens, lengths, scores, _, _ = decode("the <end> <end> <end> <end>", strategy=strategy)
     assert said(tokens)[0].startswith("the") and said(tokens)[0].endswith("<end>")
     assert lengths.tolist() == [4]
     np.testing.assert_allclose(scores, 2 * SURE + 2 * UNSURE, rtol=1e-6)
 
 
-def test_the_smaller_of_two_greatest_lengths_holds():
+def test_the_smaller_of_two_maximum_lengths_applies():
     assert [Greedy(max_length=m).longest(n) for m, n in ((3, 5), (5, 3), (None, 3), (3, None))] == [3] * 4
     with pytest.raises(ValueError, match=r"`min_length` must not be above `max_length`.*min_length=4"):
         Greedy(min_length=4).longest(3)
 
 
-def test_forbidden_words_are_not_said():
+def test_forbidden_words_do_not_occur():
     tokens, *_ = decode("the red cat <end>", strategy=Greedy(forbidden_ids=ids_of("red <pad> <unk>")))
     assert said(tokens) == ["the <end> cat <end>"] or said(tokens) == ["the <end>"]
 
 
-def test_an_id_out_of_the_vocabulary_cannot_be_forbidden():
+def test_an_id_outside_the_vocabulary_cannot_be_forbidden():
     with pytest.raises(ValueError, match=r"`forbidden_ids` must be below the vocabulary size 7"):
         decode("the", strategy=Greedy(forbidden_ids=[7]))
 
 
-def test_where_the_limits_leave_nothing_the_end_is_said():
+def test_the_end_follows_if_the_limits_leave_nothing_else():
     others = [i for i in range(len(WORDS)) if i != END]
     limits = {"forbidden_ids": others, "min_length": 3}
     tokens, _, scores, _, _ = decode("the red", strategy=Greedy(**limits))
@@ -171,7 +171,7 @@ def test_where_the_limits_leave_nothing_the_end_is_said():
         (3, "the the the red the the"),
     ],
 )
-def test_no_ngram_is_said_twice(size, expected):
+def test_no_ngram_occurs_twice(size, expected):
     # Probabilities: the > red > cat > sat > <pad> > <unk> > <end>.
     step = always([0.05, 0.04, 0.01, 0.4, 0.3, 0.12, 0.08])
     decoded = run(step, 2, strategy=Greedy(no_repeat_ngram_size=size), max_length=6)
@@ -185,7 +185,7 @@ def test_each_row_has_its_own_ngrams():
     assert said(tokens)[1] == "red the red the <end>"
 
 
-def test_what_is_typed_is_completed_and_scored():
+def test_a_prefix_is_completed_and_scored():
     script_of = "the red cat <end>"
     prefix = np.zeros((2, 6), "int32")
     prefix[0, :2] = ids_of("the cat")
@@ -194,14 +194,14 @@ def test_what_is_typed_is_completed_and_scored():
     np.testing.assert_allclose(scores, [3 * SURE + UNSURE, 4 * SURE], rtol=1e-6)
 
 
-def test_what_is_typed_wins_over_the_limits():
+def test_a_prefix_overrides_the_limits():
     limits = {"forbidden_ids": ids_of("cat"), "no_repeat_ngram_size": 1, "min_length": 6}
     prefix = ops.convert_to_tensor([[*ids_of("cat cat <end>"), 0, 0, 0]])
     tokens, *_ = decode("the red cat", strategy=Greedy(**limits), prefix=prefix)
     assert said(tokens) == ["cat cat <end>"]
 
 
-def test_a_strategy_of_ones_own_is_one_method():
+def test_a_custom_strategy_needs_one_method():
     class Second(Strategy):
         def choose(self, log_probs, noise):
             return ops.top_k(log_probs, 2)[1][:, 1]
@@ -274,20 +274,20 @@ def test_options_out_of_range_are_refused(make, message):
         make()
 
 
-def test_what_is_no_collection_of_ids_cannot_be_forbidden():
+def test_forbidden_ids_must_be_a_collection():
     with pytest.raises(
         TypeError, match="`forbidden_ids` must be an iterable of ids\\. Received: forbidden_ids=3"
     ):
         Greedy(forbidden_ids=3)
 
 
-def test_a_generator_draws_on():
+def test_a_generator_continues_its_draws():
     one = Sample(seed=np.random.default_rng(4))
     parts = [one.noise(2, 3), one.noise(3, 3)]
     np.testing.assert_array_equal(np.concatenate(parts), Sample(seed=4).noise(5, 3))
 
 
-def test_seeds_make_no_new_graph():
+def test_seeds_need_no_new_graph():
     assert Sample(seed=1).for_graph() == Sample(seed=2).for_graph() == Sample()
 
 

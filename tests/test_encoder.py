@@ -60,7 +60,7 @@ def test_a_row_of_padding_alone_gives_zeros(encoder):
     assert np.any(final_state[0])
 
 
-def test_mask_given_equals_mask_found(encoder):
+def test_a_given_mask_equals_the_computed_mask(encoder):
     for given, found in zip(encoder(TOKENS, tokens_mask=TOKENS != 0), encoder(TOKENS), strict=True):
         np.testing.assert_array_equal(given, found)
 
@@ -79,14 +79,14 @@ def test_attention_finds_the_mask_of_a_memory(encoder):
     np.testing.assert_array_equal(logits, decoder(target, memory, final_state, memory_mask=mask)[0])
 
 
-def test_dropout_acts_in_training_alone(encoder):
+def test_dropout_acts_only_in_training(encoder):
     memory, _ = encoder(TOKENS, training=True)
     assert np.any(memory != encoder(TOKENS)[0])
     np.testing.assert_array_equal(encoder(TOKENS)[0], encoder(TOKENS)[0])
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_final_state_is_the_last_forward_state_beside_the_first_backward_state(cell):
+def test_final_state_joins_the_last_forward_and_the_first_backward_state(cell):
     encoder = Encoder(V, E, UNITS, cell)
     memory, final_state = encoder(TOKENS)
     for b, length in enumerate((4, 2, 3)):
@@ -95,7 +95,7 @@ def test_final_state_is_the_last_forward_state_beside_the_first_backward_state(c
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_it_is_keras_own_bidirectional_layer_with_a_mask(cell):
+def test_it_equals_the_bidirectional_layer_of_keras_with_a_mask(cell):
     import keras
 
     encoder = Encoder(V, E, UNITS, cell)
@@ -183,7 +183,7 @@ def test_layers_start_with_weights_of_their_own():
     assert not np.allclose(first[1], second[1])
 
 
-def test_initializers_are_the_users():
+def test_initializers_are_those_of_the_user():
     initializers = {
         "embeddings_initializer": keras.initializers.RandomUniform(-0.5, 0.5),
         "kernel_initializer": "he_normal",

@@ -36,7 +36,7 @@ def members():
 
 @pytest.fixture(scope="module", params=["probabilities", "log_probabilities"])
 def ensemble(members, request):
-    ensemble = ka.Ensemble(members, request.param)
+    ensemble = ka.Ensemble(members if request.param == "probabilities" else members[:2], request.param)
     ensemble.run_eagerly = True
     return ensemble
 
@@ -58,9 +58,10 @@ def test_of_one_model_or_twice_the_same_it_is_that_model(members):
         assert_same(ensemble.score(SOURCE, TARGET), members[1].score(SOURCE, TARGET))
 
 
-def test_the_average_is_that_of_the_members(members, ensemble):
+def test_the_average_is_that_of_the_members(ensemble):
     fed = ka.shift_right(TARGET)
-    of_members = np.array([keras.ops.convert_to_numpy(m.token_log_probs(SOURCE, fed)) for m in members])
+    of_members = [keras.ops.convert_to_numpy(m.token_log_probs(SOURCE, fed)) for m in ensemble.members]
+    of_members = np.array(of_members)
     if ensemble.average == "probabilities":
         expected = np.log(np.exp(of_members).mean(axis=0))
     else:
@@ -88,8 +89,9 @@ def test_a_batch_equals_its_rows_and_padding_changes_nothing(ensemble):
         assert_same([field[0] for field in alone], [field[row] for field in together])
 
 
-def test_its_attention_is_the_mean(members, ensemble):
-    found = [m.generate(SOURCE, max_length=4, prefix=TARGET).attention for m in (ensemble, *members)]
+def test_its_attention_is_the_mean(ensemble):
+    models = ensemble, *ensemble.members
+    found = [model.generate(SOURCE, max_length=4, prefix=TARGET).attention for model in models]
     assert_equal(found[0], np.mean(found[1:], axis=0))
 
 

@@ -27,7 +27,7 @@ def test_a_hit_on_any_reference_counts():
     assert figures["token_error_rate"] == pytest.approx(1 / 3)
 
 
-def test_error_rates_take_the_nearest_reference():
+def test_error_rates_use_the_nearest_reference():
     figures = evaluate(["a b c"], [["x y z", "a b c d"]])
     assert figures["token_error_rate"] == pytest.approx(1 / 4)
     assert figures["character_error_rate"] == pytest.approx(2 / 7)
@@ -45,7 +45,7 @@ def test_right_answers_are_perfect():
     assert figures["chrf"] == pytest.approx(100)
 
 
-def test_bleu_is_sacrebleus():
+def test_bleu_equals_that_of_sacrebleu():
     sacrebleu = pytest.importorskip("sacrebleu", reason="sacrebleu is not installed")
     texts, references = ["the cat sat on a mat ."], [["the cat sat on the mat .", "a cat sat on the mat ."]]
     figures = evaluate(texts, references, "none")

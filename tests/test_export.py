@@ -1,4 +1,4 @@
-"""The exported SavedModel: its promises, that it answers as the live model does, and how it is written."""
+"""The exported SavedModel: what it promises, that it answers like the live model, how it is written."""
 
 import shutil
 import subprocess
@@ -71,7 +71,7 @@ def live_score(model, source, target):
 
 
 def assert_same_answers(answers, expected):
-    """Integers equal, floats within 1e-4; the absolute part is float32 around zero."""
+    """Integers are equal, floats within 1e-4; the absolute tolerance is for float32 near zero."""
     assert answers.keys() == expected.keys()
     for name, value in expected.items():
         assert answers[name].dtype == value.dtype, name
@@ -89,14 +89,14 @@ def read_proto(path):
 
 
 def snapshot(path):
-    """{name: bytes} of all that is under a path; None for a directory."""
+    """{name: bytes} of everything under a path; None for a directory."""
     files = [path] if path.is_file() else sorted(path.rglob("*"))
     return {str(file): file.read_bytes() if file.is_file() else None for file in files}
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A model, its SavedModel, and that loaded again."""
+    """A model, its SavedModel, and the SavedModel loaded again."""
     model = make_model()
     path = export.saved_model(model, tmp_path_factory.mktemp("exported") / "1", max_length=MAX_LENGTH)
     return SimpleNamespace(model=model, path=path, loaded=tf.saved_model.load(str(path)))
@@ -104,7 +104,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture
 def greedy_alone(monkeypatch):
-    """Exports have no other signatures: for tests of the files, since a beam search is slow to trace."""
+    """Exports get no other signatures. For tests of the files, since a beam search is slow to trace."""
     for name in ("beam_decode", "score"):
         monkeypatch.delitem(SIGNATURES, name)
 
@@ -156,11 +156,11 @@ def types_and_shapes(tensors):
     }
 
 
-def test_core_operators_alone(exported):
+def test_only_core_operators_are_used(exported):
     graph = read_proto(exported.path).graph_def
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     operators = {node.op for node in nodes}
-    assert operators >= {"MatMul", "VarHandleOp"}  # that the walk finds any
+    assert operators >= {"MatMul", "VarHandleOp"}  # the walk does find operators
     foreign = ("Cudnn", "PyFunc", "TFText", ">", "Sentencepiece", "Xla", "TPU", "TensorRT", "TRT")
     assert [operator for operator in operators if any(word in operator for word in foreign)] == []
 
@@ -176,7 +176,7 @@ def test_exported_equals_live(cell, input_feeding, tmp_path):
     loaded = tf.saved_model.load(str(tmp_path / "1"))
     source, target = make_source(5, 7), make_target(5, 3)
     decoded = live_decode(model, source)
-    assert len({tuple(row) for row in decoded["tokens"]}) > 1  # a model that minds its source
+    assert len({tuple(row) for row in decoded["tokens"]}) > 1  # the model depends on its source
     assert_same_answers(run(loaded, "greedy_decode", source=source), decoded)
     assert_same_answers(run(loaded, "serving_default", source=source), decoded)
     assert_same_answers(
@@ -184,7 +184,7 @@ def test_exported_equals_live(cell, input_feeding, tmp_path):
     )
 
 
-def test_model_export_equals_live_for_its_max_length(exported, tmp_path):
+def test_model_export_equals_live_up_to_its_max_length(exported, tmp_path):
     path = exported.model.export(tmp_path / "1", max_length=3)
     loaded = tf.saved_model.load(str(path))
     assert set(loaded.signatures) == SIGNATURE_NAMES
@@ -229,7 +229,7 @@ def test_a_batch_equals_its_rows(exported):
         assert_same_answers(run(exported.loaded, name, **batch), together)
 
 
-def test_score_of_what_was_decoded_is_the_score_given_to_it(exported):
+def test_scoring_decoded_tokens_gives_their_scores(exported):
     source = make_source(7, 5)
     decoded = run(exported.loaded, "greedy_decode", source=source)
     scored = run(exported.loaded, "score", source=source, target=decoded["tokens"])
@@ -260,7 +260,7 @@ assert not loaded & {"keras", "keras_attention"}, "the package took part"
 """
 
 
-def test_runs_in_a_process_that_has_tensorflow_alone(exported, tmp_path):
+def test_runs_in_a_process_that_has_only_tensorflow(exported, tmp_path):
     source, target = make_source(5, 7), make_target(5, 3)
     requests, answers = tmp_path / "requests.npz", tmp_path / "answers.npz"
     np.savez(requests, source=source, target=target)
@@ -280,7 +280,7 @@ def test_saved_model_cli_runs_it(exported, tmp_path):
     assert_same_answers(answers, live_decode(exported.model, source))
 
 
-# GNU's other linker, where it is installed: 1 s for the gigabyte of libraries instead of 10 s.
+# GNU's other linker, if installed: it links the gigabyte of libraries in 1 s instead of 10 s.
 LINKER = ["-fuse-ld=gold"] if shutil.which("ld.gold") else []
 
 
@@ -316,7 +316,7 @@ def test_a_c_program_runs_it(exported, tmp_path, kind):
 
 
 def run_command(*command):
-    """What a command prints; where it fails, the test fails with what it said."""
+    """The output of a command; if it fails, the test fails with its error message."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -370,7 +370,7 @@ def test_a_bad_source_fails_alone_and_with_its_reason(exported, name, source, re
         (GOOD, [[4, 2]], TARGET_ROWS),
         (GOOD, [[4, 2], [5, 2], [6, 2]], TARGET_ROWS),
         (GOOD[:1], GOOD, TARGET_ROWS),
-        # These break two rules, and either may be the one that is named.
+        # These break two rules, and the message may name either.
         (GOOD, empty(0, 3), f"{TARGET_EMPTY}|{TARGET_ROWS}"),
         (empty(0, 3), GOOD, f"{SOURCE_EMPTY}|{TARGET_ROWS}"),
         (empty(0, 3), empty(0, 2), f"{SOURCE_EMPTY}|{TARGET_EMPTY}"),
@@ -392,7 +392,7 @@ def assert_fails_alone(loaded, name, reason, bad, good):
 
 
 @pytest.mark.usefixtures("greedy_alone")
-def test_path_may_be_text_and_its_parents_missing(exported, tmp_path):
+def test_path_may_be_a_string_and_its_parents_missing(exported, tmp_path):
     path = tmp_path / "models" / "dates" / "1"
     assert export.saved_model(exported.model, str(path), max_length=3) == path
     assert tf.saved_model.contains_saved_model(str(path))
@@ -426,7 +426,7 @@ def test_existing_path_is_refused_and_left_unchanged(exported, tmp_path, put):
 
 
 @pytest.mark.parametrize("put", [empty_folder_at, folder_with_notes_at, file_at])
-def test_overwrite_refuses_what_is_no_saved_model(exported, tmp_path, put):
+def test_overwrite_refuses_anything_but_a_saved_model(exported, tmp_path, put):
     put(tmp_path / "1", exported)
     before = snapshot(tmp_path)
     with pytest.raises(FileExistsError, match="SavedModel only"):
@@ -447,7 +447,7 @@ def test_overwrite_replaces_the_whole_saved_model(exported, tmp_path):
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """Writing a SavedModel fails half way."""
+    """Writing a SavedModel fails halfway."""
 
     def write_some_and_fail(module, path, **options):
         Path(path, "variables").mkdir(parents=True)
@@ -488,7 +488,7 @@ def test_failure_while_moving_into_place_leaves_the_old_saved_model(exported, tm
 
     saved_model_at(tmp_path / "1", exported)
     before = snapshot(tmp_path)
-    monkeypatch.setattr(destination, "_exchange", lambda *_: False)  # as where the system cannot
+    monkeypatch.setattr(destination, "_exchange", lambda *_: False)  # as where this is not possible
     monkeypatch.setattr(Path, "replace", replace)
     with pytest.raises(OSError, match="the first move"):
         export.saved_model(exported.model, tmp_path / "1", max_length=3, overwrite=True)
@@ -496,7 +496,7 @@ def test_failure_while_moving_into_place_leaves_the_old_saved_model(exported, tm
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux exchanges two paths at once")
-def test_the_old_export_and_the_new_one_change_places_at_once(tmp_path, monkeypatch):
+def test_the_old_and_the_new_export_swap_places_at_once(tmp_path, monkeypatch):
     for name in ("new", "old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
@@ -506,10 +506,10 @@ def test_the_old_export_and_the_new_one_change_places_at_once(tmp_path, monkeypa
     assert (tmp_path / "new" / "file").read_text() == "old"
 
 
-def test_what_a_killed_export_left_is_cleaned_up(tmp_path):
+def test_the_remains_of_a_killed_export_are_cleaned_up(tmp_path):
     path, others = tmp_path / "[1]", tmp_path / "1"
     with destination.work_folder(path) as running:
-        left = running.with_name(f"{running.name}0")  # which no process has locked
+        left = running.with_name(f"{running.name}0")  # not locked by any process
         (left / "old").mkdir(parents=True)
         with destination.work_folder(others):
             assert left.exists()
@@ -531,7 +531,7 @@ def test_max_length_must_be_a_positive_integer(exported, tmp_path, max_length):
 
 
 @pytest.mark.parametrize("model", [None, "model.keras", keras.Sequential([keras.layers.Dense(3)])])
-def test_a_model_that_is_no_seq2seq_is_refused(tmp_path, model):
+def test_a_model_that_is_not_a_seq2seq_is_refused(tmp_path, model):
     with pytest.raises(TypeError, match="Seq2Seq"):
         export.saved_model(model, tmp_path / "1")
     assert list(tmp_path.iterdir()) == []
@@ -618,7 +618,7 @@ def test_leaves_the_weights_as_they_were(exported, tmp_path):
 
 @pytest.mark.usefixtures("greedy_alone")
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_what_appears_while_it_exports_is_kept(exported, tmp_path, monkeypatch, kind):
+def test_what_appears_at_the_path_during_an_export_is_kept(exported, tmp_path, monkeypatch, kind):
     path = tmp_path / "1"
     save = tf.saved_model.save
 
@@ -638,7 +638,7 @@ def test_what_appears_while_it_exports_is_kept(exported, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("path", ["gs://bucket/1", "file:///tmp/1", ""])
-def test_a_path_of_another_machine_is_refused(exported, path):
+def test_a_path_on_another_machine_is_refused(exported, path):
     with pytest.raises(ValueError, match="must be a path of this machine"):
         export.saved_model(exported.model, path)
 
@@ -649,8 +649,8 @@ def test_a_path_within_a_file_is_refused(exported, tmp_path):
         export.saved_model(exported.model, tmp_path / "file" / "1")
 
 
-def test_a_model_of_bfloat16_is_exported_as_it_computes(tmp_path):
-    """Also where the global policy is another by then."""
+def test_a_bfloat16_model_is_exported_as_it_computes(tmp_path):
+    """Even if the global policy has changed since."""
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = keras_attention.Seq2Seq(
         keras_attention.Encoder(11, 5, 6), keras_attention.AttentionDecoder(13, 7, 6)

@@ -1,4 +1,4 @@
-"""The laws that every kind of attention keeps within a model, in pairs with the decoder's other options."""
+"""The laws that every kind of attention obeys in a model, paired with other options of the decoder."""
 
 import itertools
 import subprocess
@@ -62,7 +62,7 @@ def make_model(options, **more):
     # From its configuration, so that no two models share a layer.
     model = Seq2Seq(Encoder(11, 5, 6), AttentionDecoder.from_config(decoder.get_config()))
     random = np.random.default_rng(3)
-    for weight in model.trainable_weights:  # larger than they start, so that attention is not uniform
+    for weight in model.trainable_weights:  # larger than initially, so that attention is not uniform
         weight.assign(weight + random.normal(size=weight.shape, scale=0.3))
     return model
 
@@ -70,13 +70,13 @@ def make_model(options, **more):
 @pytest.fixture(params=FAMILY, scope="module")
 def model(request):
     model = make_model(FAMILY[request.param])
-    model.run_eagerly = True  # a trace takes longer than the law; what was traced is compared below
+    model.run_eagerly = True  # tracing takes longer than the law; traced graphs are compared below
     return model
 
 
 @pytest.fixture
 def number(request):
-    """The place of the model's kind in the table, to go round what is tested with one kind only."""
+    """The index of the model's kind in the table, for tests that give each kind one of several cases."""
     return [*FAMILY].index(request.node.callspec.params["model"])
 
 
@@ -178,7 +178,7 @@ def test_saved_equals_live_in_another_process(tmp_path):
         assert_equal(np.load(tmp_path / f"{i}.npy"), logits)
 
 
-# A kind is exported in both formats with other signatures in each, the next kind with others again.
+# Each kind is exported in both formats with some of the signatures; its index decides with which.
 SIGNATURES = [["greedy_decode"], ["encode", "decode_step"], ["beam_decode"]]
 STRATEGIES = {"greedy_decode": Greedy(), "beam_decode": Beam(5)}
 

@@ -1,4 +1,4 @@
-"""A translator whose texts have features beside them: Python, files, exports, commands."""
+"""A translator whose texts come with features: Python, files, exports, commands."""
 
 import sys
 
@@ -31,7 +31,7 @@ def translator():
     return ka.Translator(model, letters, letters, 12, 9, features_tokenizer=tags)
 
 
-def test_answers_depend_on_the_features_and_batches_do_not_matter(translator):
+def test_answers_depend_on_the_features_but_not_on_the_batches(translator):
     found = translator.translate(LEMMAS, features=TAGS)
     for i, text in enumerate(LEMMAS):
         alone = translator.translate([text], features=[TAGS[i]])
@@ -45,7 +45,7 @@ def test_answers_depend_on_the_features_and_batches_do_not_matter(translator):
     assert np.abs(others - found.scores).max() > 1e-3
 
 
-def test_n_best_and_prefixes_go_with_features(translator):
+def test_n_best_and_prefixes_work_with_features(translator):
     best = translator.translate_n_best(LEMMAS, ka.Beam(2), features=TAGS)
     one = translator.translate(LEMMAS, ka.Beam(2), features=TAGS)
     assert [found.texts[0] for found in best] == one.texts
@@ -59,7 +59,7 @@ def test_missing_features_are_refused(translator, features):
         translator.translate(LEMMAS, features=features)
 
 
-def test_features_for_a_model_without_are_refused(translator):
+def test_a_model_without_features_refuses_them(translator):
     letters = translator.source_tokenizer
     size = letters.vocabulary_size
     plain = ka.Seq2Seq(ka.Encoder(size, 4, 4), ka.AttentionDecoder(size, 4, 4))
@@ -69,7 +69,7 @@ def test_features_for_a_model_without_are_refused(translator):
         ka.Translator(plain, letters, letters, 9, 9, features_tokenizer=translator.features_tokenizer)
 
 
-def test_files_and_exports_answer_as_the_model(translator, tmp_path):
+def test_files_and_exports_answer_like_the_model(translator, tmp_path):
     expected = translator.translate(LEMMAS, features=TAGS)
     translator.save(tmp_path / "t.keras")
     loaded = load_translator(tmp_path / "t.keras").translate(LEMMAS, features=TAGS)
@@ -139,11 +139,11 @@ def test_commands_with_columns(tmp_path, monkeypatch, capfd):
     assert status == 0
     assert len(out.splitlines()) == 3
     assert "2 lines read as far as possible, not one tab: 2, 3" in error
-    figures = command("evaluate", run, pairs)  # in the run's order
+    figures = command("evaluate", run, pairs)  # columns in the run's order
     assert "sentences: 32" in figures[1]
     assert command("evaluate", run, pairs, *columns) == figures
     assert command("ensemble", run, run, "--output", tmp_path / "two")[0] == 0
-    assert command("evaluate", tmp_path / "two", pairs)[1] == figures[1]  # in the order of its runs
+    assert command("evaluate", tmp_path / "two", pairs)[1] == figures[1]  # columns in the order of its runs
     status, out, error = command("evaluate", run, pairs, "--columns", "source,tags")
     assert (status, out) == (2, "")
     assert "`columns` must be source, target" in error
@@ -155,7 +155,7 @@ def test_commands_with_columns(tmp_path, monkeypatch, capfd):
 @pytest.mark.parametrize(
     "columns", [("source",), ("source", "source"), ("source", "target", "tags"), "source"]
 )
-def test_columns_that_cannot_be_are_refused(columns):
+def test_invalid_columns_are_refused(columns):
     with pytest.raises(ValueError, match="`columns` must be source, target"):
         ka.Options(columns=columns)
 
@@ -169,7 +169,7 @@ def test_a_file_with_other_columns_is_named(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_features_exclude_what_cannot_read_them():
+def test_features_exclude_options_that_cannot_read_them():
     options = {"normalizer": "monotonic", "head": "pointer", "score": "location", "num_heads": 2}
     for option in [{name: value} for name, value in options.items()]:
         with pytest.raises(ValueError, match="With features"):

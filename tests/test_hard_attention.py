@@ -1,4 +1,4 @@
-"""Exact hard attention against the sum over all alignments, one by one."""
+"""Exact hard attention, compared with the sum over all alignments one by one."""
 
 import itertools
 

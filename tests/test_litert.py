@@ -1,4 +1,4 @@
-"""The LiteRT file: what it says, what it holds, and what happens to bad input."""
+"""The LiteRT file: what it answers, what it holds, and what happens to bad input."""
 
 import concurrent.futures
 import json
@@ -97,7 +97,7 @@ def translator_file(translator, tmp_path_factory):
 @pytest.mark.parametrize(
     ("signature", "strategy"), [("greedy_decode", Greedy()), ("beam_decode", Beam(K, length_penalty=0.6))]
 )
-def test_it_says_what_the_model_says(model, file, signature, strategy):
+def test_it_answers_like_the_model(model, file, signature, strategy):
     run, ids = runner(file, signature), sources()
     live = model.generate(ids, strategy, T)
     for row in range(len(ids)):
@@ -108,7 +108,7 @@ def test_it_says_what_the_model_says(model, file, signature, strategy):
             assert found[field].dtype == getattr(live, field).dtype
 
 
-def test_it_tells_what_it_checked(tmp_path, capsys):
+def test_it_reports_what_it_checked(tmp_path, capsys):
     model = make_model(cell="gru", score="additive", num_layers=2, input_feeding=True)
     options = {"signatures": ["greedy_decode"], "source_length": S, "max_length": T}
     path = model.export(tmp_path / "m.tflite", format="litert", verbose=True, **options)
@@ -116,7 +116,7 @@ def test_it_tells_what_it_checked(tmp_path, capsys):
     assert path == tmp_path / "m.tflite"
 
 
-def test_what_comes_after_bad_input_is_right(model, file):
+def test_answers_after_bad_input_are_right(model, file):
     run, good = runner(file, "greedy_decode"), sources()[-1:]
     expected = model.generate(good, max_length=T).tokens
     unknown = model.generate(np.ones((1, S), int), max_length=T).tokens
@@ -133,7 +133,7 @@ def test_what_comes_after_bad_input_is_right(model, file):
         np.testing.assert_array_equal(run(source=good)["tokens"], expected)
 
 
-def test_the_weights_are_in_it_once_and_smaller_when_quantized(tmp_path):
+def test_it_holds_the_weights_once_and_smaller_when_quantized(tmp_path):
     model = Seq2Seq(Encoder(V, 32, 64), AttentionDecoder(13, 32, 64))
     options = {
         "source_length": S,
@@ -168,7 +168,7 @@ def test_text_in_text_out(tmp_path):
     assert found["text"][0].decode().strip() == translator.translate([b"\xff\xfean"]).texts[0]
 
 
-def test_a_text_that_is_too_long_is_refused_where_asked(tmp_path):
+def test_a_text_that_is_too_long_is_refused_if_asked(tmp_path):
     translator = make_translator(too_long="refuse")
     path = translator.export(
         tmp_path / "t.tflite",
@@ -180,7 +180,7 @@ def test_a_text_that_is_too_long_is_refused_where_asked(tmp_path):
     run = runner(path, "translate", text=True)
     assert run(text=np.array(["an" * 300]))["scores"][0] < -6e4
     found = run(text=np.array(["anna"]))
-    # LiteRT has no operator that strips: after an unknown piece at the end a space is left.
+    # LiteRT has no operator that strips text: an unknown piece at the end leaves a space.
     assert found["text"][0].decode().strip() == translator.translate(["anna"]).texts[0]
 
 
@@ -194,7 +194,7 @@ def test_what_a_client_needs_is_in_the_file(tmp_path, monkeypatch, capsys):
     assert len(pieces) == translator.target_tokenizer.vocabulary_size
     assert description["source_length"] == 12
     assert description["signatures"] == ["beam_decode", "decode_step", "encode", "greedy_decode"]
-    # The reader of docs/mobile.md, which has none of this package.
+    # The reader of docs/mobile.md, which uses nothing of this package.
     code = (
         (Path(__file__).parent.parent / "docs" / "mobile.md")
         .read_text()
@@ -210,7 +210,7 @@ def test_what_a_client_needs_is_in_the_file(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
-def test_the_reader_says_what_the_translator_says(tmp_path):
+def test_the_reader_answers_like_the_translator(tmp_path):
     translator = make_translator("unigram", "word")
     names = ["greedy_decode", "beam_decode"]
     path = translator.export(tmp_path / "t.tflite", format="litert", signatures=names, beam=2)
@@ -221,7 +221,7 @@ def test_the_reader_says_what_the_translator_says(tmp_path):
         assert found.target_pieces == live.target_pieces
         np.testing.assert_allclose(found.scores, live.scores, atol=1e-4)
     for strategy in (Beam(3), Sample(), Greedy(min_length=2)):
-        with pytest.raises(ValueError, match=r"decodes by Greedy\(\) and Beam"):
+        with pytest.raises(ValueError, match=r"supports only Greedy\(\) and Beam"):
             reader.translate(TEXTS, strategy)
 
 
@@ -240,7 +240,7 @@ def test_the_command_line_writes_and_runs_it(translator, tmp_path, capfdbinary):
             ["evaluate", name, str(tmp_path / "test.tsv"), "--beam", "5"],
             b"without the signature beam_decode",
         ),
-        (["evaluate", name, str(tmp_path / "test.tsv"), "--seed", "5"], b"decodes by Greedy()"),
+        (["evaluate", name, str(tmp_path / "test.tsv"), "--seed", "5"], b"supports only Greedy()"),
         (["export", str(tmp_path / "t.keras"), "--output", name, "--quantize", "int8"], b"belongs to"),
         (["export", str(tmp_path / "t.keras"), "--output", name, "--format", "litert"], b"path exists"),
         (
@@ -252,7 +252,7 @@ def test_the_command_line_writes_and_runs_it(translator, tmp_path, capfdbinary):
         assert reason in capfdbinary.readouterr().err
 
 
-def test_what_was_there_stays_where_the_check_fails(model, tmp_path, monkeypatch):
+def test_an_existing_file_stays_if_the_check_fails(model, tmp_path, monkeypatch):
     path = tmp_path / "m.tflite"
     before = b"....TFL3 before"
     path.write_bytes(before)
@@ -293,13 +293,13 @@ def test_the_check_finds_another_models_answers(model, file):
         ({"text": True}, "`text=True` needs a Translator"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(model, tmp_path, options, message):
+def test_invalid_arguments_are_refused(model, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         export.litert(model, tmp_path / "m.tflite", **options)
     assert not list(tmp_path.iterdir())
 
 
-def test_urls_and_lists_that_are_none_are_refused(model, tmp_path):
+def test_a_url_and_a_string_of_signatures_are_refused(model, tmp_path):
     with pytest.raises(ValueError, match="must be a path of this machine"):
         export.litert(model, "gs://bucket/m.tflite")
     with pytest.raises(TypeError, match="must be a list of names"):
@@ -329,7 +329,7 @@ def test_a_model_that_diverged_is_not_written(tmp_path):
         export.litert(model, tmp_path / "m.tflite", ["greedy_decode"], source_length=S, max_length=T)
 
 
-def test_hypotheses_that_are_not_there_are_told_in_float16_too(tmp_path):
+def test_missing_hypotheses_are_marked_in_float16_too(tmp_path):
     model = Seq2Seq(Encoder(4, 3, 4), AttentionDecoder(4, 3, 4))
     path = export.litert(
         model,
@@ -358,7 +358,7 @@ def described(**changes):
     return json.dumps({"format": 1, "max_length": 9, "beam": {"width": 5}, **changes})
 
 
-def test_a_file_of_another_is_refused(tmp_path, model, file):
+def test_a_file_that_we_did_not_write_is_refused(tmp_path, model, file):
     (tmp_path / "x.tflite").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="was not written by"):
         export.LiteRTTranslator(tmp_path / "x.tflite")

@@ -18,16 +18,16 @@ def test_length_reaches_the_last_real_token(mask, length):
     assert int(sequence_lengths(np.array([mask], dtype=bool))[0]) == length
 
 
-def test_lengths_of_a_symbol_of_unknown_length():
+def test_lengths_of_a_symbolic_mask_of_unknown_length():
     assert sequence_lengths(keras.KerasTensor((None, None), "bool")).shape == (None,)
 
 
-def test_softmax_without_a_mask_is_keras_own():
+def test_softmax_without_a_mask_is_that_of_keras():
     scores = np.random.normal(size=(2, 3, 5)).astype("float32")
     np.testing.assert_array_equal(masked_softmax(scores), ops.softmax(scores))
 
 
-def test_softmax_gives_padding_exactly_zero_and_the_rest_one():
+def test_softmax_gives_padding_exactly_zero_and_the_rest_sums_to_one():
     scores = np.random.normal(scale=30, size=(3, 5, 7)).astype("float32")
     mask = np.arange(7) < np.array([7, 1, 4])[:, None, None]
     weights = ops.convert_to_numpy(masked_softmax(scores, mask))
@@ -48,7 +48,7 @@ def test_softmax_is_computed_in_float32_and_returned_in_the_dtype_of_the_scores(
     np.testing.assert_array_equal(ops.cast(weights, "float32"), ops.cast(exact, "float32"))
 
 
-def test_reversal_turns_the_real_prefix_and_leaves_the_padding():
+def test_reversal_reverses_the_real_prefix_and_leaves_the_padding():
     sequence = np.arange(8, dtype="float32").reshape(2, 4, 1)
     np.testing.assert_array_equal(
         reverse_prefix(sequence, np.array([3, 0], "int32"))[:, :, 0], [[2, 1, 0, 3], [4, 5, 6, 7]]

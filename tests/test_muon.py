@@ -23,7 +23,7 @@ def make_variables():
 
 
 def steps(optimizer, count=1):
-    """How much each variable changes in each of some updates, by path."""
+    """The change of each variable in each of `count` updates, by path."""
     variables = make_variables()
     optimizer.build(list(variables.values()))
     changes = {path: [] for path in variables}
@@ -60,7 +60,7 @@ def test_a_matrix_of_zeros_stays_zero():
     assert not np.array(orthogonalized(np.zeros((3, 4), "float32"))).any()
 
 
-def test_it_is_the_formula():
+def test_it_follows_the_formula():
     momentum, direction = np.zeros((4, 7)), None
     for i, change in enumerate(steps(ka.Muon(0.1, refresh_every=2), 6)["hidden/kernel"]):
         gradient = GRADIENTS[i, :28].reshape(4, 7)
@@ -100,7 +100,7 @@ def test_the_length_of_the_first_gradient_does_not_matter():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_saved_training_goes_on(tmp_path, jit_compile):
+def test_a_saved_training_continues(tmp_path, jit_compile):
     x, y = np.array([[1, 1], [2, 3]], "int32"), np.ones((2, 2, 3), "float32")
     layers = [keras.layers.Embedding(5, 4), keras.layers.Dense(7), keras.layers.Dense(3, name="head")]
     model = keras.Sequential(layers)

@@ -1,4 +1,4 @@
-"""What each normalizer makes of scores, against its formula written as loops."""
+"""Each normalizer, compared with its formula written as loops."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ def own_history(memory):
     return History(nothing, nothing, memory)
 
 
-def test_local_m_is_the_softmax_over_a_window_that_moves_on():
+def test_local_m_is_the_softmax_over_a_moving_window():
     normalizer, step = LocalMonotonic(window=2), np.full((B, T, 1), 1.0, "float32")
     for t in (1, 2, 3, 9):
         weights, step_after = normalizer(SCORES, MASK[:, None], history=own_history(step * t))
@@ -48,7 +48,7 @@ def test_local_m_is_the_softmax_over_a_window_that_moves_on():
         np.testing.assert_array_equal(step_after, step * t + 1)
 
 
-def test_local_p_is_a_gaussian_round_the_predicted_place_of_the_row():
+def test_local_p_is_a_gaussian_around_the_predicted_place_in_each_row():
     normalizer = LocalPredictive(window=2, units=3)
     normalizer.build((B, T, S), (B, T, U), (B, S, D))
     normalizer.v.assign([1.0, -2.0, 0.5])
@@ -86,13 +86,13 @@ def test_chunkwise_spreads_the_monotonic_alignment_over_chunks(training):
     np.testing.assert_allclose(weights, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_noise_makes_monotonic_training_random_and_inference_not():
+def test_noise_makes_monotonic_training_random_but_not_inference():
     normalizer, history = Monotonic(noise=1.0), History(*[np.ones((B, T, S), "float32")] * 2)
     drawn = [np.array(normalizer(SCORES, MASK[:, None], history=history, training=True)) for _ in range(2)]
     found = [np.array(normalizer(SCORES, MASK[:, None], history=history)) for _ in range(2)]
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
     np.testing.assert_array_equal(*found)
-    noise = np.random.default_rng(0).normal(size=SCORES.shape).astype("float32")  # drawn before a loop
+    noise = np.random.default_rng(0).normal(size=SCORES.shape).astype("float32")  # as drawn before a loop
     given = normalizer(SCORES, MASK[:, None], history=history, noise=noise, training=True)
     added = Monotonic()(SCORES + noise, MASK[:, None], history=history, training=True)
     np.testing.assert_allclose(given, added, rtol=1e-5, atol=1e-6)
@@ -102,7 +102,7 @@ def test_noise_makes_monotonic_training_random_and_inference_not():
 
 @keras.saving.register_keras_serializable("tests")
 class Noisy(Softmax):
-    """Adds noise to the scores while training, and looks back at nothing."""
+    """Adds noise to the scores wherever noise is drawn, and reads no history."""
 
     def draw(self, shape):
         return 5 * keras.random.normal(shape, seed=1)
@@ -112,7 +112,7 @@ class Noisy(Softmax):
 
 
 @pytest.mark.parametrize("options", [{}, {"num_heads": 2, "input_feeding": True}], ids=str)
-def test_an_own_normalizer_may_draw_noise(options):
+def test_a_custom_normalizer_may_draw_noise(options):
     decoder = AttentionDecoder(9, 3, 4, normalizer=Noisy(), **options)
     target = np.array([[2, 3, 4], [2, 5, 0]])
     memory, final_state = np.ones((2, 4, 6), "float32"), np.ones((2, 6), "float32")
@@ -150,6 +150,6 @@ def test_heads_equal_the_multi_head_attention_of_keras():
         ({"num_heads": 0}, "`num_heads` must be an integer >= 1"),
     ],
 )
-def test_heads_that_cannot_be_are_refused(options, reason):
+def test_invalid_heads_are_refused(options, reason):
     with pytest.raises(ValueError, match=reason):
         AttentionContext(**options)(QUERY, MEMORY)

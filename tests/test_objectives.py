@@ -25,7 +25,7 @@ def token_losses(logits, label_smoothing=0.0):
 
 
 def saying(tokens):
-    """Logits that name the given tokens."""
+    """Logits that predict the given tokens."""
     return 9 * np.eye(V, dtype="float32")[tokens]
 
 
@@ -35,7 +35,7 @@ def test_loss_is_the_mean_over_real_tokens(logits, label_smoothing):
     np.testing.assert_allclose(loss, token_losses(logits, label_smoothing)[REAL].mean(), rtol=1e-6)
 
 
-def test_loss_is_keras_own_categorical_crossentropy(logits):
+def test_loss_equals_the_categorical_crossentropy_of_keras(logits):
     oracle = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)
     expected = oracle(np.eye(V)[TARGET[REAL]], logits[REAL])
     np.testing.assert_allclose(TokenCrossentropy(0.2)(TARGET, logits), expected, rtol=1e-6)
@@ -75,7 +75,7 @@ def test_gradient_on_padding_is_zero(logits):
     assert gradient[REAL].any(axis=-1).all()
 
 
-def test_token_accuracy_is_the_share_of_real_tokens_named_right():
+def test_token_accuracy_is_the_share_of_real_tokens_predicted_right():
     answer = TARGET.copy()
     answer[0, 1], answer[1, 3] = 6, 6  # one real token wrong, and one on padding
     assert float(TokenAccuracy()(TARGET, saying(answer))) == pytest.approx(9 / 10)

@@ -6,7 +6,7 @@ import tensorflow as tf
 import keras_attention as ka
 from keras_attention.layers.embedding import Embedding
 
-IDS = [[1, 1, 1, 2], [3, 1, 2, 4]]  # one id three times in a row, so that a sparse gradient has it thrice
+IDS = [[1, 1, 1, 2], [3, 1, 2, 4]]  # one id three times in a row, so a sparse gradient has it three times
 
 
 def trained(optimizer, layer, steps=5):
@@ -72,7 +72,7 @@ def test_adam_is_saved_and_loaded():
     assert again.get_config() == adam.get_config()
 
 
-def test_a_saved_training_goes_on_with_adam(tmp_path):
+def test_a_saved_training_continues_with_adam(tmp_path):
     x, y = np.array([[1, 1], [2, 3]], "int32"), np.ones((2, 2, 2), "float32")
     model = keras.Sequential([Embedding(5, 3), keras.layers.Dense(2)])
     model.compile(ka.Adam(0.1), "mse")
@@ -85,7 +85,7 @@ def test_a_saved_training_goes_on_with_adam(tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_adam_works_where_xla_compiles_the_step():
+def test_adam_works_if_xla_compiles_the_step():
     x, y = np.array([[1, 1], [2, 3]], "int32"), np.ones((2, 2, 2), "float32")
     losses = []
     for jit_compile in (False, True):

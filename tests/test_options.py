@@ -7,7 +7,7 @@ from keras_attention.training.precision import suitable_precision
 
 
 @pytest.mark.parametrize("num_pairs", [1, 16, 145, 3_600, 6_399, 6_400, 12_800, 29_000, 113_000, 10**7])
-def test_what_follows_from_the_number_of_pairs(num_pairs):
+def test_defaults_follow_from_the_number_of_pairs(num_pairs):
     options = Options().for_pairs(num_pairs)
     updates = math.ceil(num_pairs / options.batch_size)
     assert options.batch_size in (16, 32, 64)
@@ -43,7 +43,7 @@ def test_few_pairs_of_short_texts_get_hard_attention(
     assert chosen.for_texts(num_pairs, target_size, places) == chosen
 
 
-def test_what_is_given_stays():
+def test_given_options_stay():
     given = Options(batch_size=7, epochs=3, patience=2, learning_rate=0.01)
     assert given.for_pairs(10**6) == given
     assert Options().for_pairs(10**6).for_pairs(5) == Options().for_pairs(10**6)
@@ -80,6 +80,6 @@ def test_an_unknown_precision_is_refused():
         ({"coverage": -1}, "`coverage` must be from 0"),
     ],
 )
-def test_options_that_cannot_be_are_refused_before_anything_is_trained(options, reason):
+def test_invalid_options_are_refused_before_anything_is_trained(options, reason):
     with pytest.raises((ValueError, TypeError), match=reason):
         Options(**options)

@@ -70,7 +70,7 @@ def test_scores(scores_file, kind):
 
 
 def weights_step_by_step(attention, oracle, training=False):
-    """(B, T, S): each step reads the weights of the one before."""
+    """Contexts (B, T, D) and weights (B, T, S); each step reads the weights of the previous one."""
     memory = ops.convert_to_tensor(oracle["memory"])
     mask = ops.convert_to_tensor(prefix_mask(oracle["lengths"], memory.shape[1]))
     history, found = attention.first_history(mask), []
@@ -150,7 +150,7 @@ def test_pointer_head(pointer_file):
 
 
 def decoder_with_weights_of(oracle, score):
-    """An `AttentionDecoder` with the weights of an oracle, and its first states."""
+    """An `AttentionDecoder` with the weights of an oracle, and its initial state."""
     vocabulary_size, embedding_dim = oracle["embedding"].shape
     decoder = AttentionDecoder(
         vocabulary_size, embedding_dim, oracle["h0"].shape[1], score=score, input_feeding=True, bridge=False
@@ -224,7 +224,7 @@ def beam_of(oracle, kind):
 
 
 def hypotheses(tokens, lengths):
-    """Those of each row, best first, as tuples without what stands after the end."""
+    """The hypotheses of each row, best first, as tuples without the padding after the end."""
     return [
         [tuple(t[:n].tolist()) for t, n in zip(np.array(row), of_row, strict=True)]
         for row, of_row in zip(tokens, np.array(lengths), strict=True)
@@ -232,7 +232,7 @@ def hypotheses(tokens, lengths):
 
 
 def test_beam_search_without_penalties_is_never_worse(decoder_file):
-    """Other files may hold searches in which TFA lost a hypothesis, docs/decisions.md."""
+    """Other files may hold searches in which TFA lost a hypothesis, see docs/decisions.md."""
     oracle = np.load(decoder_file)
     decoded = decode(beam_of(oracle, "beam"), oracle, decoder_file)
     scores, expected_scores = np.array(decoded.scores), oracle["beam_log_probs"]
@@ -247,7 +247,7 @@ def test_beam_search_without_penalties_is_never_worse(decoder_file):
 
 
 def test_beam_search_with_a_length_penalty_is_never_worse(decoder_file):
-    """Equal where nothing ends; else TFA loses finished hypotheses that were better, docs/decisions.md."""
+    """Equal if nothing ends; otherwise TFA loses better finished hypotheses, see docs/decisions.md."""
     oracle = np.load(decoder_file)
     beam = beam_of(oracle, "beam_len")
     decoded = decode(beam, oracle, decoder_file)
@@ -261,7 +261,7 @@ def test_beam_search_with_a_length_penalty_is_never_worse(decoder_file):
 
 
 def test_beam_search_with_a_coverage_penalty_agrees_where_all_is_covered(decoder_file):
-    """Unfinished hypotheses of the full length have covered these short sources; the rest as above."""
+    """Unfinished hypotheses of the full length have covered these short sources; the rest is as above."""
     oracle = np.load(decoder_file)
     decoded = decode(beam_of(oracle, "beam_len_cov"), oracle, decoder_file)
     expected = hypotheses(oracle["beam_len_cov_ids"], oracle["beam_len_cov_lengths"])

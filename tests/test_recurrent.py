@@ -1,4 +1,4 @@
-"""The LSTM and the GRU with gradients of their own compute what Keras' layers compute."""
+"""The LSTM and the GRU with their own gradients compute what the layers of Keras compute."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ cells = pytest.mark.parametrize("cell", PLAIN)
 
 
 def make_layers(cell, **options):
-    """Ours and Keras' layer with the same random weights."""
+    """Our layer and that of Keras, with the same random weights."""
     options = {"return_sequences": True, "return_state": True, **options}
     ours, plain = recurrent.RECURRENT_LAYERS[cell](UNITS, **options), PLAIN[cell](UNITS, **options)
     for layer in (ours, plain):
@@ -48,7 +48,7 @@ def make_inputs(cell, steps=STEPS, batch=BATCH):
 
 
 def assert_equal(found, expected, tolerance=1e-5):
-    """Each tensor, relative to its largest entry."""
+    """Compares each tensor, relative to its largest entry."""
     for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
         one, other = (np.asarray(tf.cast(x, "float32")) for x in (one, other))
         assert np.abs(one - other).max() <= tolerance * np.abs(other).max()
@@ -101,7 +101,7 @@ def test_compiled_equals_eager(cell, jit_compile):
 
 
 @cells
-def test_bfloat16_is_as_near_to_float32_as_keras(cell, calls):
+def test_bfloat16_is_as_close_to_float32_as_in_keras(cell, calls):
     exact, _ = make_layers(cell)
     ours, plain = make_layers(cell, dtype="mixed_bfloat16")
     inputs, states = make_inputs(cell)
@@ -128,7 +128,7 @@ def test_the_gradient_loop_keeps_no_accumulators(cell):
     compiled = tf.function(lambda *args: gradients(ours, *args))
     graph = compiled.get_concrete_function(*make_inputs(cell)).graph.as_graph_def()
     operators = {node.op for function in graph.library.function for node in function.node_def}
-    assert "TensorListSetItem" in operators  # what the loops write themselves
+    assert "TensorListSetItem" in operators  # which the loops use themselves
     assert not operators & {"TensorListPushBack", "TensorListPopBack"}
 
 

@@ -37,7 +37,7 @@ def test_a_translator_answers_as_it_did(name, texts, options, ending):
     np.testing.assert_allclose(found.scores, ANSWERS[name]["scores"], rtol=1e-3)
 
 
-def test_every_file_is_of_a_kind_that_is_tested():
+def test_every_saved_file_is_tested():
     files = {file.name for file in (DATA / "saved").iterdir()} - {"answers.json"}
     translators = {
         f"{name}.{ending}"

@@ -1,4 +1,4 @@
-"""A saved model is the model, in another process too."""
+"""A saved model equals the live one, also in another process."""
 
 import copy
 import json
@@ -48,7 +48,7 @@ def answers(model):
 
 
 def as_json(config):
-    """JSON has lists alone, a shape may be a tuple."""
+    """The configuration as JSON, in which a tuple becomes a list."""
     return json.dumps(config, sort_keys=True)
 
 
@@ -89,7 +89,7 @@ def test_a_fresh_process_loads_it_in_safe_mode(tmp_path):
         np.testing.assert_allclose(found[name], expected, rtol=1e-6, atol=1e-6, err_msg=name)
 
 
-def test_training_goes_on_after_loading(tmp_path):
+def test_training_continues_after_loading(tmp_path):
     model = MODELS["lstm"]()
     model.compile("adam", TokenCrossentropy(0.1))
     data = {"source": SOURCE, "target": TARGET}
@@ -136,7 +136,7 @@ def test_a_layer_made_untrainable_trains_nothing():
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_copied_model_is_the_model(copied):
+def test_a_copied_model_equals_the_model(copied):
     model = MODELS["lstm"]()
     again = copied(model)
     assert type(again) is Seq2Seq

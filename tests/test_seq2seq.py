@@ -29,7 +29,7 @@ TARGET = np.array([[4, 12, 2], [11, 5, 2], [3, 2, 0]])
 
 
 def make_model(input_feeding=False, **options):
-    """A small model; its weights are scaled up so that its outputs differ and end at times."""
+    """A small model; its weights are scaled up so that its outputs differ and some of them end."""
     model = Seq2Seq(
         Encoder(SOURCE_SIZE, 5, 6, num_layers=2),
         AttentionDecoder(TARGET_SIZE, 7, 4, input_feeding=input_feeding),
@@ -43,7 +43,7 @@ def make_model(input_feeding=False, **options):
 @pytest.fixture(params=[False, True], ids=["", "input feeding"])
 def model(request):
     model = make_model(request.param)
-    model.run_eagerly = True  # a trace takes longer than the law
+    model.run_eagerly = True  # tracing takes longer than the law
     return model
 
 
@@ -54,7 +54,7 @@ def test_it_is_a_functional_model_with_named_inputs(model):
     assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
 
 
-def test_it_takes_a_list_as_keras_own_do(model):
+def test_it_takes_a_list_like_other_keras_models(model):
     named = model({"source": SOURCE, "target": TARGET})
     np.testing.assert_array_equal(model([SOURCE, TARGET]), named)
 
@@ -65,7 +65,7 @@ def test_a_source_of_padding_alone_is_decoded_without_nan(model):
     assert not found.attention[1].any()
 
 
-def test_generate_is_what_its_own_steps_say(model):
+def test_generate_equals_greedy_by_hand(model):
     """Greedy by hand: run the whole model on the tokens so far, take the best, append."""
     found = model.generate(SOURCE, max_length=8)
     fed = np.full((len(SOURCE), 1), 2)
@@ -124,7 +124,7 @@ def test_score_is_the_log_probability_under_teacher_forcing(model):
     np.testing.assert_allclose(log_probs, expected.sum(-1), rtol=1e-4)
 
 
-def test_generate_sees_weights_that_changed(model):
+def test_generate_uses_changed_weights(model):
     before = model.generate(SOURCE, max_length=9).scores
     model.decoder.head.dense.bias.assign(np.arange(TARGET_SIZE))
     assert np.abs(model.generate(SOURCE, max_length=9).scores - before).min() > 0.1
@@ -138,7 +138,7 @@ def test_start_and_end_may_be_other_ids():
     np.testing.assert_array_equal(tokens[:, 0], first)
 
 
-def test_a_strategy_of_the_users_own(model):
+def test_a_custom_strategy_is_used(model):
     class SecondBest(Greedy):
         def __call__(self, step, states, start_tokens, **options):
             def without_the_best(tokens, states):
@@ -153,7 +153,7 @@ def test_a_strategy_of_the_users_own(model):
 
 
 class Without(Greedy):
-    """Greedy that never says one word; its graph is not that of another."""
+    """Greedy that never writes one word; each word has a graph of its own."""
 
     def __init__(self, word):
         self.word = word
@@ -167,7 +167,7 @@ class Without(Greedy):
         return super().__call__(without_the_word, states, start_tokens, **options)
 
 
-def test_strategies_that_differ_have_graphs_that_differ():
+def test_different_strategies_have_different_graphs():
     model = make_model()
     for word in model.generate(SOURCE, max_length=1).tokens[:, 0]:
         assert word not in model.generate(SOURCE, Without(word), 4).tokens[:, 0]
@@ -175,7 +175,7 @@ def test_strategies_that_differ_have_graphs_that_differ():
 
 
 @pytest.mark.parametrize("strategy", [Greedy, 3])
-def test_something_else_than_a_strategy_is_refused(strategy):
+def test_anything_but_a_strategy_is_refused(strategy):
     with pytest.raises(TypeError, match=r"must be a name or a strategy such as `Greedy\(\)`"):
         make_model().generate(SOURCE, strategy)
 
@@ -203,7 +203,7 @@ def test_strategies_are_saved_and_compared(strategy):
     assert keras.saving.deserialize_keras_object(config) == strategy != Greedy()
 
 
-def test_another_number_of_rows_is_refused(model):
+def test_a_different_number_of_rows_is_refused(model):
     with pytest.raises(ValueError, match="one row for each pair"):
         model({"source": SOURCE, "target": TARGET[:1]})
 
@@ -249,7 +249,7 @@ def test_an_eager_call_refuses_bad_ids(part, value, error, reason):
     assert model(inputs).shape == (3, 3, TARGET_SIZE)
 
 
-def test_an_eager_call_looks_at_its_ids_once(monkeypatch):
+def test_an_eager_call_checks_its_ids_once(monkeypatch):
     seen = []
 
     def counted(tokens):
@@ -270,13 +270,13 @@ def test_wrong_limits_are_refused(max_length):
         make_model().generate(SOURCE, max_length=max_length)
 
 
-def test_score_refuses_another_number_of_targets():
+def test_score_refuses_a_different_number_of_targets():
     with pytest.raises(ValueError, match="one row for each pair"):
         make_model().score(SOURCE, TARGET[:2])
 
 
 @pytest.mark.parametrize("options", [{"start_id": 13}, {"end_id": 0}, {"end_id": "the"}])
-def test_ids_out_of_the_vocabulary_are_refused(options):
+def test_ids_outside_the_vocabulary_are_refused(options):
     with pytest.raises((TypeError, ValueError), match=r"`(start|end)_id` must be"):
         make_model(**options)
 
@@ -322,14 +322,14 @@ def test_configuration_holds_every_argument_of_the_constructor(layer):
     "options",
     [{}, {"cell": "gru", "score": "additive"}, {"num_layers": 2, "input_feeding": True}, {"bridge": False}],
 )
-def test_the_beam_of_a_model_is_that_of_its_rows_and_scores(options):
+def test_a_beam_scores_as_teacher_forcing_does_and_beam_one_is_greedy(options):
     model = Seq2Seq(Encoder(SOURCE_SIZE, 5, 6), AttentionDecoder(TARGET_SIZE, 7, 4, **options))
     found = model.generate(SOURCE, Beam(4, length_penalty=0.6), max_length=8)
     tokens, lengths, scores, token_scores, attention = found
     np.testing.assert_allclose(token_scores.sum(-1), scores, rtol=1e-5)
     assert tokens.shape == (3, 4, 8)
     assert attention.shape == (3, 4, 8, SOURCE.shape[1])
-    for k in range(4):  # each as teacher forcing has it
+    for k in range(4):  # each equals teacher forcing
         np.testing.assert_allclose(model.score(SOURCE, tokens[:, k])[0], scores[:, k], rtol=1e-4)
     np.testing.assert_array_equal((tokens != 0).sum(-1), lengths)
     np.testing.assert_allclose(attention.sum(-1), tokens != 0, atol=1e-5)
@@ -338,7 +338,7 @@ def test_the_beam_of_a_model_is_that_of_its_rows_and_scores(options):
     np.testing.assert_allclose(one.attention[:, 0], greedy.attention, atol=1e-5)
 
 
-def test_samples_are_drawn_anew_or_by_their_seed(model):
+def test_samples_are_new_each_time_unless_they_have_a_seed(model):
     def draw(seed):
         return model.generate(SOURCE, Sample(seed=seed), 20).tokens.tolist()
 
@@ -346,13 +346,13 @@ def test_samples_are_drawn_anew_or_by_their_seed(model):
     assert draw(None) != draw(None)
 
 
-def test_samples_score_as_the_model_does(model):
+def test_scores_of_samples_are_those_of_the_model(model):
     found = model.generate(SOURCE, Sample(temperature=2.0, top_k=5, seed=0), 9)
     np.testing.assert_allclose(model.score(SOURCE, found.tokens)[0], found.scores, rtol=1e-4)
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Beam(3), Sample(seed=0)])
-def test_the_prefix_is_what_the_answer_begins_with(model, strategy):
+def test_the_answer_begins_with_the_prefix(model, strategy):
     prefix = np.array([[3, 4, 5], [6, 0, 0], [0, 0, 0]])
     tokens = model.generate(SOURCE, strategy, 9, prefix=prefix).tokens
     assert (np.where(prefix == 0, 0, tokens.reshape(3, -1, 9)[:, 0, :3]) == prefix).all()
@@ -361,12 +361,12 @@ def test_the_prefix_is_what_the_answer_begins_with(model, strategy):
 
 
 @pytest.mark.parametrize("prefix", [[[3]], [[3] * 10] * 3, [[99]] * 3])
-def test_a_prefix_that_cannot_be_is_refused(model, prefix):
+def test_an_invalid_prefix_is_refused(model, prefix):
     with pytest.raises(ValueError, match="`prefix`"):
         model.generate(SOURCE, max_length=9, prefix=prefix)
 
 
-def test_a_strategy_has_its_own_greatest_length(model):
+def test_a_strategy_may_have_its_own_maximum_length(model):
     assert model.generate(SOURCE, Greedy(max_length=2)).tokens.shape == (3, 2)
     assert model.generate(SOURCE, Greedy(max_length=9), max_length=2).tokens.shape == (3, 2)
     assert model.generate(SOURCE, Beam(2, max_length=2), max_length=9).tokens.shape == (3, 2, 2)
@@ -421,7 +421,7 @@ def test_rows_that_have_finished_are_left_out_of_the_steps(strategy):
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), Beam(14), Sample(seed=1)], ids=str)
-def test_a_compiled_batch_is_generated_as_its_rows_are(model, strategy):
+def test_a_compiled_batch_equals_its_rows(model, strategy):
     prefix = np.array([[4, 2], [5, 3], [0, 0]])  # which ends the first row
     model.run_eagerly = False
     together = model.generate(SOURCE, strategy, 8, prefix)

@@ -1,4 +1,4 @@
-"""The laws that every kind of source keeps: ids and vectors, our encoders, Keras models, a user's own."""
+"""The laws that every kind of source obeys: ids and vectors, our encoders, Keras models, a user's own."""
 
 import itertools
 import subprocess
@@ -20,7 +20,7 @@ TARGET = np.array([[3, 7, 5, 2], [4, 2, 0, 0], [12, 11, 3, 2]])
 
 @keras.saving.register_keras_serializable("tests")
 class ConvolutionalEncoder(keras.layers.Layer):
-    """Of a user: an image of FEATURES rows, half as wide after pooling, then a Keras LSTM each way."""
+    """A user's encoder: an image of FEATURES rows, pooled to half its width, then a Keras LSTM each way."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -60,7 +60,7 @@ def sequential(first, units=5):
 
 
 def functional():
-    """Pretrained, say: a Keras model with a final state, frozen."""
+    """A frozen Keras model with a final state, as if pretrained."""
     vectors = keras.Input((None, FEATURES))
     memory, state = layers.GRU(6, return_sequences=True, return_state=True)(layers.Dense(4)(vectors))
     model = keras.Model(vectors, [memory, state])
@@ -114,12 +114,12 @@ def make_model(name):
     for weight in model.weights:
         if "seed" not in weight.path:
             weight.assign(weight + random.normal(size=weight.shape, scale=0.3))
-    model.run_eagerly = True  # what was traced is compared below
+    model.run_eagerly = True  # traced graphs are compared below
     return model
 
 
 def make_source(model, lengths=LENGTHS, length=9, padding=0.0):
-    """Sources of these lengths, the same whatever the padding."""
+    """Sources of these lengths, the same for any padding."""
     inputs = {}
     for name, spec in model.source_specs().items():
         if name.endswith("_lengths"):
@@ -166,7 +166,7 @@ def test_a_batch_equals_its_rows(model):
 
 
 def test_the_order_of_the_steps_matters(model):
-    """Else the laws above would hold for a constant."""
+    """Otherwise the laws above would hold for a constant."""
     source = make_source(model)
     name = next(iter(model.source_specs()))
     turned = {**source, name: source[name][:, ::-1]} if isinstance(source, dict) else source[:, ::-1].copy()
@@ -232,7 +232,7 @@ def test_exported_equals_live(name, format_name, tmp_path):
     assert_equal(scores, live.scores)
 
 
-# Of features.
+# Features.
 
 
 def test_a_gate_mixes_the_contexts_of_both_parts():
@@ -268,7 +268,7 @@ def test_vectors_may_have_features_too():
     assert np.abs(model.score(source, TARGET).log_probs - model.score(other, TARGET).log_probs).max() > 1e-6
 
 
-def test_what_cannot_be_an_encoder_of_features_is_refused():
+def test_invalid_encoders_of_features_are_refused():
     with pytest.raises(TypeError, match="`features` must be a keras_attention"):
         ka.FeaturesEncoder(ka.Encoder(11, 5, 6), ka.VectorEncoder(FEATURES, 6))
     different = ka.FeaturesEncoder(ka.Encoder(11, 5, 6), ka.Encoder(9, 4, 8))
@@ -278,7 +278,7 @@ def test_what_cannot_be_an_encoder_of_features_is_refused():
         ka.Gated(ka.LocalMonotonic())
 
 
-# Of vectors alone.
+# Vectors.
 
 
 @pytest.fixture(scope="module")
@@ -364,7 +364,7 @@ def test_ids_of_any_rank_are_checked():
             check_source(specs, np.array([wrong]))
 
 
-def test_a_mask_of_none_means_that_all_is_real():
+def test_a_mask_of_none_means_that_every_step_is_real():
     class Whole(ConvolutionalEncoder):
         def compute_mask(self, source, previous_mask=None):
             return None
@@ -384,7 +384,7 @@ def test_embeddings_within_a_model_are_found():
         ka.ModelEncoder(outer)
 
 
-def test_compiled_shapes_are_for_ids(exported, tmp_path):
+def test_compiled_shapes_are_only_for_ids(exported, tmp_path):
     with pytest.raises(ValueError, match="`jit_compile` pads a source of ids"):
         exported[0].export(tmp_path / "1", jit_compile=True)
 
@@ -418,7 +418,7 @@ class Broken(ConvolutionalEncoder):
         ("found", lambda memory: (memory, [memory[:, 0]] * 2), "must be one tensor"),
     ],
 )
-def test_an_encoder_that_breaks_the_contract_is_told_how(part, value, reason):
+def test_the_error_says_how_an_encoder_breaks_the_contract(part, value, reason):
     encoder = Broken()
     setattr(encoder, part, value)
     with pytest.raises(ValueError, match=reason):
@@ -426,7 +426,7 @@ def test_an_encoder_that_breaks_the_contract_is_told_how(part, value, reason):
 
 
 @pytest.mark.parametrize("encoder", [None, "lstm", layers.LSTM(4), layers.Dense(3)])
-def test_what_is_no_encoder_is_refused(encoder):
+def test_anything_but_an_encoder_is_refused(encoder):
     with pytest.raises(TypeError, match=r"`encoder` must be a keras_attention\.Encoder or VectorEncoder"):
         ka.Seq2Seq(encoder, ka.AttentionDecoder(13, 7, 4))
 
@@ -453,7 +453,7 @@ def test_what_is_no_encoder_is_refused(encoder):
         ),
     ],
 )
-def test_a_keras_model_that_is_no_encoder_is_refused(first, error, reason):
+def test_a_keras_model_that_is_not_an_encoder_is_refused(first, error, reason):
     with pytest.raises(error, match=reason):
         ka.Seq2Seq(keras.Sequential(first), ka.AttentionDecoder(13, 7, 4))
 

@@ -1,4 +1,4 @@
-"""The package as a whole: its imports, its wheel, its documents."""
+"""The package as a whole: its imports, its wheel, its documentation."""
 
 import ast
 import inspect
@@ -112,14 +112,14 @@ ORDER = [
 LATE_IMPORTS = {
     ("models.generation", "export"),
     ("models.translator", "export"),
-}  # as Keras' own Model.export has
+}  # as in Keras' own Model.export
 NEED_TENSORFLOW = {
     "layers.recurrent_tensorflow",
     "text.tokenizers",
     "text.datasets",
     "models.translator",
 }
-# These run on every backend, and import TensorFlow only where it is the backend.
+# These run on every backend, and import TensorFlow only if it is the backend.
 PREFER_TENSORFLOW = {
     "commands",
     "decoding.buffers",
@@ -158,12 +158,12 @@ def imports_of(file):
         if isinstance(node, ast.Import):
             yield from ((name.name, node in tree.body) for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            siblings = "keras_attention.export." if node.level else ""  # only `export` imports them so
+            siblings = "keras_attention.export." if node.level else ""  # only `export` imports relatively
             yield siblings + (node.module or node.names[0].name), node in tree.body
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_name)
-def test_imports_never_run_back(file):
+def test_modules_import_only_earlier_ones(file):
     mine = module_name(file)
     if file.name == "__init__.py" and mine != "export":
         assert mine == "__init__" or not list(imports_of(file))
@@ -197,7 +197,7 @@ def test_decoding_knows_no_model():
         "contextvars",
         "functools",
         "math",
-        "tensorflow",  # its lists of tensors, on TensorFlow alone
+        "tensorflow",  # its lists of tensors, only on TensorFlow
         "typing",
         "keras",
         "numpy",
@@ -222,7 +222,7 @@ def test_every_keras_class_is_registered_under_the_package():
             "Score",
             "Normalizer",
             "Head",
-        ):  # bases of others
+        ):  # base classes
             continue
         if issubclass(public, keras.Layer | keras.Loss | keras.Metric):
             assert keras.saving.get_registered_name(public) == f"keras_attention>{name}"
@@ -263,7 +263,7 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     names = {}
     for block in code_blocks((ROOT / "README.md").read_text()):
         exec(compile(block, "README.md", "exec"), names)
-    assert "_TABLE" not in (ROOT / "README.md").read_text()  # no place left to fill in
+    assert "_TABLE" not in (ROOT / "README.md").read_text()  # no placeholder left
     assert (tmp_path / "reverse" / "1" / "saved_model.pb").is_file()
     assert "[[6 5 4 3 2 0 0 0 0 0]]" in capsys.readouterr().out
 
@@ -273,7 +273,7 @@ def test_the_code_of_the_migration_page_runs():
         exec(compile(block, "migration.md", "exec"), {})
 
 
-def test_the_readme_names_what_exists():
+def test_every_name_in_the_readme_exists():
     text = (ROOT / "README.md").read_text()
     for name in re.findall(r"`(?:ka\.)?([A-Z]\w+)[(`]", text):
         assert hasattr(keras_attention, name) or hasattr(keras.utils, name), name
@@ -281,7 +281,7 @@ def test_the_readme_names_what_exists():
         assert (ROOT / file).is_file(), file
 
 
-def test_the_migration_page_names_what_exists():
+def test_every_name_on_the_migration_page_exists():
     text = (ROOT / "docs" / "migration.md").read_text()
     for name in re.findall(r"ka\.(\w+)", text):
         assert hasattr(keras_attention, name), name

@@ -1,4 +1,4 @@
-"""Recurrent layers made from a template, and what is drawn while training."""
+"""Recurrent layers made from a template, and random choices in training."""
 
 import keras
 import numpy as np
@@ -60,7 +60,7 @@ def test_a_template_makes_all_layers_trains_and_is_saved(name, fed, eager, tmp_p
     assert len({id(layer.cell) for layer in layers}) == len(layers) == 5
 
 
-def test_the_masks_of_a_template_are_drawn_anew_for_each_batch():
+def test_the_masks_of_a_template_are_new_for_each_batch():
     template = keras.layers.LSTM(1, recurrent_dropout=0.2, dropout=0.1)
     model = Seq2Seq(Encoder(11, 5, 6), AttentionDecoder(13, 7, 4, template, attend_between=True))
     model.compile("adam", TokenCrossentropy(), run_eagerly=True)
@@ -69,7 +69,7 @@ def test_the_masks_of_a_template_are_drawn_anew_for_each_batch():
         assert np.isfinite(model.train_on_batch(batch, TARGET[:rows]))
 
 
-def test_a_model_of_a_template_is_exported(tmp_path):
+def test_a_model_made_from_a_template_is_exported(tmp_path):
     template = TEMPLATES["normalized"]
     model = Seq2Seq(Encoder(11, 5, 6, template), AttentionDecoder(13, 7, 4, template))
     model.export(tmp_path / "1", max_length=5, warmup=False)
@@ -93,19 +93,19 @@ def test_hard_attention_refuses_weights_that_it_cannot_use(head, normalizer):
         AttentionDecoder(13, 7, 4, head=head, normalizer=normalizer)
 
 
-def test_a_plain_template_is_as_fast_as_the_name():
+def test_a_plain_template_gives_the_same_fast_layer_as_its_name():
     assert type(Encoder(11, 5, 6, keras.layers.LSTM(1)).recurrent_layers[0]) is LSTM
 
 
 @pytest.mark.parametrize(
     ("cell", "error"), [(3, TypeError), ("rnn", ValueError), (keras.layers.Dense(1), TypeError)]
 )
-def test_something_else_than_a_cell_is_refused(cell, error):
+def test_anything_but_a_cell_is_refused(cell, error):
     with pytest.raises(error, match="`cell` must be"):
         Encoder(11, 5, 6, cell)
 
 
-def test_the_first_layer_alone_reads_backward():
+def test_only_the_first_layer_reads_backward():
     encoder = Encoder(11, 5, 6, num_layers=3, bidirectional="first")
     memory, final_state = encoder(SOURCE)
     assert len(encoder.stack.forward_layers) == 3
@@ -116,12 +116,12 @@ def test_the_first_layer_alone_reads_backward():
     alone, state_alone = encoder(SOURCE[1:, :2])
     np.testing.assert_allclose(alone, memory[1:, :2], atol=1e-6)
     np.testing.assert_allclose(state_alone, final_state[1:], atol=1e-6)
-    # Another last token changes the first state, through the backward layer alone.
+    # A different last token changes the first state, but only through the backward layer.
     changed, _ = encoder(np.array([[3, 7, 4, 9, 5]]))
     assert np.abs(changed[0, 0] - memory[0, 0]).max() > 1e-4
 
 
-def test_whole_words_are_dropped_while_training_and_none_otherwise():
+def test_whole_words_are_dropped_only_in_training():
     decoder = AttentionDecoder(13, 7, 4, word_dropout=0.5)
     embedded = np.ones((5, 9, 7), "float32")
     dropped = np.array(decoder.word_dropout_layer(embedded, training=True))

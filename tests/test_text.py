@@ -31,7 +31,7 @@ def test_ids_are_those_of_the_sentencepiece_library(tokenizer):
     assert ids == [[*row, 2] for row in library.encode(TEXTS)]
 
 
-def test_a_text_comes_back(tokenizer):
+def test_a_text_survives_the_round_trip(tokenizer):
     known = TEXTS[1:4]
     assert [text.decode() for text in tokenizer.detokenize(tokenizer.tokenize(known)).numpy()] == known
 
@@ -79,13 +79,13 @@ def test_a_frequent_word_between_spaces_is_one_unigram_piece():
     assert tokenizer.pieces(ids) == ["\u2581several", "\u2581women", "\u2581slept"]
 
 
-def test_words_are_overlooked_where_only_spaces_follow_them():
+def test_words_are_overlooked_if_only_spaces_follow_them():
     texts = ["a dog ran to a cat", "a dog, a cart and a cat ran"] * 3 + ["once upon a cat"]
     assert overlooked_words(texts) == ["and", "cart", "dog,", "to"]
     assert overlooked_words(texts, least=1) == ["and", "cart", "dog,", "once", "to", "upon"]
 
 
-def test_a_sample_is_all_items_or_some_of_them_always_the_same():
+def test_a_sample_has_all_items_or_always_the_same_ones():
     assert sample(range(7), 11) == list(range(7))
     drawn = sample(iter(range(1009)), 101)
     assert len(set(drawn)) == 101
@@ -103,14 +103,14 @@ def test_a_sample_is_all_items_or_some_of_them_always_the_same():
         ({"texts": []}, "could be trained|no texts"),
     ],
 )
-def test_wrong_training_is_refused(options, reason):
+def test_wrong_training_arguments_are_refused(options, reason):
     with pytest.raises(ValueError, match=reason):
         SentencePieceTokenizer.train(
             **{"texts": TEXTS, "kind": "unigram", "vocabulary_size": 120, **options}
         )
 
 
-def test_something_else_than_a_model_is_refused():
+def test_anything_but_a_model_is_refused():
     with pytest.raises(ValueError, match="must be a serialized SentencePiece model"):
         SentencePieceTokenizer(b"not a model", "char")
 
@@ -138,7 +138,7 @@ def test_a_unicode_form_is_in_the_model_and_texts_are_composed_again(form, kind)
     ids = again.tokenize(texts).numpy().tolist()
     assert ids == again.tokenize(normal).numpy().tolist()
     for row, text, expected in zip(ids, texts, normal, strict=True):
-        plain = again.processor.encode(text)  # as a program that reads the model alone
+        plain = again.processor.encode(text)  # as in a program that reads only the model
         assert plain == [i for i in row if i not in (0, 2)]
         pieces = "".join(again.pieces(plain)).replace("\u2581", " ").strip()
         assert pieces == expected
@@ -146,7 +146,7 @@ def test_a_unicode_form_is_in_the_model_and_texts_are_composed_again(form, kind)
     assert written == [unicodedata.normalize("NFC", text) for text in normal]
 
 
-def test_a_unicode_form_cleans_as_the_rule_that_it_replaces():
+def test_a_unicode_form_cleans_like_the_rule_that_it_replaces():
     texts = ["a\tb", "c\u00a0d", "e\u200bf", "g\u0007h", "\u3000i"]
     rules = [SentencePieceTokenizer.train(texts, "char", 50, "nmt_nfkc", form) for form in (None, "NFKD")]
     pieces = [[t.pieces(row) for row in t.tokenize(texts).numpy()] for t in rules]
@@ -165,8 +165,8 @@ def test_separators_are_read_as_spaces():
     assert tokenizer.pieces(tokenizer.tokenize(["PL;V PST"]).numpy()[0]) == ["▁PL", "▁V", "▁PST", "</s>"]
 
 
-def test_nfkc_is_sentencepieces_own_rule():
-    """A table of single letters would leave what compatibility letters combine to."""
+def test_nfkc_is_the_rule_of_sentencepiece():
+    """A table of single letters would not combine compatibility letters."""
     text = "\uff8a\uff9e \u3131\u314f \uff41\u0301"
     tokenizer = SentencePieceTokenizer.train(
         [unicodedata.normalize("NFKC", text)], "char", 30, "identity", "NFKC"

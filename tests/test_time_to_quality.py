@@ -41,7 +41,7 @@ def test_a_snapshot_is_the_newest_model_at_its_mark(tmp_path):
     assert json.loads((tmp_path / "snapshots.json").read_text()) == snapshots.taken
 
 
-def test_a_file_that_is_still_written_is_no_model(tmp_path):
+def test_a_file_that_is_still_being_written_is_not_a_model(tmp_path):
     from quality_run import newest_file
 
     for name, written in (("old.pt", 1), ("good.pt", 2), ("growing.pt", 9), ("other.txt", 3)):
@@ -51,10 +51,10 @@ def test_a_file_that_is_still_written_is_no_model(tmp_path):
     assert newest_file(tmp_path, "*.pt", before=0) is None
 
 
-def test_cpu_seconds_include_children_that_live():
+def test_cpu_seconds_include_live_children():
     from quality_run import cpu_seconds
 
-    child = "import time\nwhile time.process_time() < 0.6: pass\ntime.sleep(60)"  # more than is waited for
+    child = "import time\nwhile time.process_time() < 0.6: pass\ntime.sleep(60)"  # longer than the test
     parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])"
     process = subprocess.Popen([sys.executable, "-c", parent], start_new_session=True)
     try:
@@ -101,14 +101,14 @@ def test_a_system_that_fails_does_not_stop_the_others(capsys):
     assert capsys.readouterr().out == "a peer failed: no such package\n"
 
 
-def test_pieces_are_joined_to_words_and_phones_are_not():
+def test_pieces_are_joined_into_words_and_phones_are_not():
     from quality_data import joined
 
     assert joined("multi30k", "▁a ▁pos ing ▁man") == "a posing man"
     assert joined("cmudict", "AH  B AW") == "AH B AW"
 
 
-def test_a_patch_fits_once_and_says_when_it_does_not(tmp_path):
+def test_a_patch_is_applied_once_and_a_misfit_is_an_error(tmp_path):
     from quality_systems import patch
 
     file = tmp_path / "module.py"

@@ -93,7 +93,7 @@ def test_loss_without_smoothing_is_the_negative_log_likelihood():
     np.testing.assert_array_equal(token_losses(TOKENS, logits), negative_log_likelihoods(TOKENS, logits))
 
 
-def test_the_token_with_the_highest_logit_is_named():
+def test_the_token_with_the_highest_logit_is_predicted():
     logits = random_logits()
     logits[..., 0] = -9
     best = logits.argmax(-1)
@@ -101,7 +101,7 @@ def test_the_token_with_the_highest_logit_is_named():
     assert not ops.any(named_right((best + 1) % V, logits))
 
 
-def test_padding_is_never_named():
+def test_padding_is_never_predicted():
     logits = random_logits()
     logits[..., 0] = 9
     best_answer = logits[..., 1:].argmax(-1) + 1
@@ -109,7 +109,7 @@ def test_padding_is_never_named():
     assert not ops.any(named_right(np.zeros((B, T), "int32"), logits))
 
 
-def test_of_equal_logits_the_lowest_id_is_named():
+def test_the_lowest_id_of_equal_logits_is_predicted():
     np.testing.assert_array_equal(
         named_right(np.array([[1, 2, 3]]), np.array([[[0, 5, 4, 4], [0, 4, 5, 5], [0, 4, 5, 5.0]]])),
         [[True, True, False]],

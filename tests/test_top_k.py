@@ -1,4 +1,4 @@
-"""The k largest by blocks are those that `ops.top_k` finds, in its order."""
+"""The k largest entries, found in blocks, are those of `ops.top_k` in its order."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from keras import ops
 from keras_attention.decoding.top_k import blockwise_top_k
 
 
-# Of a prime size no blocks are of one size.
+# A prime size cannot be divided into equal blocks.
 @pytest.mark.parametrize(("size", "k"), [(3, 3), (1021, 3), (1024, 5), (1999, 3), (1999, 5), (2000, 5)])
-def test_equals_top_k_also_with_ties(size, k):
+def test_equals_top_k_even_with_ties(size, k):
     x = np.random.default_rng(size).integers(0, 40, (7, 2, size)).astype("float32")
     x[0, 0] = 1  # all are equal
     x[1, 0, 2:] = -np.inf

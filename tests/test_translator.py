@@ -1,4 +1,4 @@
-"""Text in, text out: live, saved, exported, and from the command line the same."""
+"""Text in, text out: the same live, saved, exported, and on the command line."""
 
 import gzip
 import json
@@ -39,13 +39,13 @@ TEXTS = [
 
 
 def make_translator(kind="char", **options):
-    """An untrained one with weights scaled up, so that its answers differ."""
+    """An untrained translator with weights scaled up, so that its answers differ."""
     tokenizer = SentencePieceTokenizer.train(WORDS * 5, kind, 60)
     size = tokenizer.vocabulary_size
     model = Seq2Seq(Encoder(size, 5, 6), AttentionDecoder(size, 7, 4))
     for weight in model.weights:
         weight.assign(weight * 3)
-    model.run_eagerly = True  # a trace takes longer than the law
+    model.run_eagerly = True  # tracing takes longer than the law
     return Translator(
         model, tokenizer, tokenizer, **{"max_source_length": 20, "max_target_length": 9, **options}
     )
@@ -57,7 +57,7 @@ def translator(request):
     return make_translator(request.param)
 
 
-def test_answers_stand_in_the_order_of_the_texts(translator):
+def test_answers_are_in_the_order_of_the_texts(translator):
     together = translator.translate(WORDS, batch_size=3)
     assert together.texts == translator.translate(WORDS).texts
     for i, word in enumerate(WORDS):
@@ -112,11 +112,11 @@ def test_samples_do_not_depend_on_the_batches(translator):
     strategy = Sample(temperature=2.0, seed=1)
     texts = translator.translate(WORDS * 3, strategy, batch_size=5).texts
     assert texts == translator.translate(WORDS * 3, strategy, batch_size=64).texts
-    assert len(set(texts[::8])) > 1  # equal texts, drawn for one by one
+    assert len(set(texts[::8])) > 1  # equal texts have separate draws
 
 
 @pytest.mark.parametrize("strategy", [None, Beam(3)])
-def test_what_was_typed_is_completed(translator, strategy):
+def test_prefixes_are_completed(translator, strategy):
     prefixes = ["no", "", *[b"la"] * 6]
     found = translator.translate(WORDS, strategy, batch_size=3, prefixes=prefixes).texts
     assert found[0].startswith("no")
@@ -125,7 +125,7 @@ def test_what_was_typed_is_completed(translator, strategy):
 
 
 @pytest.mark.parametrize("prefixes", [["a"], ["anna" * 9] * 8])
-def test_prefixes_that_cannot_be_are_refused(translator, prefixes):
+def test_invalid_prefixes_are_refused(translator, prefixes):
     with pytest.raises(ValueError, match="`prefixes` must"):
         translator.translate(WORDS, prefixes=prefixes)
 
@@ -140,7 +140,7 @@ def test_a_model_that_diverged_says_so():
             translator.translate(["anna"], strategy)
 
 
-def test_unknown_pieces_give_way_to_the_sources():
+def test_unknown_pieces_are_replaced_by_source_words():
     translator = make_translator("word")
     unknown = [0] * translator.target_tokenizer.vocabulary_size
     unknown[1] = 1e9
@@ -155,13 +155,13 @@ def test_unknown_pieces_give_way_to_the_sources():
     assert "Žižek" not in translator.translate(texts, strategy).texts[1]
 
 
-def test_long_texts_are_cut_and_said_to_be(translator):
+def test_long_texts_are_cut_with_a_warning(translator):
     with pytest.warns(UserWarning, match=r"1 of 2 texts have more than 20 ids, the first at index 1"):
         found = translator.translate(["anna", "an" * 300])
     assert len(found.source_pieces[1]) == 20
 
 
-def test_long_texts_are_refused_where_asked():
+def test_long_texts_are_refused_if_asked():
     translator = make_translator(too_long="refuse")
     with pytest.raises(ValueError, match="1 of 1 texts have more than 20 ids"):
         translator.translate(["an" * 300])
@@ -169,12 +169,12 @@ def test_long_texts_are_refused_where_asked():
 
 
 @pytest.mark.parametrize("texts", ["anna", [3], [None]])
-def test_something_else_than_texts_is_refused(translator, texts):
+def test_anything_but_texts_is_refused(translator, texts):
     with pytest.raises(TypeError, match="must be"):
         translator.translate(texts)
 
 
-def test_something_else_than_a_strategy_is_refused(translator):
+def test_anything_but_a_strategy_is_refused(translator):
     with pytest.raises(TypeError, match="must be a name or a strategy such as"):
         translator.translate(WORDS, 5)
 
@@ -201,9 +201,7 @@ np.save(sys.argv[4], found["scores"].numpy())
 
 
 @pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
-def test_exported_and_on_the_command_line_the_answers_are_those_of_live(
-    translator, tmp_path, monkeypatch, capfdbinary
-):
+def test_exported_answers_equal_live(translator, tmp_path):
     expected = translator.translate(TEXTS)
     translator.save(tmp_path / "t.keras")
 
@@ -227,7 +225,13 @@ def test_exported_and_on_the_command_line_the_answers_are_those_of_live(
         assert [text.decode() for text in found["text"][i].numpy()] == expected_beam.texts
         np.testing.assert_allclose(found["scores"][i], expected_beam.scores, rtol=1e-4)
 
-    capfdbinary.readouterr()
+
+@pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
+def test_answers_on_the_command_line_equal_live(tmp_path, monkeypatch, capfdbinary):
+    translator = make_translator()
+    translator.save(tmp_path / "t.keras")
+    encoded = [text if isinstance(text, bytes) else text.encode() for text in TEXTS]
+    expected, n_best = translator.translate(TEXTS), translator.translate_n_best(TEXTS, Beam(2))
     (tmp_path / "in.txt").write_bytes(b"".join(text + b"\n" for text in encoded))
     with (tmp_path / "in.txt").open() as lines:
         monkeypatch.setattr(sys, "stdin", lines)
@@ -241,7 +245,7 @@ def test_exported_and_on_the_command_line_the_answers_are_those_of_live(
     ]
 
 
-def test_an_export_refuses_where_asked(tmp_path):
+def test_an_export_refuses_long_texts_if_asked(tmp_path):
     make_translator(too_long="refuse").export(tmp_path / "1")
     translate = tf.saved_model.load(str(tmp_path / "1")).signatures["translate"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 20 ids"):
@@ -260,7 +264,7 @@ def test_texts_of_rank_2_are_refused_by_the_signature(tmp_path):
             signatures[name](**given)
 
 
-def test_vocabularies_that_differ_are_refused():
+def test_different_vocabularies_are_refused():
     translator = make_translator()
     other = SentencePieceTokenizer.train(["xyz"], "char", 60)
     with pytest.raises(ValueError, match="must have one vocabulary"):
@@ -308,7 +312,7 @@ SMALL = [
 ]
 
 
-def test_train_evaluate_plot_and_go_on(tmp_path, capsys):
+def test_train_evaluate_plot_and_resume(tmp_path, capsys):
     pairs, run = write_pairs(tmp_path / "pairs.tsv"), tmp_path / "run"
     command = ["train", str(pairs), "--output", str(run), *SMALL]
     assert main([*command, "--epochs", "2", "--validation-split", "0.1"]) == 0
@@ -332,7 +336,7 @@ def test_train_evaluate_plot_and_go_on(tmp_path, capsys):
     figures = json.loads(out)
     assert 0 <= figures["exact_match"] <= 1
     assert figures["strategy"] == {"name": "Greedy", **Greedy().get_config()}
-    assert "bleu" not in figures  # of single words
+    assert "bleu" not in figures  # not for single words
     distinct, merged = figures["sentences"], 400 - figures["sentences"]
     assert f"{merged} of 400 lines have the source of an earlier line" in reported
     assert 200 < distinct < 400
@@ -449,11 +453,11 @@ def test_the_options_of_the_family_reach_the_model(tmp_path):
     assert len(translator.translate(["one", "two"], "beam").texts) == 2
 
 
-def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
-    """And comes to what it would have come to; the new order of an epoch depends on its number alone."""
+def test_a_killed_training_continues_where_it_was(tmp_path):
+    """It reaches the same losses, since the order of an epoch depends only on its number."""
     pairs = write_pairs(tmp_path / "pairs.tsv", 100)
     options = {"units": 8, "embedding_dim": 4, "head": "dense", "epochs": 3, "validation_split": 0.1}
-    options |= {"dropout": 0.2, "batch_size": 4}  # so that an execution has several
+    options |= {"dropout": 0.2, "batch_size": 4}  # so that an execution has several batches
     train(pairs, tmp_path / "whole", Options(**options), verbose=0)
 
     command = [sys.executable, "-c", KILLED_IN_THE_SECOND_EPOCH, pairs, tmp_path / "parts", repr(options)]
@@ -488,7 +492,7 @@ def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
         (["train", "{bad}", "--output", "{bad}"], "`output` must be a folder"),
         (["train", "{gz}", "--output", "run"], "damaged gzip file"),
         (["evaluate", "nothing", "{gz}"], "damaged gzip file"),
-        (["translate", "{keras}"], "no Keras file"),
+        (["translate", "{keras}"], "not a Keras file"),
         (["translate", "nothing", "--batch-size", "0"], "`batch_size` must be an integer >= 1"),
         (["translate", "nothing", "--beam", "9" * 30], "`width` must be at most 2147483647"),
         (["translate", "nothing", "--beam", "3", "--length-penalty", "99"], "must be from 0 to 10"),
@@ -507,7 +511,7 @@ def test_a_training_that_was_killed_goes_on_where_it_was(tmp_path):
         (["export", "nothing", "--output", "x"], "There is no trained model"),
     ],
 )
-def test_what_the_user_can_cause_is_one_line_and_2(tmp_path, monkeypatch, capsys, arguments, reason):
+def test_a_user_error_prints_one_line_and_exits_with_2(tmp_path, monkeypatch, capsys, arguments, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.tsv").write_bytes(b"no pair\n\xff\t\n")
     with zipfile.ZipFile(tmp_path / "cut.keras", "w") as archive:
@@ -523,7 +527,7 @@ def test_what_the_user_can_cause_is_one_line_and_2(tmp_path, monkeypatch, capsys
     assert not (tmp_path / "run").exists()
 
 
-def test_the_command_says_one_line_and_nothing_of_tensorflows():
+def test_the_command_prints_one_line_and_nothing_from_tensorflow():
     command = Path(sys.executable).with_name("keras-attention")
     done = subprocess.run([command, "translate", "nothing"], capture_output=True, text=True)
     assert done.returncode == 2
@@ -533,7 +537,7 @@ def test_the_command_says_one_line_and_nothing_of_tensorflows():
     )
 
 
-def test_a_training_that_is_too_large_is_one_line_and_2(tmp_path, capsys, monkeypatch):
+def test_a_training_that_is_too_large_prints_one_line(tmp_path, capsys, monkeypatch):
     def allocate(*arguments, **options):  # as TensorFlow does with --units 2000000000, after ten seconds
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
@@ -553,7 +557,7 @@ module.train(sys.argv[1], sys.argv[2], module.Options(units=8, epochs=1, head="d
 """
 
 
-def test_a_training_that_was_killed_among_its_tokenizers_begins_again(tmp_path, capsys):
+def test_a_training_killed_before_its_first_update_begins_again(tmp_path, capsys):
     pairs, run = write_pairs(tmp_path / "pairs.tsv", 100), tmp_path / "run"
     command = [sys.executable, "-c", KILLED_BEFORE_THE_TRAINING, pairs, run]
     assert subprocess.run(command, capture_output=True).returncode == -9
@@ -570,7 +574,7 @@ def test_a_training_that_was_killed_among_its_tokenizers_begins_again(tmp_path, 
     )
 
 
-def test_one_process_trains_in_a_folder(tmp_path):
+def test_only_one_process_trains_in_a_folder(tmp_path):
     with one_training(tmp_path / "run"):
         with pytest.raises(FileExistsError, match="Another process is training in"):
             train(write_pairs(tmp_path / "pairs.tsv", 9), tmp_path / "run")
@@ -604,6 +608,6 @@ def test_each_file_reports_its_own_bad_lines(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("layers", [101, 10**6])
-def test_a_model_of_too_many_layers_is_refused(layers):
+def test_a_model_with_too_many_layers_is_refused(layers):
     with pytest.raises(ValueError, match="`num_layers` must be at most 100"):
         Encoder(9, 4, 4, num_layers=layers)

@@ -97,13 +97,13 @@ class Browser:
         return found["result"].get("value")
 
     def wait_for(self, condition):
-        """Waits for a condition, no longer than about a minute; a page that is loading has none yet."""
+        """Waits about a minute for a condition; errors of a page that is still loading are ignored."""
         look = f"new Promise((resolve) => setTimeout(() => resolve(Boolean({condition})), 50))"
         for _ in range(1000):
             try:
                 if self.evaluate(look):
                     return
-            except AssertionError:  # the page before this one has gone
+            except AssertionError:  # the previous page has gone
                 continue
         raise AssertionError(self.evaluate("document.body.innerText"))
 
@@ -123,7 +123,7 @@ def browser(tmp_path):
 
 @pytest.fixture
 def server(tmp_path):
-    """Serves the page, and below /models/ the files of the test."""
+    """Serves the pages, and the files that a test puts beside them."""
     (tmp_path / "www").mkdir()
     for file in PAGE.iterdir():
         (tmp_path / "www" / file.name).symlink_to(file)
@@ -149,7 +149,7 @@ def make_translator():
     return Translator(model, tokenizer, tokenizer, 12, 9)
 
 
-def test_the_page_says_what_the_model_says_and_shows_where_it_looks(server, browser):
+def test_the_page_answers_like_the_model_and_shows_its_attention(server, browser):
     folder, address = server
     translator = make_translator()
     export.litert(translator, folder / "m.tflite", text=False)
@@ -201,7 +201,7 @@ def test_ten_texts_in_a_row_are_answered_as_in_python(server, browser, quantize)
     assert [type_text(browser, text) for text in texts] == expected
 
 
-def test_what_is_too_long_is_said_and_does_not_widen_the_page(server, browser):
+def test_a_text_that_is_too_long_is_reported_and_does_not_widen_the_page(server, browser):
     folder, address = server
     export.litert(make_translator(), folder / "m.tflite", ["encode", "decode_step"])
     browser.call("Page.navigate", url=f"{address}/index.html?model=m.tflite")
@@ -216,7 +216,7 @@ def test_what_is_too_long_is_said_and_does_not_widen_the_page(server, browser):
     assert browser.evaluate(width) == 0
 
 
-def test_nothing_old_stands_beside_an_error(server, browser):
+def test_an_error_clears_the_old_output(server, browser):
     folder, address = server
     export.litert(make_translator(), folder / "m.tflite", ["encode", "decode_step"])
     browser.call("Page.navigate", url=f"{address}/index.html?model=m.tflite&text=anna")
@@ -234,7 +234,7 @@ def test_nothing_old_stands_beside_an_error(server, browser):
     assert browser.evaluate(color) == "rgb(187, 0, 0)"
 
 
-def test_the_page_names_what_it_cannot_read(server, browser):
+def test_the_page_reports_a_file_that_it_cannot_read(server, browser):
     folder, address = server
     (folder / "bad.tflite").write_bytes(b"nothing" * 9)
     browser.call("Page.navigate", url=f"{address}/index.html?model=bad.tflite")
@@ -242,9 +242,9 @@ def test_the_page_names_what_it_cannot_read(server, browser):
     assert "no tokenizers" in browser.evaluate("document.getElementById('status').textContent")
 
 
-# The page that reads what is drawn.
+# The page that reads drawn digits.
 
-DIGITS = {  # strokes in a box of the width 0.6 and the height 1
+DIGITS = {  # strokes in a box of width 0.6 and height 1
     "0": [
         [
             (0.3, 0),
@@ -278,7 +278,7 @@ DIGITS = {  # strokes in a box of the width 0.6 and the height 1
 
 
 def draw(browser, text):
-    """Draws digits beside each other by the events of a pointer."""
+    """Draws digits side by side with pointer events."""
     events = []
     for number, digit in enumerate(text):
         for stroke in DIGITS[digit]:
@@ -303,14 +303,14 @@ def draw(browser, text):
     return browser.evaluate("document.getElementById('output').textContent")
 
 
-def test_what_is_drawn_is_read(server, browser):
-    """By a model of `examples/read_digits.py`, as Python reads the same columns."""
+def test_drawn_digits_are_read(server, browser):
+    """The page reads them as Python does, with a model of `examples/read_digits.py`."""
     folder, address = server
     (folder / "digits.tflite").symlink_to(DATA / "digits_int8.tflite")
     browser.call("Page.navigate", url=f"{address}/digits.html?model=digits.tflite")
     browser.wait_for("document.getElementById('status')?.textContent.startsWith('Reads')")
     interpreter = interpreters.Interpreter(model_path=str(DATA / "digits_int8.tflite"))
-    for text in ("0", "4", "7", "70421", "1234"):  # one after the other: the second is read as the first
+    for text in ("0", "4", "7", "70421", "1234"):  # one by one: later ones are read like the first
         browser.evaluate("document.getElementById('clear').click()")
         found = draw(browser, text)
         columns = browser.evaluate("""(async () => {
@@ -322,7 +322,7 @@ def test_what_is_drawn_is_read(server, browser):
         shown = browser.evaluate("""[...document.querySelectorAll("#attention canvas")].map((canvas) =>
             canvas.title.split(": ")[1].split(" ").map(Number))""")
         np.testing.assert_allclose(shown, attention, atol=0.02)  # int8: each runtime rounds in its own way
-        if text != "1234":  # whose first digit it takes for an 8
+        if text != "1234":  # the model takes its first digit for an 8
             assert found == text
 
 
@@ -343,7 +343,7 @@ def read_columns(interpreter, columns):
     return text, attention
 
 
-def test_the_page_of_digits_refuses_other_models(server, browser):
+def test_the_digits_page_refuses_other_models(server, browser):
     folder, address = server
     (folder / "text.tflite").symlink_to(DATA / "saved" / "translator.tflite")
     browser.call("Page.navigate", url=f"{address}/digits.html?model=text.tflite")

@@ -2,9 +2,9 @@
 
     .venv-oldest/bin/python tests/write_saved_files.py
 
-with the oldest versions (`make test-oldest`), since an older Keras cannot read what a newer one saved.
-It writes only what `answers.json` does not name. Remove a file and its answers there when a format changes
-on purpose, and say so in the changelog.
+Run it with the oldest versions (`make test-oldest`), since an older Keras cannot read what a newer one
+saved. It writes only what `answers.json` does not name. When a format changes on purpose, remove a file and
+its answers there, and say so in the changelog.
 """
 
 import json
@@ -38,7 +38,7 @@ KINDS = {  # most layers that have weights or options of their own
         "scheduled_sampling": 0.1,
     },
 }
-ENCODERS = {  # of the kinds of source beside ids, with a plain decoder
+ENCODERS = {  # of sources other than ids, with a plain decoder
     "vectors_front_end_pyramid": lambda: ka.VectorEncoder(
         4,
         6,
@@ -55,7 +55,7 @@ TAGS = ["V;PST", "N", "V;PL"]
 
 
 def make_source(model):
-    """The same source for a model each time: the ids, or vectors or features of the same lengths."""
+    """The fixed source of a model: ids, vectors of the same lengths, or ids with features."""
     given = {
         "source": SOURCE
         if model.source_specs()["source"].is_integer
@@ -85,7 +85,7 @@ def make_model_of(encoder):
 
 
 def make_translator_with_features():
-    """Of decomposed letters, and with tags."""
+    """A translator with decomposed letters and with tags."""
     letters = ka.SentencePieceTokenizer.train(["한국", "각하", "café"] * 5, "char", 30, "identity", "NFD")
     tags = ka.SentencePieceTokenizer.train(TAGS, "word", 9, "identity", separators=";")
     sizes = letters.vocabulary_size, tags.vocabulary_size
@@ -103,7 +103,7 @@ def make_translator():
     sizes = [tokenizer.vocabulary_size for tokenizer in tokenizers]
     model = ka.Seq2Seq(ka.Encoder(sizes[0], 5, 6), ka.AttentionDecoder(sizes[1], 7, 4))
     model = with_larger_weights(model)
-    model.decoder.head.dense.bias.assign([0, -2, -2, 1, 1, 1])  # words, not the end alone
+    model.decoder.head.dense.bias.assign([0, -2, -2, 1, 1, 1])  # so that it writes words before the end
     return ka.Translator(model, *tokenizers, 20, 6)
 
 

@@ -2,12 +2,12 @@
 export async function associatedFiles(buffer) {
   const view = new DataView(buffer);
   const bytes = new Uint8Array(buffer);
-  let end = buffer.byteLength - 22; // of the record that says where the directory is
+  let end = buffer.byteLength - 22; // of the record that points to the directory
   while (end >= 0 && view.getUint32(end, true) !== 0x06054b50) end--;
   if (end < 0) throw new Error("The file holds no tokenizers. Was it written by keras_attention?");
   const count = view.getUint16(end + 10, true);
   const size = view.getUint32(end + 12, true);
-  // Python writes offsets from the start of the file, other programs from that of the archive.
+  // Python writes offsets from the start of the file, other programs from the start of the archive.
   let entry = end - size;
   const shift = entry - view.getUint32(end + 16, true);
   const files = {};

@@ -1,7 +1,7 @@
-// Strokes -> columns of eight pixels, as the images of scikit-learn's `load_digits` were made: a drawing 32
-// pixels high, of whose 4 x 4 squares each gives one number, the share of its pixels with ink.
+// Strokes -> columns of eight pixels, made like the images of scikit-learn's `load_digits`: in a drawing 32
+// pixels high, each square of 4 x 4 pixels gives one number, the share of its pixels with ink.
 const [HEIGHT, SQUARE, PEN] = [32, 4, 5]; // pixels; the width of the pen suits these images
-const MOST_BLANK = 5; // columns between two digits: as in training
+const MOST_BLANK = 5; // columns between two digits, as in training
 
 // Strokes, each a list of [x, y] -> columns, each eight numbers.
 export function columnsOf(strokes) {

@@ -6,7 +6,7 @@ export class Decoder {
   static async load(buffer) {
     const files = await associatedFiles(buffer);
     const limits = JSON.parse(new TextDecoder().decode(files["keras_attention.json"]));
-    // Two of one file: `encode` after `decode_step` on one model answers wrongly for int8 files (LiteRT.js 2.5.3).
+    // Two models of one file: with one, `encode` after `decode_step` gives wrong results for int8 files (LiteRT.js 2.5.3).
     const compile = () => loadAndCompile(new Uint8Array(buffer), { accelerator: "wasm" });
     return new Decoder(files, limits, await compile(), await compile());
   }

@@ -1,4 +1,4 @@
-// The page of read_digits.py: what is drawn is read anew after each stroke, and shown is where the model looked.
+// The page of read_digits.py: reads the whole drawing after each stroke, and shows the attention of the model.
 import { loadLiteRt } from "@litertjs/core";
 import { columnsOf } from "./columns.js";
 import { Decoder } from "./decoder.js";
@@ -11,7 +11,7 @@ Object.assign(pen, { lineWidth: 12, lineCap: "round", lineJoin: "round" });
 let decoder = null;
 let strokes = []; // each a list of [x, y]
 window.strokes = () => strokes; // for the test of this page
-let newest = 0; // what was drawn later takes the place of what is still being read
+let newest = 0; // a newer drawing replaces the one that is still being read
 
 async function load(buffer) {
   try {
@@ -66,7 +66,7 @@ async function decode(mine) {
   return null;
 }
 
-// The columns as a small picture, and over it where the model looked. The encoder may make one step of several columns.
+// The columns as a small picture, with the attention over it. The encoder may make one step of several columns.
 function rowOf(digit, columns, weights) {
   const row = document.createElement("div");
   const canvas = document.createElement("canvas");

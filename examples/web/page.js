@@ -1,14 +1,14 @@
-// The page: takes a model and what is typed, shows the output as it appears, and where the model looks.
+// The page: takes a model and a text, shows the output as it is decoded, and where the model looks.
 import { loadLiteRt } from "@litertjs/core";
 import { Translator } from "./translator.js";
 
 const element = (id) => document.getElementById(id);
 const [text, output, status, table] = ["text", "output", "status", "attention"].map(element);
 let translator = null;
-let newest = 0; // what was typed later takes the place of what is still being decoded
+let newest = 0; // a newer text replaces the one that is still being decoded
 
 async function load(buffer) {
-  newest++; // so that what is still being decoded ends
+  newest++; // ends the decoding that is still running
   text.disabled = true;
   try {
     await (load.runtime ??= loadLiteRt("./node_modules/@litertjs/core/wasm/"));

@@ -2,7 +2,7 @@
 import { Decoder } from "./decoder.js";
 
 const SPACE = "\u2581"; // how SentencePiece writes a space
-const KINDS = ["char"]; // whose ids are a piece a character; others need SentencePiece itself
+const KINDS = ["char"]; // with one piece per character; other kinds need SentencePiece itself
 
 export class Translator {
   static async load(buffer) {
@@ -12,7 +12,7 @@ export class Translator {
     if (!files["source.model"]) throw new Error("The file holds no tokenizers: it was made from a Seq2Seq.");
     if (files["features.model"]) throw new Error("This page has no field for features, which the model needs.");
     if (!KINDS.includes(limits.source_tokenizer)) {
-      throw new Error(`This page tokenizes by ${KINDS}; the model's source is of ${limits.source_tokenizer}.`);
+      throw new Error(`This page tokenizes by ${KINDS}; the model's source tokenizer is ${limits.source_tokenizer}.`);
     }
     const [source, target] = ["source", "target"].map((side) => text(`${side}_vocabulary.txt`).split("\n").slice(0, -1));
     return new Translator(decoder, source, target);
@@ -23,8 +23,8 @@ export class Translator {
     this.idOf = new Map(source.map((piece, id) => [piece, id]));
   }
 
-  // Text -> its pieces and ids, the end included, and how many are cut off. The text is read as SentencePiece's
-  // nmt_nfkc rule writes it, or in the normal form that the model was trained with.
+  // Text -> its pieces and ids, including the end, and how many were cut off. The text is normalized by SentencePiece's
+  // nmt_nfkc rule, or to the Unicode form that the model was trained with.
   tokenize(text) {
     const clean = text.normalize(this.limits.source_unicode_form ?? "NFKC").replace(/\s+/gu, " ").trim();
     const [pieces, ids] = [[], []];
@@ -45,7 +45,7 @@ export class Translator {
     };
   }
 
-  // Yields {piece, attention} as each is found; stops at the end or at the greatest length.
+  // Yields {piece, attention} as each is found; stops at the end id or at the maximum length.
   async *translate(ids) {
     const source = new Int32Array(this.limits.source_length);
     source.set(ids);
