@@ -26,15 +26,31 @@ def run_interpreter(path, requests):
     else:
         interpreter = Interpreter(model_path=path)
     runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
-    for name, runner in runners.items():
-        if name in ("encode", "decode_step"):
-            continue
-        texts = ({"text": np.expand_dims(text, 0)} for text in requests.get("text", ()))
-        for inputs in texts if name.startswith("translate") else sources(requests):
-            yield f"interpreter/{name}", runner(**inputs)
+    calls = {name: run for name, run in runners.items() if name not in ("encode", "decode_step")}
     if {"encode", "decode_step"} <= set(runners):
-        for inputs in sources(requests):
-            yield "interpreter/decode_step", drive(runners, inputs, requests)
+        calls["decode_step"] = lambda **inputs: drive(runners, inputs, requests)
+    texts = [{"text": np.expand_dims(text, 0)} for text in requests.get("text", ())]
+    given = {name: texts if name.startswith("translate") else sources(requests) for name in calls}
+    for name, inputs in in_turns(given):
+        yield f"interpreter/{name}", calls[name](**inputs)
+
+
+def in_turns(given):
+    """Yields pairs of a name and one of its inputs. Each turn has one input of each name.
+
+    The next turn starts with another name, so each signature also runs after others. In LiteRT.js that has
+    changed answers (docs/upstream.md).
+    """
+    waiting = {name: iter(inputs) for name, inputs in given.items()}
+    names = list(waiting)
+    while waiting:
+        for name in list(filter(waiting.get, names)):
+            inputs = next(waiting[name], None)
+            if inputs is None:
+                del waiting[name]
+            else:
+                yield name, inputs
+        names = names[1:] + names[:1]
 
 
 def sources(requests):
@@ -63,23 +79,22 @@ def run_compiled(path, requests):
     from ai_edge_litert.compiled_model import CompiledModel
 
     model = CompiledModel.from_file(path)
-    for name, signature in model.get_signature_list().items():
-        if name not in ("greedy_decode", "beam_decode"):
-            continue
+    signatures = model.get_signature_list()
+    names = [name for name in ("greedy_decode", "beam_decode") if name in signatures]
+    for name, source in in_turns({name: sources(requests) for name in names}):
         index = model.get_signature_index(name)
-        for source in sources(requests):
-            inputs, outputs = model.create_input_buffers(index), model.create_output_buffers(index)
-            for buffer, key in zip(inputs, signature["inputs"], strict=True):
-                buffer.write(source[key])
-            model.run_by_index(index, inputs, outputs)
-            found = dict(zip(signature["outputs"], outputs, strict=True))
-            yield (
-                f"compiled/{name}",
-                {
-                    "tokens": found["tokens"].read(int(requests[f"{name}_tokens"]), np.int32),
-                    "scores": found["scores"].read(int(requests[f"{name}_scores"]), np.float32),
-                },
-            )
+        inputs, outputs = model.create_input_buffers(index), model.create_output_buffers(index)
+        for buffer, key in zip(inputs, signatures[name]["inputs"], strict=True):
+            buffer.write(source[key])
+        model.run_by_index(index, inputs, outputs)
+        found = dict(zip(signatures[name]["outputs"], outputs, strict=True))
+        yield (
+            f"compiled/{name}",
+            {
+                "tokens": found["tokens"].read(int(requests[f"{name}_tokens"]), np.int32),
+                "scores": found["scores"].read(int(requests[f"{name}_scores"]), np.float32),
+            },
+        )
 
 
 def main(path, given, written):

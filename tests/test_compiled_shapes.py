@@ -104,7 +104,7 @@ def test_rows_are_filled_up_with_one_that_ends_and_not_with_padding():
     np.testing.assert_array_equal(given[0], [[5, 7, 2, 0]] * 3)
 
 
-def test_bad_sources_are_refused_as_ever(compiled):
+def test_bad_sources_are_still_refused(compiled):
     _, _, loaded = compiled
     with pytest.raises(tf.errors.InvalidArgumentError, match="must hold ids from 0 to"):
         run(loaded, "greedy_decode", source=[[-1, 2]])
@@ -181,7 +181,7 @@ def test_shapes_are_the_smallest_first_and_within_the_limit(jit_compile, longest
     "jit_compile",
     [None, 1, "yes", [], [3], [(1, 2, 3)], [(0, 4)], [(1, 2.5)], [(True, 3)], iter([]), [(10**5, 10**5)]],
 )
-def test_what_is_no_shape_is_refused_and_nothing_written(tmp_path, jit_compile):
+def test_an_invalid_shape_is_refused_and_nothing_is_written(tmp_path, jit_compile):
     with pytest.raises((TypeError, ValueError), match="jit_compile"):
         make_model().export(tmp_path / "1", jit_compile=jit_compile, warmup=False)
     assert not list(tmp_path.iterdir())
