@@ -324,10 +324,10 @@ def test_train_evaluate_plot_and_resume(tmp_path, capsys):
     assert main(command) == 2
     assert "There is a training in" in capsys.readouterr().err
 
-    config = json.loads((run / "config.json").read_text())
-    config["options"]["epochs"] = 3
-    (run / "config.json").write_text(json.dumps(config))
-    assert main([*command, "--resume"]) == 0
+    assert main([*command, "--resume", "--epochs", "3", "--units", "8"]) == 2
+    assert "may change. Received: units=8. Leave these out" in capsys.readouterr().err
+    assert main([*command, "--resume", "--epochs", "3"]) == 0
+    assert json.loads((run / "config.json").read_text())["options"]["epochs"] == 3
     assert [entry["epoch"] for entry in json.loads((run / "history.json").read_text())] == [1, 2, 3]
 
     capsys.readouterr()

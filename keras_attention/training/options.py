@@ -165,6 +165,24 @@ class Options:
             return replace(self, head="hard", input_feeding=True)
         return replace(self, head=self.head or "dense")
 
+    def resumed_with(self, given: "Options") -> "Options":
+        """The options of a training, changed to those of `given` that are not the default ones.
+
+        Raises `ValueError` for an option that must not change when a training is resumed.
+        """
+        changes = {
+            name: value
+            for name, value in vars(given).items()
+            if value not in (getattr(Options, name), getattr(self, name), AUTO)
+        }
+        fixed = [f"{name}={changes[name]!r}" for name in changes if name not in MAY_CHANGE]
+        if fixed:
+            raise ValueError(
+                f"A resumed training keeps its options; only {', '.join(MAY_CHANGE)} may change. "
+                f"Received: {', '.join(fixed)}. Leave these out, or train in a new folder."
+            )
+        return replace(self, **changes)
+
     def check_resumed(self, trained_with: dict) -> None:
         """Raises `ValueError` if an option differs that must not change when a training is resumed."""
         now = self.to_dict()

@@ -48,7 +48,8 @@ def train(
         output: the folder to make, or to resume in.
         options: see `Options`.
         validation_file: other pairs to validate on; None sets aside `validation_split` of the sources.
-        resume: whether to continue from the last checkpoint in `output`, with its options.
+        resume: whether to continue from the last checkpoint in `output`, with its options. Of `options`,
+            only the epochs, minutes, patience and learning rate may differ from these and from the default.
         strict: whether to stop at the first bad line.
         verbose: as in Keras' `fit`.
         say: is called with each line of the report.
@@ -75,7 +76,8 @@ def train(
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"`output` must be a folder, or a new one. Received: {output}.")
     if resume:
-        options = Options.from_json(output / "config.json")
+        stored = Options.from_json(output / "config.json")
+        options = stored.resumed_with(options or stored)
     options = options or Options()
     if options.precision == AUTO:
         options = replace(options, precision=suitable_precision())
@@ -85,6 +87,8 @@ def train(
         _check_is_new(output, resume)  # again, within the lock
         if not resume:
             stack.enter_context(announced(output, options))
+        elif options != stored:
+            write_atomically(output / "config.json", options.to_json().encode("utf-8"))
         keras.utils.set_random_seed(options.seed)
         keras.config.set_dtype_policy(options.precision)
         is_training = _splitter(options, validation_file)
