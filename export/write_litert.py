@@ -13,6 +13,7 @@ from keras_attention.choices import BEAM_WIDTH
 from keras_attention.decoding.beam import Beam
 from keras_attention.models.generation import DEFAULT_MAX_LENGTH, Generates
 from keras_attention.models.translator import Translator
+from keras_attention.quiet import quiet
 from keras_attention.text.tokenizers import FAST_KINDS
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
@@ -101,11 +102,14 @@ def litert(
     source_length = _source_length(model, source_length)
     decoding = decoding_of(model, max_length, beam)
     names = _signature_names(model, signatures, text)
-    with without_cudnn(seq2seq_of(model)):
-        functions = {name: frozen_signature(name, model, decoding, source_length) for name in sorted(names)}
     with work_folder(path) as work:
         written = work / "new.tflite"
-        written.write_bytes(_convert(functions, quantize))
+        with (
+            quiet(),
+            without_cudnn(seq2seq_of(model)),
+        ):  # TensorFlow 2.20 logs, whatever TF_CPP_MIN_LOG_LEVEL is
+            functions = {n: frozen_signature(n, model, decoding, source_length) for n in sorted(names)}
+            written.write_bytes(_convert(functions, quantize))
         description = _description(model, decoding, source_length, quantize, names)
         add_associated_files(written, description, _tokenizers(model))
         report = check_file(written, model, decoding, source_length, names, exact=quantize is None)
