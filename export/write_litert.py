@@ -104,10 +104,8 @@ def litert(
     names = _signature_names(model, signatures, text)
     with work_folder(path) as work:
         written = work / "new.tflite"
-        with (
-            quiet(),
-            without_cudnn(seq2seq_of(model)),
-        ):  # TensorFlow 2.20 logs, whatever TF_CPP_MIN_LOG_LEVEL is
+        # Quiet, because TensorFlow 2.20 logs here whatever TF_CPP_MIN_LOG_LEVEL is.
+        with quiet(), without_cudnn(seq2seq_of(model)):
             functions = {n: frozen_signature(n, model, decoding, source_length) for n in sorted(names)}
             written.write_bytes(_convert(functions, quantize))
         description = _description(model, decoding, source_length, quantize, names)
