@@ -18,7 +18,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest
 
-# The same tests with the oldest versions that pyproject.toml allows.
+# The same tests with the oldest supported versions of the required packages.
 test-oldest: $(OLDEST)/installed
 	$(OLDEST)/bin/pytest
 

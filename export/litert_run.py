@@ -31,11 +31,11 @@ def run_interpreter(path, requests):
         calls["decode_step"] = lambda **inputs: drive(runners, inputs, requests)
     texts = [{"text": np.expand_dims(text, 0)} for text in requests.get("text", ())]
     given = {name: texts if name.startswith("translate") else sources(requests) for name in calls}
-    for name, inputs in in_turns(given):
+    for name, inputs in alternating(given):
         yield f"interpreter/{name}", calls[name](**inputs)
 
 
-def in_turns(given):
+def alternating(given):
     """Yields pairs of a name and one of its inputs. Each turn has one input of each name.
 
     The next turn starts with another name, so each signature also runs after others. In LiteRT.js that has
@@ -81,7 +81,7 @@ def run_compiled(path, requests):
     model = CompiledModel.from_file(path)
     signatures = model.get_signature_list()
     names = [name for name in ("greedy_decode", "beam_decode") if name in signatures]
-    for name, source in in_turns({name: sources(requests) for name in names}):
+    for name, source in alternating({name: sources(requests) for name in names}):
         index = model.get_signature_index(name)
         inputs, outputs = model.create_input_buffers(index), model.create_output_buffers(index)
         for buffer, key in zip(inputs, signatures[name]["inputs"], strict=True):

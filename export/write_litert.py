@@ -104,10 +104,8 @@ def litert(
     names = _signature_names(model, signatures, text)
     with work_folder(path) as work:
         written = work / "new.tflite"
-        # Quiet, because TensorFlow 2.20 logs here whatever TF_CPP_MIN_LOG_LEVEL is.
-        with quiet(), without_cudnn(seq2seq_of(model)):
-            functions = {n: frozen_signature(n, model, decoding, source_length) for n in sorted(names)}
-            written.write_bytes(_convert(functions, quantize))
+        with quiet():  # TensorFlow 2.20 logs here, whatever TF_CPP_MIN_LOG_LEVEL is
+            written.write_bytes(_converted(model, decoding, source_length, sorted(names), quantize))
         description = _description(model, decoding, source_length, quantize, names)
         add_associated_files(written, description, _tokenizers(model))
         report = check_file(written, model, decoding, source_length, names, exact=quantize is None)
@@ -191,8 +189,17 @@ def _tokenizers(model) -> dict:
     return {side: tokenizer for side, tokenizer in found.items() if tokenizer}
 
 
-def _convert(functions, quantize) -> bytes:
-    """Frozen functions -> the file. Equal constants of several signatures are stored once."""
+def _converted(model, decoding, source_length, names, quantize) -> bytes:
+    """The file. Equal constants of several signatures are stored once."""
+    try:
+        with without_cudnn(seq2seq_of(model)):
+            functions = {name: frozen_signature(name, model, decoding, source_length) for name in names}
+        return _convert(functions, quantize)
+    except tf.errors.OpError as error:  # for example a full disk
+        raise OSError(f"The LiteRT file could not be written: {error.message}") from None
+
+
+def _convert(functions, quantize):
     with tempfile.TemporaryDirectory() as folder:  # not beside the file: TensorFlow reads "[" as a pattern
         tf.saved_model.save(tf.Module(), folder, signatures=functions)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))

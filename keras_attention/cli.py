@@ -17,6 +17,7 @@ from keras_attention.choices import (
     STRATEGIES,
     UNICODE_FORMS,
 )
+from keras_attention.quiet import USER_ERRORS
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
 from keras_attention.training.options import PRECISIONS, Options
 
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has stopped reading, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (OSError, ValueError, ImportError, TypeError) as error:
+    except USER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         print(f"keras-attention: error: {reason}", file=sys.stderr)
         return 2
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("test_file", metavar="TEST.tsv")
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.add_argument("--bleu-tokenizer", default="13a", choices=BLEU_TOKENIZERS,
-                          help="sacrebleu's; none for texts that are tokenized already")  # fmt: skip
+                          help="of sacrebleu (13a); none for texts that are already tokenized")  # fmt: skip
     evaluate.add_argument("--each-line", action="store_true",
                           help="count every line; by default, lines with the same source count once, and "
                           "their targets are alternative references")  # fmt: skip
@@ -105,7 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     ensemble.add_argument(
         "--output", required=True, metavar="E", help="the folder to make, which is used like a run"
     )
-    ensemble.add_argument("--average", default=AVERAGES[0], choices=AVERAGES, help="(probabilities)")
+    ensemble.add_argument(
+        "--average", default=AVERAGES[0], choices=AVERAGES, help="what is averaged (probabilities)"
+    )
     ensemble.set_defaults(command="ensemble")
 
     export = subparsers.add_parser("export", help="write a SavedModel or a LiteRT file")
@@ -142,23 +145,23 @@ def _add_train(train):
         says = " ".join(filter(None, [help, f"({default})" if default is not None else ""]))
         kind = float if metavar in ("RATE", "SHARE", "M", "W") else int
         flag = "--" + name.replace("_", "-")
-        train.add_argument(flag, type=kind, default=default, metavar=metavar, help=says)
+        train.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=metavar, help=says)
 
     def choice(name, choices, help=None, group=train):
         default = getattr(defaults, name)
         help = help or f"({default})"
-        group.add_argument("--" + name.replace("_", "-"), choices=choices, default=default, help=help)
+        flag = "--" + name.replace("_", "-")
+        group.add_argument(flag, choices=choices, default=argparse.SUPPRESS, help=help)
+
+    def flag(name, help):
+        train.add_argument(name, action="store_true", default=argparse.SUPPRESS, help=help)
 
     train.add_argument("train_file", metavar="TRAIN.tsv")
-    train.add_argument("--output", required=True, metavar="RUN", help="the folder to make")
+    train.add_argument("--output", required=True, metavar="RUN", help="the folder of the training")
     train.add_argument("--validation", metavar="DEV.tsv", help="pairs to choose the best model by")
     option("validation_split", "SHARE", "share of the sources set aside if there is no --validation")
-    _add_columns(train, defaults.columns)
-    choice(
-        "unicode_form",
-        UNICODE_FORMS,
-        "Unicode normal form of both sides; NFD splits letters",
-    )
+    _add_columns(train, argparse.SUPPRESS)
+    choice("unicode_form", UNICODE_FORMS, "Unicode normal form of both sides; NFD splits letters")
     for side in ("source", "target"):
         choice(f"{side}_tokenizer", KINDS, "(chosen from the data)")
         option(f"{side}_vocabulary_size", help="maximum number of ids")
@@ -170,14 +173,21 @@ def _add_train(train):
     choice("score", SCORES)
     choice("normalizer", NORMALIZERS)
     head = train.add_mutually_exclusive_group()
-    choice("head", HEADS, "(dense; for few pairs of short texts hard, with --input-feeding)", group=head)
+    choice(
+        "head",
+        HEADS,
+        "(hard with --input-feeding for few pairs of short texts, unless you choose an attention; "
+        "otherwise dense)",
+        group=head,
+    )
     head.add_argument("--copy", action="store_const", dest="head", const="pointer",
+                      default=argparse.SUPPRESS,
                       help="copy pieces that both sides share; same as --head pointer")  # fmt: skip
-    train.add_argument("--heads", type=int, default=defaults.num_heads, metavar="N", dest="num_heads",
+    train.add_argument("--heads", type=int, default=argparse.SUPPRESS, metavar="N", dest="num_heads",
                        help="attention heads (1)")  # fmt: skip
-    train.add_argument("--input-feeding", action="store_true", help="feed the attention back")
-    train.add_argument("--attend-first", action="store_true", help="attend before the recurrence")
-    train.add_argument("--attend-between", action="store_true", help="attend between two transitions")
+    flag("--input-feeding", help="feed the last attentional vector back into the recurrence")
+    flag("--attend-first", help="attend before the recurrence")
+    flag("--attend-between", help="attend between two transitions")
     option("coverage", "W", "weight of the coverage loss")
     option("scheduled_sampling", "RATE", "share of target ids replaced by predictions")
     option("word_dropout", "RATE", "share of embeddings dropped")
@@ -185,14 +195,16 @@ def _add_train(train):
     option("label_smoothing", "RATE")
     option("batch_size", help="pairs in a batch (by default 16 to 64, by the number of pairs)")
     option("epochs", help="maximum (by default 12, and more for few pairs)")
-    option("max_minutes", "M", "of training, restarts included")
-    option("patience", help="epochs without a better model (by default 5, and more for few pairs)")
-    option("learning_rate", "RATE", "the highest (by default 0.004)")
+    option("max_minutes", "M", "maximum minutes of training, restarts included")
+    option("patience", help="stop after N epochs without a better model (by default 5, more for few pairs)")
+    option("learning_rate", "RATE", "highest learning rate (by default 0.004)")
     option("seed")
     train.add_argument("--seeds", type=int, metavar="N",
                        help="train N models with consecutive seeds, in RUN/seed-0 and so on")  # fmt: skip
-    choice("precision", PRECISIONS, "auto: bfloat16 if the processor multiplies in it (float32)")
-    train.add_argument("--resume", action="store_true", help="resume from the last checkpoint in RUN")
+    choice("precision", PRECISIONS, "auto: bfloat16 if the processor has instructions for it (float32)")
+    train.add_argument("--resume", action="store_true",
+                       help="resume from the last checkpoint in RUN; of the options above only --epochs, "
+                       "--max-minutes, --patience and --learning-rate may change")  # fmt: skip
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")
     train.add_argument("--quiet", action="store_true", help="print nothing but errors")
     train.set_defaults(command="train")
@@ -225,7 +237,7 @@ def _add_decoding(parser):
     add(
         "--replace-unknown",
         action="store_true",
-        help="write the source piece with the highest attention instead",
+        help="replace each unknown piece by the source piece with the highest attention",
     )
 
 

@@ -5,7 +5,7 @@ Each command imports only what it needs: `--help` and a LiteRT file need neither
 
 import json
 import sys
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,8 @@ from keras_attention.checks import check_size
 from keras_attention.choices import COLUMNS, STRATEGIES
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.named import get_strategy
+from keras_attention.loading import ENSEMBLE, columns_of, ensemble_json, is_litert, load
 from keras_attention.quiet import quick_start
-from keras_attention.runs import ENSEMBLE, columns_of, ensemble_description, is_litert, load
 from keras_attention.text.pair_files import (
     PAIR,
     BadLines,
@@ -38,22 +38,31 @@ LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 def train(options):
     names = {field.name for field in fields(Options)}
-    given = Options(**{name: value for name, value in vars(options).items() if name in names})
-    runs = {Path(options.output): given}
-    if options.seeds is not None:
-        seeds = range(given.seed, given.seed + check_size("seeds", options.seeds, most=1000))
-        runs = {Path(options.output, f"seed-{seed}"): replace(given, seed=seed) for seed in seeds}
-        begun = [str(output) for output in runs if (output / "config.json").is_file()]
-        if begun and not options.resume:
-            raise FileExistsError(f"There are trainings in {', '.join(begun)}. --resume continues them.")
-        if options.resume and not begun:
-            raise FileNotFoundError(f"There is no training to resume in {options.output}.")
-    for output, of_run in runs.items():
-        resume = options.resume and (options.seeds is None or (output / "config.json").is_file())
-        _train(options, output, of_run, resume)
+    given = {name: value for name, value in vars(options).items() if name in names}  # what was typed
+    if options.seeds is None:
+        _train(options, Path(options.output), given, options.resume)
+        return
+    seed = given.pop("seed", Options.seed)
+    seeds = range(seed, seed + check_size("seeds", options.seeds, most=1000))
+    outputs = {seed: Path(options.output, f"seed-{seed}") for seed in seeds}
+    begun = [output for output in outputs.values() if (output / "config.json").is_file()]
+    if begun and not options.resume:
+        folders = ", ".join(map(str, begun))
+        raise FileExistsError(f"There are trainings in {folders}. --resume continues them.")
+    if options.resume and not begun:
+        raise FileNotFoundError(f"There is no training to resume in {options.output}.")
+    for seed, output in outputs.items():
+        if output in begun:
+            _train(options, output, given, resume=True)
+        else:  # with the options of those that have begun
+            first = vars(Options.from_json(begun[0] / "config.json")) if begun else {}
+            _train(options, output, {**first, **given, "seed": seed}, resume=False)
 
 
-def _train(options, output, of_run, resume):
+def _train(options, output, given, resume):
+    config = output / "config.json"
+    goes_on = resume and config.is_file()  # otherwise `train_on_file` says that there is nothing to resume
+    of_run = Options.from_json(config).resumed_with(given) if goes_on else Options(**given)
     with quick_start():
         import tensorflow as tf
 
@@ -74,8 +83,8 @@ def _train(options, output, of_run, resume):
         if "space left" in str(error):  # on the disk
             raise OSError(str(error)) from None
         raise ValueError(
-            "There is not enough memory for this training. Use fewer --units, a smaller --batch-size, or "
-            "smaller vocabularies."
+            "There is not enough memory for this training. Use fewer --units, a smaller --batch-size, "
+            "smaller vocabularies, or --head dense."
         ) from None
 
 
@@ -120,10 +129,10 @@ def evaluate(options):
         translator = load(options.run)
         columns = COLUMNS if translator.features_tokenizer else PAIR
     columns = check_columns(columns)
-    references = read_references(options.test_file, bad_lines, columns, options.each_line)
+    pairs = read_references(options.test_file, bad_lines, columns, options.each_line)
     if len(bad_lines):
         print(bad_lines, file=sys.stderr)
-    if not references:
+    if not pairs:
         raise ValueError(f"There are no pairs in {options.test_file}.")
     translator = translator or load(options.run)
     has_features = translator.features_tokenizer is not None
@@ -132,14 +141,14 @@ def evaluate(options):
             f"--columns must {'' if has_features else 'not '}name features for this model. "
             f"Received: {','.join(columns)}."
         )
-    texts, features, right = (list(column) for column in zip(*references, strict=True))
+    texts, features, references = (list(column) for column in zip(*pairs, strict=True))
     composed = translator.target_tokenizer.composed  # in the same form as the output
-    right = [[composed(text) for text in alternatives] for alternatives in right]
-    merged = sum(map(len, right)) - len(right)
+    references = [[composed(text) for text in alternatives] for alternatives in references]
+    merged = sum(map(len, references)) - len(references)
     if merged:
         print(
-            f"{merged} of {merged + len(right)} lines have the source of an earlier line and count as its "
-            "alternative references. With --each-line every line counts.",
+            f"{merged} of {merged + len(references)} lines have the source of an earlier line and count as "
+            "its alternative references. With --each-line every line counts.",
             file=sys.stderr,
         )
     texts, *_ = translator.translate(
@@ -149,7 +158,7 @@ def evaluate(options):
         replace_unknown=options.replace_unknown,
         features=features if has_features else None,
     )
-    figures = compare(texts, right, options.bleu_tokenizer)
+    figures = compare(texts, references, options.bleu_tokenizer)
     if options.json:
         strategy = {"name": type(strategy).__name__, **strategy.get_config()}
         print(json.dumps({**figures, "strategy": strategy}, indent=2))
@@ -180,7 +189,7 @@ def ensemble(options):
 
     together = Ensemble([translator.seq2seq for translator in translators], options.average)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(output.with_name(ENSEMBLE), ensemble_description(options.runs))
+    write_atomically(output.with_name(ENSEMBLE), ensemble_json(options.runs))
     save_atomically(translators[0].with_seq2seq(together), output)
     print(f"ensemble of {len(translators)} in {output}")
 

@@ -182,6 +182,8 @@ def test_runs_become_one_run(tmp_path, capsys):
     assert main(["plot", output, "abc", "--output", str(tmp_path / "a.png")]) == 0
     assert main(["ensemble", *runs, "--output", output]) == 2
     assert "There is a model in" in capsys.readouterr().err
+    (tmp_path / "both" / "ensemble.json").write_text('{"columns": null}')  # made from files
+    assert main(["evaluate", output, str(pairs)]) == 0
     (tmp_path / "both" / "ensemble.json").write_text("{}")
     assert main(["evaluate", output, str(pairs)]) == 2
     assert "ensemble.json does not describe an ensemble" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The LiteRT file: what it answers, what it holds, and what happens to bad input."""
 
 import concurrent.futures
+import itertools
 import json
 import shutil
 import sys
@@ -24,6 +25,7 @@ from keras_attention import (
     export,
 )
 from keras_attention.cli import main
+from keras_attention.export.litert_run import alternating
 from keras_attention.export.write_litert import _with_float32
 
 interpreters = pytest.importorskip("ai_edge_litert.interpreter")
@@ -397,3 +399,12 @@ def test_only_the_policies_of_keras_become_float32():
     found = _with_float32({"dtype": mixed, "layer": mine})
     assert found["dtype"]["config"] == {"name": "float32"}
     assert found["layer"] == mine
+
+
+def test_each_signature_also_runs_after_others():
+    given = {"a": [1, 2, 3], "b": [4], "c": [5, 6, 7]}
+    found = list(alternating(given))
+    for name, inputs in given.items():
+        assert [value for of, value in found if of == name] == inputs
+    orders = {(one[0], other[0]) for one, other in itertools.pairwise(found)}
+    assert {("a", "c"), ("c", "a"), ("a", "b")} <= orders

@@ -1,7 +1,10 @@
 import math
+from dataclasses import replace
 
 import pytest
 
+import keras_attention.commands as commands
+from keras_attention.cli import main
 from keras_attention.training.options import AUTO, Options
 from keras_attention.training.precision import suitable_precision
 
@@ -29,6 +32,7 @@ def test_defaults_follow_from_the_number_of_pairs(num_pairs):
         ({}, 3_600, 257, 900, "dense", False),
         ({}, 3_600, 40, 5_000, "dense", False),
         ({"head": "dense"}, 3_600, 40, 900, "dense", False),
+        ({"score": "general"}, 3_600, 40, 900, "hard", True),  # the default one
         ({"head": "hard"}, 3_600, 40, 900, "hard", False),
         ({"score": "additive"}, 3_600, 40, 900, "dense", False),
         ({"num_heads": 2}, 3_600, 40, 900, "dense", False),
@@ -41,6 +45,28 @@ def test_few_pairs_of_short_texts_get_hard_attention(
     chosen = Options(**given).for_texts(num_pairs, target_size, places)
     assert (chosen.head, chosen.input_feeding) == (head, input_feeding)
     assert chosen.for_texts(num_pairs, target_size, places) == chosen
+
+
+def test_a_resumed_training_changes_only_its_end_and_its_rate():
+    stored = Options(units=64, head="hard", input_feeding=True)
+    assert stored.resumed_with({"units": 64, "epochs": 3, "precision": AUTO}) == replace(stored, epochs=3)
+    with pytest.raises(ValueError, match=r"may change\. Received: units=256\. Leave these out"):
+        stored.resumed_with({"units": 256})
+    assert stored.resumed_with(Options(units=64, max_minutes=5).not_default()).max_minutes == 5
+
+
+def test_seeds_that_have_not_begun_get_the_options_of_those_that_have(tmp_path, monkeypatch):
+    (tmp_path / "seed-0").mkdir()
+    (tmp_path / "seed-0" / "config.json").write_text(Options(units=64).to_json())
+    calls = []
+
+    def record(options, output, given, resume):
+        calls.append((output.name, given.get("units"), given.get("seed"), given.get("epochs"), resume))
+
+    monkeypatch.setattr(commands, "_train", record)
+    command = ["train", "pairs.tsv", "--output", str(tmp_path), "--seeds", "2", "--epochs", "3", "--resume"]
+    assert main(command) == 0
+    assert calls == [("seed-0", None, None, 3, True), ("seed-1", 64, 1, 3, False)]
 
 
 def test_given_options_stay():

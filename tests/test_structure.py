@@ -105,7 +105,7 @@ ORDER = [
     "export",
     "with_keras",
     "plotting",
-    "runs",
+    "loading",
     "commands",
     "cli",
 ]

@@ -91,6 +91,22 @@ def test_it_is_a_layer_on_texts(translator):
         np.testing.assert_allclose(found["scores"], expected.scores, rtol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+def test_its_first_use_may_be_in_a_graph(kind, tmp_path):
+    make_translator(kind).save(tmp_path / "t.keras")
+    translator = load_translator(tmp_path / "t.keras")
+    translator.seq2seq.run_eagerly = True
+    source = keras.Input((), dtype="string")
+    model = keras.Model(source, translator(source))
+    found = [text.decode() for text in model(tf.constant(WORDS))["text"].numpy()]
+    assert found == translator.translate(WORDS).texts
+
+
+def test_in_a_graph_long_texts_are_refused_if_asked():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more than 20 ids"):
+        make_translator(too_long="refuse")(tf.constant(["anna", "an" * 300]))
+
+
 def test_no_texts_give_no_answers(translator):
     assert translator.translate([]).texts == []
     assert translator.translate_n_best([], prefixes=[]) == []
@@ -428,7 +444,8 @@ train(sys.argv[1], sys.argv[2], Options(**eval(sys.argv[3])), verbose=0)
 
 def test_the_head_follows_from_the_texts(tmp_path):
     pairs, lines = write_pairs(tmp_path / "pairs.tsv"), []
-    translator = new_translator(pairs, lambda pair: True, Options(units=8), lines.append)
+    translator, chosen = new_translator(pairs, lambda pair: True, Options(units=8), lines.append)
+    assert (chosen.head, chosen.input_feeding) == ("hard", True)
     assert type(translator.seq2seq.decoder.head).__name__ == "HardHead"
     assert translator.seq2seq.decoder.input_feeding
     assert "attention: head 'hard' with input feeding" in lines

@@ -84,6 +84,7 @@ class Translator(TranslatesTexts, keras.Model):
         self.max_target_length = check_size("max_target_length", max_target_length, most=LONGEST)
         self.too_long = check_choice("too_long", too_long, TOO_LONG)
         self.built = True
+        self.supports_jit = False  # XLA has no strings
 
     def call(self, texts) -> dict[str, tf.Tensor]:
         """Greedy translation as a part of a graph: (B,) string -> `text`, string, and `scores`, float32.
@@ -93,7 +94,7 @@ class Translator(TranslatesTexts, keras.Model):
         `translate`.
         """
         decode = functools.partial(
-            self.seq2seq.decode, strategy=Greedy(), max_length=self.max_target_length
+            self.seq2seq.decode, strategy=Greedy(), max_length=self.max_target_length, in_place=True
         )
         text, scores = self.translate_tensors(texts, decode)
         return {"text": text, "scores": scores}

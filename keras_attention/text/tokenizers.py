@@ -140,7 +140,11 @@ class SentencePieceTokenizer(SentencePieces):
     @functools.cached_property
     def operators(self):
         """TensorFlow Text's tokenizer, a `tf.Module`, for code that must track it (export)."""
-        with quiet():  # SentencePiece reports at each start that a model has no rules for Unicode
+        # Outside the graph that is being traced, if any: the operators belong to all graphs.
+        with (
+            tf.init_scope(),
+            quiet(),
+        ):  # SentencePiece reports at each start that a model has no rules for Unicode
             return self._operators()
 
     def _operators(self):

@@ -24,8 +24,11 @@ NORMALIZATIONS = {"source": "nmt_nfkc", "target": "identity"}
 DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}
 
 
-def new_translator(train_file, is_training, options, say) -> Translator:
-    """Trains the tokenizers on the training pairs and assembles an untrained model."""
+def new_translator(train_file, is_training, options, say) -> tuple[Translator, Options]:
+    """Trains the tokenizers on the training pairs and assembles an untrained model.
+
+    Also returns the options, with the head that was chosen.
+    """
     tokenizers, limits = [], []
     bad_lines = BadLines()
     read = read_pairs(train_file, bad_lines, options.columns)
@@ -60,7 +63,7 @@ def new_translator(train_file, is_training, options, say) -> Translator:
     model = new_model(chosen, *sizes, copy_ids=copy_ids)
     translator = Translator(model, source, target, *limits, features_tokenizer=features)
     say(f"model: {translator.count_params():,} parameters")
-    return translator
+    return translator, chosen
 
 
 def features_tokenizer(texts) -> SentencePieceTokenizer:

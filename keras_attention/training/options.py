@@ -41,7 +41,8 @@ PART = 1000  # the maximum number of updates between validations
 class Options:
     """How to train.
 
-    Most options that are None are chosen from the data, see `for_pairs` and `training.train`.
+    Most options that are None are chosen from the data, see `for_pairs`, `for_texts` and
+    `training.new_translator`. With the head, input feeding may be chosen too.
     """
 
     columns: tuple[str, ...] = PAIR
@@ -165,16 +166,13 @@ class Options:
             return replace(self, head="hard", input_feeding=True)
         return replace(self, head=self.head or "dense")
 
-    def resumed_with(self, given: "Options") -> "Options":
-        """The options of a training, changed to those of `given` that are not the default ones.
+    def not_default(self) -> dict:
+        """The options that differ from the default ones."""
+        return {name: value for name, value in vars(self).items() if value != getattr(Options, name)}
 
-        Raises `ValueError` for an option that must not change when a training is resumed.
-        """
-        changes = {
-            name: value
-            for name, value in vars(given).items()
-            if value not in (getattr(Options, name), getattr(self, name), AUTO)
-        }
+    def resumed_with(self, given: dict) -> "Options":
+        """The options of a training with those that are given anew; `ValueError` if one must not change."""
+        changes = {name: value for name, value in given.items() if value not in (getattr(self, name), AUTO)}
         fixed = [f"{name}={changes[name]!r}" for name in changes if name not in MAY_CHANGE]
         if fixed:
             raise ValueError(

@@ -48,8 +48,8 @@ def train(
         output: the folder to make, or to resume in.
         options: see `Options`.
         validation_file: other pairs to validate on; None sets aside `validation_split` of the sources.
-        resume: whether to continue from the last checkpoint in `output`, with its options. Of `options`,
-            only the epochs, minutes, patience and learning rate may differ from these and from the default.
+        resume: whether to continue from the last checkpoint in `output`, with the options in its
+            `config.json`. Only the epochs, minutes, patience and learning rate of `options` may differ.
         strict: whether to stop at the first bad line.
         verbose: as in Keras' `fit`.
         say: is called with each line of the report.
@@ -77,7 +77,7 @@ def train(
         raise NotADirectoryError(f"`output` must be a folder, or a new one. Received: {output}.")
     if resume:
         stored = Options.from_json(output / "config.json")
-        options = stored.resumed_with(options or stored)
+        options = stored.resumed_with(options.not_default()) if options else stored
     options = options or Options()
     if options.precision == AUTO:
         options = replace(options, precision=suitable_precision())
@@ -87,8 +87,6 @@ def train(
         _check_is_new(output, resume)  # again, within the lock
         if not resume:
             stack.enter_context(announced(output, options))
-        elif options != stored:
-            write_atomically(output / "config.json", options.to_json().encode("utf-8"))
         keras.utils.set_random_seed(options.seed)
         keras.config.set_dtype_policy(options.precision)
         is_training = _splitter(options, validation_file)
@@ -97,7 +95,7 @@ def train(
         else:
             if resume:
                 say("There was no validation yet: the training begins again.")
-            translator = new_translator(train_file, is_training, options, say)
+            translator, options = new_translator(train_file, is_training, options, say)
         pairs = _read(train_file, validation_file, translator, is_training, options, strict, say)
         options = options.for_pairs(len(pairs["train"]))
         model = translator.seq2seq

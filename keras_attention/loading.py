@@ -1,4 +1,4 @@
-"""What RUN can be in a command: the folder of a training or an ensemble, a `.keras` or a `.tflite` file."""
+"""Loads what RUN names: the folder of a training or an ensemble, a `.keras` or a `.tflite` file."""
 
 import json
 from pathlib import Path
@@ -38,12 +38,13 @@ def columns_of(run):
         return Options.from_json(path / "config.json").columns
     if (path / ENSEMBLE).is_file():
         try:
-            return check_columns(json.loads((path / ENSEMBLE).read_text(encoding="utf-8"))["columns"])
+            columns = json.loads((path / ENSEMBLE).read_text(encoding="utf-8"))["columns"]
+            return None if columns is None else check_columns(columns)  # None: it was made from files
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"{path / ENSEMBLE} does not describe an ensemble: {error!r}") from None
     return None if path.exists() else PAIR
 
 
-def ensemble_description(runs) -> bytes:
+def ensemble_json(runs) -> bytes:
     """The content of `ensemble.json` for an ensemble of these runs."""
     return json.dumps({"members": runs, "columns": columns_of(runs[0])}, indent=2).encode("utf-8")
