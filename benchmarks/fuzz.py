@@ -2,12 +2,12 @@
 
     python benchmarks/fuzz.py KIND [--files 10000] [--seed 0]
 
-KIND is keras, npz, json, tflite, tsv or gzip. The script makes a good file of the kind and damages it in
-many ways: it changes, removes, inserts, repeats or zeroes bytes, or cuts off the end. In every second
-archive, it damages the contents rather than the archive itself. A child process reads each damaged file as
-the package does. The file must be read, or be refused with an error that the command line prints as one
-line. Any other error is a failure, and so are a crash, more than 10 seconds, and more than 500 MB of memory
-above what the good file takes. Files that fail are kept in --output.
+KIND is keras, npz, json, tflite, saved_model (a folder, in a zip archive), tsv or gzip. The script makes a
+good file of the kind and damages it in many ways: it changes, removes, inserts, repeats or zeroes bytes, or
+cuts off the end. In every second archive, it damages the contents rather than the archive itself. A child
+process reads each damaged file as the package does. The file must be read, or be refused with an error that
+the command line prints as one line. Any other error is a failure, and so are a crash, more than 10 seconds,
+and more than 500 MB of memory above what the good file takes. Files that fail are kept in --output.
 """
 
 import argparse
@@ -19,12 +19,13 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-KINDS = ("keras", "npz", "json", "tflite", "tsv", "gzip")
+KINDS = ("keras", "npz", "json", "tflite", "saved_model", "tsv", "gzip")
 REFUSED = (OSError, ValueError, TypeError, ImportError)  # what the command line prints as one line
 SECONDS, MEGABYTES = 10, 500
 ODD = [
@@ -117,8 +118,24 @@ def make_good_file(kind, folder: Path):
         model.optimizer.build(model.trainable_variables)
         save_checkpoint(model, new_state(), folder / "good.npz")
         return folder / "good.npz", lambda path: load_checkpoint(model, path)
+    if kind == "saved_model":
+        translator.export(folder / "good", signatures=["greedy_decode"], warmup=False)
+        return Path(shutil.make_archive(folder / "good", "zip", folder / "good")), read_saved_model
     path = translator.export(folder / "good.tflite", "litert", signatures=["greedy_decode"])
     return path, lambda path: ka.export.LiteRTTranslator(path).translate(["anna", "otto"])
+
+
+def read_saved_model(archive) -> None:
+    """Loads the folder in an archive and runs it. TensorFlow does both: its errors are refusals."""
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            shutil.unpack_archive(archive, folder, "zip")
+            signature = tf.saved_model.load(folder).signatures["greedy_decode"]
+            signature(source=tf.constant([[3, 2]]))
+        except Exception as error:
+            raise ValueError from error
 
 
 def child(kind, folder, pipe) -> None:
