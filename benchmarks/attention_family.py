@@ -32,7 +32,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PLAIN = {"head": "dense", "units": 128, "embedding_dim": 64}
+PLAIN = {"input_feeding": False, "units": 128, "embedding_dim": 64}
 KINDS = {
     "plain": {},
     "additive": {"score": "additive"},

@@ -35,7 +35,7 @@ def main(file: str, num_pairs: int, epochs: int) -> None:
         with pairs.open("w", encoding="utf-8") as some:
             for pair in itertools.islice(read_pairs(file), num_pairs):
                 some.write(f"{pair.source}\t{pair.target}\n")
-        options = Options(head="dense", units=32, embedding_dim=16, epochs=epochs, patience=epochs)
+        options = Options(input_feeding=False, units=32, embedding_dim=16, epochs=epochs, patience=epochs)
         train(pairs, Path(folder) / "run", options, verbose=0)
 
 

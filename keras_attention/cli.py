@@ -173,19 +173,15 @@ def _add_train(train):
     choice("score", SCORES)
     choice("normalizer", NORMALIZERS)
     head = train.add_mutually_exclusive_group()
-    choice(
-        "head",
-        HEADS,
-        "(hard with --input-feeding for few pairs of short texts, unless you choose an attention; "
-        "otherwise dense)",
-        group=head,
-    )
+    choice("head", HEADS, group=head)
     head.add_argument("--copy", action="store_const", dest="head", const="pointer",
                       default=argparse.SUPPRESS,
                       help="copy pieces that both sides share; same as --head pointer")  # fmt: skip
     train.add_argument("--heads", type=int, default=argparse.SUPPRESS, metavar="N", dest="num_heads",
                        help="attention heads (1)")  # fmt: skip
-    flag("--input-feeding", help="feed the last attentional vector back into the recurrence")
+    train.add_argument("--input-feeding", action=argparse.BooleanOptionalAction,
+                       default=argparse.SUPPRESS,
+                       help="feed the last attentional vector back (by default for few pairs)")  # fmt: skip
     flag("--attend-first", help="attend before the recurrence")
     flag("--attend-between", help="attend between two transitions")
     option("coverage", "W", "weight of the coverage loss")

@@ -83,8 +83,8 @@ def _train(options, output, given, resume):
         if "space left" in str(error):  # on the disk
             raise OSError(str(error)) from None
         raise ValueError(
-            "There is not enough memory for this training. Use fewer --units, a smaller --batch-size, "
-            "smaller vocabularies, or --head dense."
+            "There is not enough memory for this training. Use fewer --units, a smaller --batch-size, or "
+            "smaller vocabularies."
         ) from None
 
 

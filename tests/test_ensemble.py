@@ -155,7 +155,7 @@ def test_members_that_do_not_go_together_are_refused(members):
 
 def test_runs_become_one_run(tmp_path, capsys):
     pairs = write_pairs(tmp_path / "pairs.tsv", 60)
-    small = ["--head", "dense", "--units", "8", "--embedding-dim", "8", "--epochs", "1", "--quiet"]
+    small = ["--no-input-feeding", "--units", "8", "--embedding-dim", "8", "--epochs", "1", "--quiet"]
     runs = [str(tmp_path / "runs" / f"seed-{seed}") for seed in (4, 5)]
     command = [
         "train",

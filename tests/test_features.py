@@ -115,18 +115,8 @@ def test_commands_with_columns(tmp_path, monkeypatch, capfd):
     ]
     (tmp_path / "pairs.tsv").write_text("\n".join([*lines, "V\tno target"]) + "\n", encoding="utf-8")
     columns = ["--columns", "features,source,target"]
-    small = [
-        "--head",
-        "dense",
-        "--units",
-        8,
-        "--embedding-dim",
-        8,
-        "--epochs",
-        1,
-        "--validation-split",
-        0.3,
-    ]
+    small = ["--no-input-feeding", "--units", 8, "--embedding-dim", 8, "--epochs", 1]
+    small += ["--validation-split", 0.3]
     pairs, run = tmp_path / "pairs.tsv", tmp_path / "run"
     status, out, _ = command("train", pairs, *columns, "--output", run, *small)
     assert status == 0

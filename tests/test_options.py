@@ -24,31 +24,17 @@ def test_defaults_follow_from_the_number_of_pairs(num_pairs):
 
 
 @pytest.mark.parametrize(
-    ("given", "num_pairs", "target_size", "places", "head", "input_feeding"),
-    [
-        ({}, 3_600, 40, 900, "hard", True),
-        ({"units": 64, "cell": "gru"}, 3_600, 40, 900, "hard", True),
-        ({}, 12_800, 40, 900, "dense", False),
-        ({}, 3_600, 257, 900, "dense", False),
-        ({}, 3_600, 40, 5_000, "dense", False),
-        ({"head": "dense"}, 3_600, 40, 900, "dense", False),
-        ({"score": "general"}, 3_600, 40, 900, "hard", True),  # the default one
-        ({"head": "hard"}, 3_600, 40, 900, "hard", False),
-        ({"score": "additive"}, 3_600, 40, 900, "dense", False),
-        ({"num_heads": 2}, 3_600, 40, 900, "dense", False),
-        ({"input_feeding": True}, 3_600, 40, 900, "dense", True),
-    ],
+    ("given", "num_pairs", "expected"),
+    [(None, 12_799, True), (None, 12_800, False), (False, 3_600, False), (True, 100_000, True)],
 )
-def test_few_pairs_of_short_texts_get_hard_attention(
-    given, num_pairs, target_size, places, head, input_feeding
-):
-    chosen = Options(**given).for_texts(num_pairs, target_size, places)
-    assert (chosen.head, chosen.input_feeding) == (head, input_feeding)
-    assert chosen.for_texts(num_pairs, target_size, places) == chosen
+def test_few_pairs_get_input_feeding(given, num_pairs, expected):
+    chosen = Options(input_feeding=given).for_model(num_pairs)
+    assert chosen.input_feeding is expected
+    assert chosen.for_model(10**6) == chosen
 
 
 def test_a_resumed_training_changes_only_its_end_and_its_rate():
-    stored = Options(units=64, head="hard", input_feeding=True)
+    stored = Options(units=64, input_feeding=True)
     assert stored.resumed_with({"units": 64, "epochs": 3, "precision": AUTO}) == replace(stored, epochs=3)
     with pytest.raises(ValueError, match=r"may change\. Received: units=256\. Leave these out"):
         stored.resumed_with({"units": 256})

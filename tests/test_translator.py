@@ -313,8 +313,7 @@ def write_pairs(path, pairs=400):
 
 
 SMALL = [
-    "--head",
-    "dense",
+    "--no-input-feeding",
     "--units",
     "16",
     "--embedding-dim",
@@ -442,13 +441,12 @@ train(sys.argv[1], sys.argv[2], Options(**eval(sys.argv[3])), verbose=0)
 """
 
 
-def test_the_head_follows_from_the_texts(tmp_path):
+def test_input_feeding_follows_from_the_number_of_pairs(tmp_path):
     pairs, lines = write_pairs(tmp_path / "pairs.tsv"), []
     translator, chosen = new_translator(pairs, lambda pair: True, Options(units=8), lines.append)
-    assert (chosen.head, chosen.input_feeding) == ("hard", True)
-    assert type(translator.seq2seq.decoder.head).__name__ == "HardHead"
+    assert chosen.input_feeding
     assert translator.seq2seq.decoder.input_feeding
-    assert "attention: head 'hard' with input feeding" in lines
+    assert "input feeding: yes" in lines
 
 
 def test_the_options_of_the_family_reach_the_model(tmp_path):
@@ -473,7 +471,7 @@ def test_the_options_of_the_family_reach_the_model(tmp_path):
 def test_a_killed_training_continues_where_it_was(tmp_path):
     """It reaches the same losses, since the order of an epoch depends only on its number."""
     pairs = write_pairs(tmp_path / "pairs.tsv", 100)
-    options = {"units": 8, "embedding_dim": 4, "head": "dense", "epochs": 3, "validation_split": 0.1}
+    options = {"units": 8, "embedding_dim": 4, "input_feeding": False, "epochs": 3, "validation_split": 0.1}
     options |= {"dropout": 0.2, "batch_size": 4}  # so that an execution has several batches
     train(pairs, tmp_path / "whole", Options(**options), verbose=0)
 
@@ -570,7 +568,7 @@ import os, signal, sys
 import keras_attention.training.train as module
 
 module.new_translator = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-module.train(sys.argv[1], sys.argv[2], module.Options(units=8, epochs=1, head="dense"))
+module.train(sys.argv[1], sys.argv[2], module.Options(units=8, epochs=1, input_feeding=False))
 """
 
 

@@ -2,7 +2,6 @@
 
 import inspect
 import itertools
-import math
 
 from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.decoder import AttentionDecoder
@@ -27,7 +26,7 @@ DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram"
 def new_translator(train_file, is_training, options, say) -> tuple[Translator, Options]:
     """Trains the tokenizers on the training pairs and assembles an untrained model.
 
-    Also returns the options, with the head that was chosen.
+    Also returns the options, with input feeding chosen.
     """
     tokenizers, limits = [], []
     bad_lines = BadLines()
@@ -50,10 +49,9 @@ def new_translator(train_file, is_training, options, say) -> tuple[Translator, O
         tokenizers.append(tokenizer)
         limits.append(limit)
     source, target = tokenizers
-    chosen = options.for_texts(len(pairs), target.vocabulary_size, math.prod(limits))
-    if chosen.head != options.head:
-        feeding = " with input feeding" if chosen.input_feeding else ""
-        say(f"attention: head {chosen.head!r}{feeding}")
+    chosen = options.for_model(len(pairs))
+    if chosen != options:
+        say(f"input feeding: {'yes' if chosen.input_feeding else 'no'}")
     copy_ids = source.ids_in(target) if options.head == "pointer" else None
     sizes, features = [source.vocabulary_size, target.vocabulary_size], None
     if options.has_features:

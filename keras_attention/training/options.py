@@ -11,7 +11,7 @@ from keras_attention.text.pair_files import PAIR, check_columns
 WITH_FEATURES = {  # the others depend on positions in the memory, on its depth, or on ids
     "normalizer": ("softmax", "sparsemax", "entmax15"),
     "score": ("general", "additive", "concat", "coverage"),
-    "head": (None, "dense", "tied", "hard"),
+    "head": ("dense", "tied", "hard"),
     "num_heads": (1,),
 }
 AUTO = "auto"
@@ -23,16 +23,13 @@ CHOICES = {
     "cell": CELLS,
     "score": SCORES,
     "normalizer": NORMALIZERS,
-    "head": (None, *HEADS),
+    "head": HEADS,
     "precision": PRECISIONS,
 }
 BATCH_SIZES = (64, 32, 16)
 RATE = 0.004  # the highest learning rate
 UPDATES_PER_EPOCH, EPOCHS, UPDATES, PATIENCE = 200, 12, 2400, 1000  # minimums, see `Options.for_pairs`
-# Hard attention with input feeding for few pairs of short texts, see `Options.for_texts`.
-FEW_PAIRS, FEW_IDS, FEW_PLACES = 12_800, 256, 64 * 64
-ATTENTION = ("score", "normalizer", "num_heads", "head", "input_feeding", "attend_first", "attend_between")
-ATTENTION += ("coverage", "scheduled_sampling")
+FEW_PAIRS = 12_800  # see `Options.for_model`
 MAY_CHANGE = ("epochs", "max_minutes", "patience", "learning_rate")  # when a training is resumed
 PART = 1000  # the maximum number of updates between validations
 
@@ -41,8 +38,8 @@ PART = 1000  # the maximum number of updates between validations
 class Options:
     """How to train.
 
-    Most options that are None are chosen from the data, see `for_pairs`, `for_texts` and
-    `training.new_translator`. With the head, input feeding may be chosen too.
+    Most options that are None are chosen from the data, see `for_pairs`, `for_model` and
+    `training.new_translator`.
     """
 
     columns: tuple[str, ...] = PAIR
@@ -60,8 +57,8 @@ class Options:
     score: str = "general"
     normalizer: str = "softmax"
     num_heads: int = 1
-    head: str | None = None
-    input_feeding: bool = False
+    head: str = "dense"
+    input_feeding: bool | None = None
     attend_first: bool = False
     attend_between: bool = False
     coverage: float = 0.0
@@ -94,7 +91,8 @@ class Options:
         for name in rates:
             check_rate(name, getattr(self, name))
         for name in ("input_feeding", "attend_first", "attend_between"):
-            check_flag(name, getattr(self, name))
+            if getattr(self, name) is not None:
+                check_flag(name, getattr(self, name))
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
         check_between("coverage", self.coverage, 0, 100)
@@ -149,22 +147,14 @@ class Options:
             learning_rate=self.learning_rate or RATE,
         )
 
-    def for_texts(self, num_pairs: int, target_size: int, places: int) -> "Options":
-        """The options with a head, which also decides about input feeding if no attention was chosen.
+    def for_model(self, num_pairs: int) -> "Options":
+        """The options with input feeding chosen, if it is None.
 
-        Fewer than 12,800 pairs are learned best with the head "hard" and input feeding (docs/results.md). A
-        head of this kind computes a distribution over the target ids for each pair of a source and a target
-        place. So it is chosen for at most 256 target ids and 4,096 pairs of places. All others get "dense".
-
-        Args:
-            num_pairs: training pairs.
-            target_size: target ids.
-            places: the greatest source length times the greatest target length.
+        With fewer than 12,800 pairs it makes fewer errors (docs/results.md). It makes a training slower.
         """
-        is_open = all(getattr(self, name) == getattr(Options, name) for name in ATTENTION)
-        if is_open and num_pairs < FEW_PAIRS and target_size <= FEW_IDS and places <= FEW_PLACES:
-            return replace(self, head="hard", input_feeding=True)
-        return replace(self, head=self.head or "dense")
+        if self.input_feeding is not None:
+            return self
+        return replace(self, input_feeding=num_pairs < FEW_PAIRS)
 
     def not_default(self) -> dict:
         """The options that differ from the default ones."""
