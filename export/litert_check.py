@@ -112,7 +112,7 @@ def _run(path, requests):
     with tempfile.TemporaryDirectory() as folder:
         given, written = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(given, **requests)
-        # Run as text: a file's folder would be on the path, and TensorFlow would import a `litert` from it.
+        # Run as text: a script's folder is on the path, and this one has modules like `formats`.
         command = [sys.executable, "-c", inspect.getsource(litert_run), path.absolute(), given, written]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=folder)
         if done.returncode:

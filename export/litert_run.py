@@ -41,16 +41,13 @@ def alternating(given):
     The next turn starts with another name, so each signature also runs after others. In LiteRT.js that has
     changed answers (docs/upstream.md).
     """
-    waiting = {name: iter(inputs) for name, inputs in given.items()}
-    names = list(waiting)
-    while waiting:
-        for name in list(filter(waiting.get, names)):
-            inputs = next(waiting[name], None)
-            if inputs is None:
-                del waiting[name]
-            else:
-                yield name, inputs
-        names = names[1:] + names[:1]
+    given = {name: list(inputs) for name, inputs in given.items()}
+    names = list(given)
+    for turn in range(max(map(len, given.values()), default=0)):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            if turn < len(given[name]):
+                yield name, given[name][turn]
 
 
 def sources(requests):

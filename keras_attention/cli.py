@@ -17,7 +17,6 @@ from keras_attention.choices import (
     STRATEGIES,
     UNICODE_FORMS,
 )
-from keras_attention.quiet import USER_ERRORS
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
 from keras_attention.training.options import PRECISIONS, Options
 
@@ -56,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has stopped reading, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except USER_ERRORS as error:
+    except (OSError, ValueError, ImportError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         print(f"keras-attention: error: {reason}", file=sys.stderr)
         return 2

@@ -89,6 +89,7 @@ def test_an_unknown_precision_is_refused():
         ({"num_heads": 3}, "multiple of `num_heads`"),
         ({"score": "luong"}, "`score` must be one of dot"),
         ({"input_feeding": "yes"}, "`input_feeding`"),
+        ({"attend_first": None}, "`attend_first`"),
         ({"coverage": -1}, "`coverage` must be from 0"),
     ],
 )

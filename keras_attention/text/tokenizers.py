@@ -140,11 +140,9 @@ class SentencePieceTokenizer(SentencePieces):
     @functools.cached_property
     def operators(self):
         """TensorFlow Text's tokenizer, a `tf.Module`, for code that must track it (export)."""
-        # Outside the graph that is being traced, if any: the operators belong to all graphs.
-        with (
-            tf.init_scope(),
-            quiet(),
-        ):  # SentencePiece reports at each start that a model has no rules for Unicode
+        # Outside any graph that is being traced, because the operators serve all graphs. Quietly, because
+        # SentencePiece reports at each start that a model has no rules for Unicode.
+        with tf.init_scope(), quiet():
             return self._operators()
 
     def _operators(self):

@@ -49,19 +49,19 @@ def new_translator(train_file, is_training, options, say) -> tuple[Translator, O
         tokenizers.append(tokenizer)
         limits.append(limit)
     source, target = tokenizers
-    chosen = options.for_model(len(pairs))
-    if chosen != options:
-        say(f"input feeding: {'yes' if chosen.input_feeding else 'no'}")
+    if options.input_feeding is None:
+        options = options.for_model(len(pairs))
+        say(f"input feeding: {'yes' if options.input_feeding else 'no'}")
     copy_ids = source.ids_in(target) if options.head == "pointer" else None
     sizes, features = [source.vocabulary_size, target.vocabulary_size], None
     if options.has_features:
         features = features_tokenizer(pair.features for pair in pairs)
         say(f"features: {features.vocabulary_size} ids")
         sizes.append(features.vocabulary_size)
-    model = new_model(chosen, *sizes, copy_ids=copy_ids)
+    model = new_model(options, *sizes, copy_ids=copy_ids)
     translator = Translator(model, source, target, *limits, features_tokenizer=features)
     say(f"model: {translator.count_params():,} parameters")
-    return translator, chosen
+    return translator, options
 
 
 def features_tokenizer(texts) -> SentencePieceTokenizer:

@@ -90,9 +90,10 @@ class Options:
         rates = "dropout", "label_smoothing", "validation_split", "scheduled_sampling", "word_dropout"
         for name in rates:
             check_rate(name, getattr(self, name))
-        for name in ("input_feeding", "attend_first", "attend_between"):
-            if getattr(self, name) is not None:
-                check_flag(name, getattr(self, name))
+        for name in ("attend_first", "attend_between"):
+            check_flag(name, getattr(self, name))
+        if self.input_feeding is not None:
+            check_flag("input_feeding", self.input_feeding)
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
         check_between("coverage", self.coverage, 0, 100)
