@@ -138,7 +138,7 @@ class Torch:
         right = logits[..., 1:].argmax(2) + 1 == answers
         losses = cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=0, reduction="sum")
         match = (right | ~real).all(1)
-        counts = [(right & real).sum(), real.sum(), match.sum(), torch.tensor(len(match)), losses]
+        counts = [(right & real).sum(), real.sum(), match.sum(), real.any(1).sum(), losses]
         self.sums += torch.stack([count.float() for count in counts])
 
     def logits(self):

@@ -23,7 +23,7 @@ import numpy as np
 
 import keras_attention.training.train as training
 from keras_attention.layers import recurrent
-from keras_attention.text import datasets
+from keras_attention.text import batches
 from keras_attention.text.pair_files import read_pairs, read_references
 from keras_attention.training import run
 from keras_attention.training.evaluate import evaluate
@@ -79,16 +79,16 @@ def with_adam():
 
 def batches_by_tokens():
     """The same number of batches, each with about as many target tokens instead of as many rows."""
-    groups_of = datasets.SequencePairs._groups
+    groups_of = batches.Order.epoch_groups
 
-    def groups(pairs, batch_size, seed, epoch):
-        if seed is None:
-            return groups_of(pairs, batch_size, seed, epoch)
-        sources, lengths = pairs.lengths()
-        random = np.random.default_rng((seed, epoch))
-        order, found = random.permutation(len(pairs)), []
-        for start in range(0, len(order), datasets.WINDOW * batch_size):
-            window = order[start : start + datasets.WINDOW * batch_size]
+    def groups(self, epoch):
+        if self.seed is None:
+            return groups_of(self, epoch)
+        (sources, lengths), batch_size = self.lengths, self.batch_size
+        random = np.random.default_rng((self.seed, epoch))
+        order, found = random.permutation(len(sources)), []
+        for start in range(0, len(order), batches.WINDOW * batch_size):
+            window = order[start : start + batches.WINDOW * batch_size]
             window = window[np.lexsort((sources[window], lengths[window]))]
             tokens = np.cumsum(lengths[window])
             count = -(-len(window) // batch_size)
@@ -96,7 +96,7 @@ def batches_by_tokens():
             found += np.split(window, cuts)
         return [found[i] for i in random.permutation(len(found))]
 
-    datasets.SequencePairs._groups = groups
+    batches.Order.epoch_groups = groups
 
 
 VARIANTS = {

@@ -14,7 +14,7 @@ from keras_attention.decoding.beam import Beam
 from keras_attention.models.generation import DEFAULT_MAX_LENGTH, Generates
 from keras_attention.models.translator import Translator
 from keras_attention.quiet import quiet
-from keras_attention.text.tokenizers import FAST_KINDS
+from keras_attention.text.graph_pieces import FAST_KINDS
 from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
 from .associated_files import SIDES, add_associated_files

@@ -98,7 +98,6 @@ __all__ = [
     "train",
 ]
 
-NAMES = frozenset(__all__)  # includes names that need another backend
 WITHOUT_KERAS = {
     "decoding.beam": ("Beam",),
     "decoding.sampling": ("Greedy", "Sample"),
@@ -109,8 +108,7 @@ WITHOUT_KERAS = {
 
 
 def _load_with_keras():
-    module = importlib.import_module("keras_attention.with_keras")
-    __all__[:] = [name for name in __all__ if hasattr(module, name) or _module_without_keras(name)]
+    importlib.import_module("keras_attention.with_keras")
 
 
 def _module_without_keras(name):
@@ -122,14 +120,9 @@ if not is_command():  # a command loads what it needs
 
 
 def __getattr__(name):
-    if name not in NAMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"keras_attention.{_module_without_keras(name) or 'with_keras'}")
-    if not hasattr(module, name):
-        raise ImportError(
-            f"`keras_attention.{name}` needs Keras on TensorFlow. Received: the backend "
-            f"{module.keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow in the environment."
-        )
     value = globals()[name] = getattr(module, name)
     return value
 

@@ -1,5 +1,6 @@
 """The values that options can take. The command line reads them before it imports Keras."""
 
+BACKENDS = ("tensorflow", "jax", "torch")  # of Keras
 KINDS = ("char", "word", "bpe", "unigram")  # of tokenizers
 COLUMNS = ("source", "target", "features")  # of a file; features are optional
 UNICODE_FORMS = ("NFC", "NFD", "NFKC", "NFKD")

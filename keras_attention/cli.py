@@ -8,6 +8,7 @@ import warnings
 from keras_attention.choices import (
     AVERAGE,
     AVERAGES,
+    BACKENDS,
     BEAM_WIDTH,
     CELLS,
     HEADS,
@@ -25,6 +26,7 @@ examples:
   keras-attention train pairs.tsv --output run
   keras-attention train pairs.tsv.gz --output run --max-minutes 30 --validation dev.tsv
   keras-attention train pairs.tsv --output run --resume
+  keras-attention --backend jax train pairs.tsv --output run
   keras-attention translate run < in.txt > out.txt
   keras-attention translate run --beam 5 --n-best 3 < in.txt
   keras-attention translate run --temperature 0.8 --top-p 0.9 --seed 1 < in.txt
@@ -42,7 +44,13 @@ A file of pairs has lines of `source<TAB>target` in UTF-8, and may be gzip.
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command. An error that the user can cause is one line on standard error and exit status 2."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "export" and options.backend not in (None, "tensorflow"):
+        parser.error(f"export needs the backend tensorflow. Received: {options.backend}.")
+    backend = "tensorflow" if options.command == "export" else options.backend
+    if backend:
+        os.environ["KERAS_BACKEND"] = backend
     warnings.showwarning = lambda message, *_: print(f"keras-attention: {message}", file=sys.stderr)
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
@@ -72,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--backend", choices=BACKENDS,
+                        help="of Keras, for train, translate, evaluate and plot; export needs tensorflow "
+                        "(KERAS_BACKEND, or tensorflow)")  # fmt: skip
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
     _add_train(subparsers.add_parser("train", help="learn from a file of pairs"))

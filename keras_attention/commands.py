@@ -25,7 +25,7 @@ from keras_attention.text.pair_files import (
     read_references,
     split_features,
 )
-from keras_attention.training.allocator import keep_freed_memory
+from keras_attention.training.allocator import is_out_of_memory, keep_freed_memory
 from keras_attention.training.evaluate import evaluate as compare
 from keras_attention.training.options import Options
 
@@ -64,8 +64,6 @@ def _train(options, output, given, resume):
     goes_on = resume and config.is_file()  # otherwise `train_on_file` says that there is nothing to resume
     of_run = Options.from_json(config).resumed_with(given) if goes_on else Options(**given)
     with quick_start():
-        import tensorflow as tf
-
         from keras_attention.training.train import train as train_on_file
     keep_freed_memory()
     try:
@@ -79,7 +77,9 @@ def _train(options, output, given, resume):
             verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line per epoch
             say=(lambda line: None) if options.quiet else lambda line: print(line, flush=True),
         )
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         if "space left" in str(error):  # on the disk
             raise OSError(str(error)) from None
         raise ValueError(

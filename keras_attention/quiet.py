@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MODULE = "keras_attention.cli"
-# Keras and TensorFlow import these two if they are installed, which takes a second and a half of CPU time
-# (Keras 3.15, TensorFlow 2.21). The commands need neither of them at the start.
-NOT_NEEDED = {"jax", "matplotlib"}
+# Keras and TensorFlow import these if they are installed, which takes seconds of CPU time (Keras 3.15,
+# TensorFlow 2.21). The commands need only the backend among them at the start.
+NOT_NEEDED = {"jax", "matplotlib", "tensorflow"}
 
 
 def is_command() -> bool:
@@ -31,7 +31,7 @@ def quick_start() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Models of texts need TensorFlow, whatever keras.json says.
+    # Exports need TensorFlow, whatever keras.json says; --backend and the environment may say otherwise.
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     hidden = NOT_NEEDED - sys.modules.keys() - {backend}
     sys.modules.update(dict.fromkeys(hidden))  # `import name` raises ImportError
@@ -40,7 +40,7 @@ def quick_start() -> Iterator[None]:
         with quiet():
             yield
     finally:
-        for name in hidden:
+        for name in hidden - {"tensorflow"}:  # which stays hidden: on another backend nothing needs it
             del sys.modules[name]
         gc.freeze()
         gc.enable()

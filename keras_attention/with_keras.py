@@ -33,13 +33,11 @@ from keras_attention.layers.states import Attended, DecoderState, DecoderStep, E
 from keras_attention.layers.vector_encoder import VectorEncoder
 from keras_attention.models.ensemble import Ensemble
 from keras_attention.models.seq2seq import Seq2Seq
+from keras_attention.models.translator import Translator
+from keras_attention.text.datasets import SequencePairs
+from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.training.attention_losses import AlignmentLoss, CoverageLoss
 from keras_attention.training.muon import Muon
 from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
 from keras_attention.training.optimizers import Adam
-
-if keras.backend.backend() == "tensorflow":  # everything that works on texts needs TensorFlow
-    from keras_attention.models.translator import Translator
-    from keras_attention.text.datasets import SequencePairs
-    from keras_attention.text.tokenizers import SentencePieceTokenizer
-    from keras_attention.training.train import Options, train
+from keras_attention.training.train import Options, train

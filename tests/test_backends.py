@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import random
 import subprocess
 import sys
 
@@ -9,7 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-import keras_attention  # noqa: F401  (registers what is loaded)
+from keras_attention.models.translator import load_translator
+from keras_attention.text.batches import common_lengths, padded
+from keras_attention.text.datasets import SequencePairs
 
 TRAIN_AND_GENERATE = """
 import sys
@@ -91,3 +94,64 @@ def test_another_backend_trains_a_model_that_tensorflow_loads(backend, tmp_path)
     here = keras.saving.load_model(path + ".keras").generate(there["source"], max_length=4)
     np.testing.assert_array_equal(here.tokens, there["tokens"])
     np.testing.assert_allclose(here.attention, there["attention"], atol=1e-5)
+
+
+def run_command(backend, *arguments, given=None):
+    """The output of `keras-attention` on a backend, where TensorFlow is not installed."""
+    code = (
+        "import sys; sys.modules['tensorflow'] = None; sys.argv[0] = 'keras-attention'\n"
+        "from keras_attention.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", code, "--backend", backend, *map(str, arguments)]
+    done = subprocess.run(command, input=given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "tensorflow" not in done.stderr.lower(), done.stderr
+    return done.stdout
+
+
+def test_the_command_line_trains_and_translates_without_tensorflow(tmp_path):
+    pytest.importorskip("jax")
+    letters = random.Random(0)
+    words = ["".join(letters.choices("abc", k=letters.randint(2, 7))) for _ in range(300)]
+    (tmp_path / "pairs.tsv").write_text("".join(f"{word}\t{word.upper()}\n" for word in words))
+    train = ("train", tmp_path / "pairs.tsv", "--output", tmp_path / "run")
+    small = ("--units", 16, "--embedding-dim", 8, "--no-input-feeding")
+    run_command("jax", *train, *small, "--epochs", 1)
+    assert "stopped after 2 epochs" in run_command("jax", *train, "--resume", "--epochs", 2)
+    texts = words[:20]
+    there = run_command("jax", "translate", tmp_path / "run", given="\n".join(texts))
+    here = load_translator(tmp_path / "run" / "translator.keras").translate(texts).texts
+    assert there.split("\n")[:-1] == here
+
+
+def test_batches_for_jax_are_those_for_tensorflow_in_few_shapes(monkeypatch):
+    lengths = np.random.default_rng(0)
+    rows = [np.arange(3, 3 + n) for n in lengths.integers(1, 30, 61)]
+    pairs = SequencePairs.of(rows, [row[: 1 + len(row) // 2] for row in rows])
+    expected, passes = pairs.batches(4, seed=0), 2
+    stream = [batch for _ in range(passes) for batch in expected.dataset.as_numpy_iterator()]
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    dataset = pairs.batches(4, seed=0).dataset
+    assert len(dataset) == expected.num_batches
+    found = []
+    for _ in range(passes):
+        found += [dataset[i] for i in range(len(dataset))]
+        dataset.on_epoch_end()
+    shapes = set()
+    for (inputs, target), (same_inputs, same_target) in zip(found, stream, strict=True):
+        shapes.add((inputs["source"].shape, target.shape))
+        assert inputs["target"].shape == target.shape
+        for array, same in ((inputs["source"], same_inputs["source"]), (target, same_target)):
+            np.testing.assert_array_equal(array[: len(same), : same.shape[1]], same)
+            assert (array > 0).sum() == (same > 0).sum()
+    assert len(shapes) <= 5
+
+
+def test_common_lengths_hold_both_sides_and_join_those_that_are_close():
+    assert common_lengths(3, 8) == (8, 8)
+    assert common_lengths(9, 13) == (16, 16)
+    assert common_lengths(33, 10) == (48, 12)
+    vectors = padded(np.ones((2, 3, 5), "float32"), 4, 8)
+    assert vectors.shape == (4, 8, 5)
+    assert vectors.sum() == 30
+    assert padded(np.array([3, 2]), 4, None).tolist() == [3, 2, 1, 1]

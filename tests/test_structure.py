@@ -67,9 +67,11 @@ ORDER = [
     "text.unicode_rules",
     "text.training_texts",
     "text.pieces",
+    "text.graph_pieces",
     "text.tokenizers",
     "text.translations",
     "text.pair_files",
+    "text.batches",
     "text.datasets",
     "models.unfinished",
     "models.generation",
@@ -115,16 +117,15 @@ LATE_IMPORTS = {
 }  # as in Keras' own Model.export
 NEED_TENSORFLOW = {
     "layers.recurrent_tensorflow",
-    "text.tokenizers",
-    "text.datasets",
-    "models.translator",
+    "text.graph_pieces",
 }
 # These run on every backend, and import TensorFlow only if it is the backend.
 PREFER_TENSORFLOW = {
-    "commands",
     "decoding.buffers",
     "layers.embedding",
+    "models.translator",
     "models.unfinished",
+    "text.batches",
     "training.muon",
     "training.optimizers",
     "training.precision",
@@ -133,7 +134,8 @@ PREFER_TENSORFLOW = {
 LIBRARIES = {
     "text.unicode_rules": {"sentencepiece"},
     "text.pieces": {"sentencepiece"},
-    "text.tokenizers": {"sentencepiece", "tensorflow_text"},
+    "text.graph_pieces": {"tensorflow_text"},
+    "text.tokenizers": {"sentencepiece"},
     "training.evaluate": {"sacrebleu"},
     "plotting": {"matplotlib"},
     "export.write_saved_model": {"tensorflow_serving"},

@@ -111,16 +111,6 @@ def test_saved_models_load_once_the_package_is_imported(translator, tmp_path, im
     assert done.returncode == 0, done.stderr
 
 
-def test_what_needs_tensorflow_says_so_on_another_backend():
-    pytest.importorskip("jax")
-    code = "import os; os.environ['KERAS_BACKEND'] = 'jax'\nfrom keras_attention import *\n"
-    done = run(code + "Encoder, Beam, pad; print('there'); from keras_attention import Translator")
-    assert done.stdout == "there\n", done.stderr
-    assert "`keras_attention.Translator` needs Keras on TensorFlow. Received: the backend 'jax'" in (
-        done.stderr
-    )
-
-
 def test_tokenizers_read_alike_with_and_without_tensorflow(translator):
     tokenizer = translator.source_tokenizer
     plain = SentencePieces(tokenizer.model, tokenizer.kind)

@@ -3,7 +3,6 @@
 import functools
 
 import keras
-import tensorflow as tf
 
 from keras_attention.archives import check_unpacked_size
 from keras_attention.checks import check_choice, check_size
@@ -86,13 +85,17 @@ class Translator(TranslatesTexts, keras.Model):
         self.built = True
         self.supports_jit = False  # XLA has no strings
 
-    def call(self, texts) -> dict[str, tf.Tensor]:
+    def call(self, texts):
         """Greedy translation as a part of a graph: (B,) string -> `text`, string, and `scores`, float32.
 
         So a translator can be a layer of another model, and `predict` takes a `tf.data.Dataset` of batches
         of texts. With features, `texts` is a dict of `text` and `features`. For lists of `str`, use
-        `translate`.
+        `translate`. Needs the TensorFlow backend.
         """
+        if keras.backend.backend() != "tensorflow":
+            raise NotImplementedError(
+                f"Strings are not tensors on the backend {keras.backend.backend()!r}. Use `translate`."
+            )
         decode = functools.partial(
             self.seq2seq.decode, strategy=Greedy(), max_length=self.max_target_length, in_place=True
         )
@@ -105,12 +108,14 @@ class Translator(TranslatesTexts, keras.Model):
     def decode_ids(self, source, strategy, max_length, prefix, noise):
         return self.seq2seq.run(source, strategy, max_length, prefix, noise)
 
-    def translate_tensors(self, texts, decode) -> tuple[tf.Tensor, tf.Tensor]:
+    def translate_tensors(self, texts, decode):
         """`translate` as a part of a graph: (B,) string -> (B,) string and (B,) float32 scores.
 
         With features, `texts` is a dict of `text` and `features`. `decode` maps a source to `Decoded`. A
         `Beam` gives all its hypotheses: (B, K) and (B, K).
         """
+        import tensorflow as tf  # late, here and below: other backends have no strings
+
         found = decode(self.source_tensors(texts))
         shape = tf.shape(found.tokens)
         written = self.target_tokenizer.detokenize(tf.reshape(found.tokens, (-1, shape[-1])))
@@ -126,7 +131,9 @@ class Translator(TranslatesTexts, keras.Model):
             return {"source": self._text_ids(texts["text"]), "features": features}
         return self._text_ids(texts)
 
-    def _text_ids(self, texts) -> tf.Tensor:
+    def _text_ids(self, texts):
+        import tensorflow as tf
+
         ids, is_longer = self.source_tokenizer.ragged_ids_within(texts, self.max_source_length)
         too_long = tf.reduce_sum(tf.cast(is_longer, tf.int32))
         limit = f"texts have more than {self.max_source_length} ids"

@@ -1,27 +1,17 @@
-"""Pairs of sequences -> batches of rows of similar length."""
+"""Pairs of sequences, held in memory, and the batches that they make."""
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from keras_attention.checks import check_size
+from keras_attention.text.batches import Batches, Order, as_dataset
 from keras_attention.text.pair_files import BadLines, Pair, chunks
 from keras_attention.tokens import END_ID, pad, shift_right
 
 CHUNK = 10_000  # lines that are tokenized at once
-WINDOW = 64  # batches among which rows are sorted by length
-
-
-class Batches(NamedTuple):
-    """A data set of batches, and how much of an epoch is padding."""
-
-    dataset: tf.data.Dataset
-    num_batches: int  # in one pass over the data set
-    padding: float  # share of all source and target positions
+NO_IDS = np.zeros(0, "int32")
 
 
 @dataclass
@@ -96,57 +86,33 @@ class SequencePairs:
             first_pass: the number of the first pass, for a training that is resumed.
         """
         batch_size = check_size("batch_size", batch_size)
-        groups = self._groups(batch_size, seed, 0)
-        size = len(groups)
-        parts = -(-size // (max_batches or max(size, 1)))
-        num_batches = -(-size // max(parts, 1))
-        passes = itertools.count(first_pass)
         lengths = self.lengths()
+        order = Order(lengths, batch_size, seed)
+        parts = -(-len(order) // (max_batches or max(len(order), 1)))
+        num_batches = -(-len(order) // max(parts, 1))
         real = sum(int(side.sum()) for side in lengths)
-        padded = sum(len(rows) * int(side[rows].max()) for rows in groups for side in lengths)
+        padded = sum(len(rows) * int(side[rows].max()) for rows in order.groups for side in lengths)
+        has_vectors = self.source[0].ndim == 2
 
-        def generate():
-            epoch, place = divmod(next(passes) * num_batches, max(size, 1))
-            stream = itertools.chain.from_iterable(
-                self._groups(batch_size, seed, number) for number in itertools.count(epoch)
-            )
-            for rows in itertools.islice(stream, place, place + num_batches):
-                source, target = (pad(_rows(side, rows)) for side in (self.source, self.target))
-                inputs = {"source": source, "target": shift_right(target, start_id)}
-                if self.features:
-                    inputs["features"] = pad(_rows(self.features, rows))
-                if has_vectors:
-                    inputs["source_lengths"] = lengths[0][rows].astype("int32")
-                yield inputs, target
+        def batch(place):
+            rows = order.rows(place)
+            source, target = (pad(_rows(side, rows)) for side in (self.source, self.target))
+            inputs = {"source": source, "target": shift_right(target, start_id)}
+            if self.features:
+                inputs["features"] = pad(_rows(self.features, rows))
+            if has_vectors:
+                inputs["source_lengths"] = lengths[0][rows].astype("int32")
+            return inputs, target
 
-        ids = tf.TensorSpec((None, None), tf.int32)
+        ids = ("int32", (None, None))
         inputs = {"source": ids, "target": ids}
         if self.features:
             inputs["features"] = ids
-        has_vectors = self.source[0].ndim == 2
         if has_vectors:
-            inputs["source"] = tf.TensorSpec((None, None, self.source[0].shape[1]), tf.float32)
-            inputs["source_lengths"] = tf.TensorSpec((None,), tf.int32)
-        dataset = tf.data.Dataset.from_generator(generate, output_signature=(inputs, ids))
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(4)
-        # There is nothing to tune, and the end of a pass can wait a minute for the tuner, see
-        # docs/upstream.md.
-        settings = tf.data.Options()
-        settings.autotune.enabled = False
-        return Batches(dataset.with_options(settings), num_batches, 1 - real / max(padded, 1))
-
-    def _groups(self, batch_size, seed, epoch) -> list[np.ndarray]:
-        """The rows of each batch, in the order of the epoch."""
-        random = np.random.default_rng(None if seed is None else (seed, epoch))
-        sources, targets = self.lengths()
-        order = np.arange(len(self)) if seed is None else random.permutation(len(self))
-        size = len(order) if seed is None else WINDOW * batch_size
-        groups = []
-        for start in range(0, len(order), max(size, 1)):
-            window = order[start : start + size]
-            window = window[np.lexsort((sources[window], targets[window]))]
-            groups += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-        return groups if seed is None else [groups[i] for i in random.permutation(len(groups))]
+            inputs["source"] = ("float32", (None, None, self.source[0].shape[1]))
+            inputs["source_lengths"] = ("int32", (None,))
+        dataset = as_dataset(batch, num_batches, first_pass, (inputs, ids), batch_size)
+        return Batches(dataset, num_batches, 1 - real / max(padded, 1))
 
 
 def tokenize_pairs(
@@ -176,15 +142,16 @@ def tokenize_pairs(
     ids, lengths = ([[] for _ in tokenizers] for _ in range(2))
     for chunk in chunks((pair for pair in pairs if keep(pair)), CHUNK):
         rows = [
-            tokenizer.ragged_ids([getattr(pair, side) for pair in chunk])
+            tokenizer.ids_of([getattr(pair, side).encode() for pair in chunk])
             for side, tokenizer in tokenizers.items()
         ]
-        widths = [row.row_lengths().numpy() for row in rows]
+        widths = [np.array([len(row) for row in side]) for side in rows]
         fits = (widths[0] <= limits[0]) & (widths[1] <= limits[1])
         for i in np.flatnonzero(~fits):
             bad_lines.add(chunk[i].line, f"longer than {limits[0]} source or {limits[1]} target ids")
         for side in range(len(rows)):
-            ids[side].append(tf.ragged.boolean_mask(rows[side], fits).flat_values.numpy())
+            kept = [row for row, fit in zip(rows[side], fits, strict=True) if fit]
+            ids[side].append(np.concatenate([NO_IDS, *kept]))
             lengths[side].append(widths[side][fits])
     return SequencePairs(*(_joined(i, n) for i, n in zip(ids, lengths, strict=True)))
 
@@ -214,4 +181,4 @@ def _rows(side, rows) -> list[np.ndarray]:
 
 def _joined(ids, lengths):
     starts = np.concatenate([np.zeros(1, "int64"), *lengths]).cumsum()
-    return np.concatenate([np.zeros(0, "int32"), *ids]), starts
+    return np.concatenate([NO_IDS, *ids]), starts

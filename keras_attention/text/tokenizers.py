@@ -1,33 +1,31 @@
-"""Tokenizers that run in the graph: SentencePiece models, run by TensorFlow Text."""
+"""Tokenizers: SentencePiece models that are trained here and stored with a model."""
 
 import base64
-import functools
 import io
-import itertools
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import KINDS, UNICODE_FORMS
-from keras_attention.quiet import quiet
-from keras_attention.text.pieces import SentencePieces
 from keras_attention.text.training_texts import TRAINING_TEXTS, overlooked_words, sample
 from keras_attention.text.unicode_rules import rules_of
-from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, before_end
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
-FAST_KINDS = ("char", "unigram")  # for which FastSentencepiece, all that LiteRT has, is correct
+if keras.backend.backend() == "tensorflow":
+    from keras_attention.text.graph_pieces import GraphPieces as Pieces
+else:  # strings are not tensors there: the `sentencepiece` library tokenizes
+    from keras_attention.text.pieces import SentencePieces as Pieces
+
 NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
 SEEDS = 5  # initial pieces of a unigram model for each id
 
 
 @keras.saving.register_keras_serializable("keras_attention")
-class SentencePieceTokenizer(SentencePieces):
-    """Converts texts to ids and back, with operators in the graph that calls it.
+class SentencePieceTokenizer(Pieces):
+    """Converts texts to ids and back, on TensorFlow with operators in the graph that calls it.
 
     Ids: 0 padding, 1 unknown, 2 end, then the pieces. The trained model is stored in the configuration, and
     so in a `.keras` file.
@@ -137,62 +135,6 @@ class SentencePieceTokenizer(SentencePieces):
                 f"{str(error).strip().splitlines()[-1]}"
             ) from None
 
-    @functools.cached_property
-    def operators(self):
-        """TensorFlow Text's tokenizer, a `tf.Module`, for code that must track it (export)."""
-        # Outside any graph that is being traced, because the operators serve all graphs. Quietly, because
-        # SentencePiece reports at each start that a model has no rules for Unicode.
-        with tf.init_scope(), quiet():
-            return self._operators()
-
-    def _operators(self):
-        import tensorflow_text
-
-        # FastSentencepiece runs in LiteRT too and breaks ties as the library does. But it always finds the
-        # likeliest pieces, which is wrong for BPE, which merges in order, and for words, where an unknown
-        # word is one piece (tensorflow-text 2.21).
-        if self.kind in FAST_KINDS:
-            return tensorflow_text.FastSentencepieceTokenizer(self.model)
-        return tensorflow_text.SentencepieceTokenizer(model=self.model, out_type=tf.int32)
-
-    def tokenize(self, texts) -> tf.Tensor:
-        """(B,) string -> (B, S) int32: the pieces of each text, the end id, padding."""
-        return self.ragged_ids(texts).to_tensor(PADDING_ID)
-
-    def ragged_ids(self, texts) -> tf.RaggedTensor:
-        """(B,) string -> ragged (B, None) int32: the pieces of each text and the end id."""
-        return _with_ends(self._run("tokenize", texts))
-
-    def ragged_ids_within(self, texts, most: int) -> tuple[tf.RaggedTensor, tf.Tensor]:
-        """`ragged_ids` cut to at most `most` ids, and (B,) boolean: which texts were longer."""
-        pieces = self._run("tokenize", texts)
-        return _with_ends(pieces[:, before_end(most)]), pieces.row_lengths() >= most
-
-    def detokenize(self, tokens) -> tf.Tensor:
-        """(B, T) int32 ids, with or without end ids and padding -> (B,) string."""
-        written = tf.ragged.boolean_mask(tokens, (tokens != PADDING_ID) & (tokens != END_ID))
-        texts = tf.strings.strip(self._run("detokenize", written))
-        if not self.unicode_form:
-            return texts
-        import tensorflow_text
-
-        return tensorflow_text.normalize_utf8(texts, "NFC")
-
-    def _run(self, method, argument):
-        try:
-            return getattr(self.operators, method)(argument)
-        except tf.errors.NotFoundError:  # `keras.utils.set_random_seed` has cleared TensorFlow's resources
-            del self.operators
-            return getattr(self.operators, method)(argument)
-
-    def ids_of(self, texts) -> list[np.ndarray]:
-        ids = self.ragged_ids(texts)  # the same ids as in the exported graph
-        starts, values = ids.row_splits.numpy(), ids.flat_values.numpy()
-        return [values[a:b] for a, b in itertools.pairwise(starts)]
-
-    def texts_of(self, tokens) -> list[str]:
-        return [text.decode("utf-8") for text in self.detokenize(tf.convert_to_tensor(tokens)).numpy()]
-
     def get_config(self) -> dict:
         config = {"model": base64.b64encode(self.model).decode("ascii"), "kind": self.kind}
         return {**config, "unicode_form": self.unicode_form} if self.unicode_form else config
@@ -200,7 +142,3 @@ class SentencePieceTokenizer(SentencePieces):
     @classmethod
     def from_config(cls, config: dict) -> "SentencePieceTokenizer":
         return cls(**config)
-
-
-def _with_ends(pieces):
-    return tf.concat([pieces, tf.fill([pieces.nrows(), 1], END_ID)], axis=1)

@@ -1,8 +1,15 @@
-"""How this process takes memory from the operating system."""
+"""How this process takes memory from the operating system, and what says that there is none left."""
 
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # from glibc's malloc.h
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of any backend says that memory, or a disk, is full."""
+    names = ("ResourceExhaustedError", "OutOfMemoryError")  # of TensorFlow and of PyTorch
+    is_one = isinstance(error, MemoryError) or type(error).__name__ in names
+    return is_one or "RESOURCE_EXHAUSTED" in str(error)  # of JAX
 
 
 def keep_freed_memory() -> None:

@@ -123,5 +123,5 @@ def _suitable_limit(texts, tokenizer) -> int:
     """1.5 times the length of the longest training text, but at most `MAX_IDS`."""
     longest = 1
     for chunk in chunks(texts, CHUNK):
-        longest = max(longest, int(tokenizer.ragged_ids(chunk).row_lengths().numpy().max()))
+        longest = max(longest, *map(len, tokenizer.ids_of([text.encode() for text in chunk])))
     return min(longest + longest // 2, MAX_IDS)

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import keras
+
 CPU_FLAGS = {"amx_bf16", "avx512_bf16"}  # on Linux: the CPU multiplies in bfloat16
 GPU_CAPABILITY = (8, 0)  # on NVIDIA: Ampere and later multiply in bfloat16
 
 
 def suitable_precision(cpu_info: Path = Path("/proc/cpuinfo")) -> str:
     """`"mixed_bfloat16"` where the GPU, or else the CPU, multiplies in bfloat16; otherwise `"float32"`."""
+    if keras.backend.backend() != "tensorflow":
+        return "float32"  # not measured
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")

@@ -91,6 +91,8 @@ class Run(keras.callbacks.Callback):
         progress = self.progress(batch)
         updates = self.state["part"] * self.num_batches + batch
         rate = scheduled_rate(self.options.learning_rate, progress, updates)
+        if keras.backend.backend() == "jax":  # `fit` holds the variables, and takes them from here again
+            self.model.jax_state_sync()
         self.model.optimizer.learning_rate = rate
         if progress >= 1 and self.options.max_minutes:
             self.model.stop_training = True

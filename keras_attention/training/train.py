@@ -201,7 +201,9 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
     if state["history"]:  # a kill may have left the file one part behind
         run.write_history()
     callbacks = [run]
-    if importlib.util.find_spec("tensorboard"):
+    if keras.backend.backend() != "tensorflow":
+        say("No TensorBoard logs: Keras writes them with TensorFlow.")
+    elif importlib.util.find_spec("tensorboard"):
         callbacks.append(LogsOfEpochs(output / "logs", write_graph=False))
     else:
         say("No TensorBoard logs: `pip install tensorboard` for them.")
