@@ -1,7 +1,7 @@
 """Artifacts for servers and apps, which decode by themselves, without this package.
 
 Imported as `keras_attention.export`. Writing them needs TensorFlow, and Keras on its TensorFlow backend;
-`LiteRTTranslator` needs neither.
+`LiteRTTranslator` needs neither, and `SavedModelTranslator` needs TensorFlow.
 """
 
 import importlib
@@ -10,6 +10,7 @@ _WHERE = {
     "FORMATS": "formats",
     "SIGNATURES": "signatures",
     "LiteRTTranslator": "litert_reader",
+    "SavedModelTranslator": "saved_model_reader",
     "Signature": "signatures",
     "litert": "write_litert",
     "saved_model": "write_saved_model",

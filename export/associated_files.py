@@ -1,4 +1,8 @@
-"""What a LiteRT file holds besides the model: its description, vocabularies and SentencePiece models."""
+"""What an export holds besides the model: its description, vocabularies and SentencePiece models.
+
+In a LiteRT file they are appended as a zip archive, as the TFLite metadata standard does. A SavedModel has
+the archive as a file.
+"""
 
 import json
 import os
@@ -12,13 +16,14 @@ from keras_attention.decoding.beam import Beam
 
 FORMAT = 1  # of the description
 DESCRIPTION = "keras_attention.json"
+IN_SAVED_MODEL = "assets.extra/keras_attention.zip"
 SIDES = ("source", "target", "features")  # which may have a tokenizer
 READ = {"max_length", "beam"}
 READ_OF_TRANSLATORS = {"max_source_length", "too_long", "source_tokenizer", "target_tokenizer"}
 
 
 def add_associated_files(path, description: dict, tokenizers: dict) -> None:
-    """Appends a zip archive, as the TFLite metadata standard does, for clients that tokenize themselves."""
+    """Writes the archive, or appends it to a file, for clients that tokenize themselves."""
     with zipfile.ZipFile(path, "a", compression=zipfile.ZIP_DEFLATED) as archive:
         for side, tokenizer in tokenizers.items():
             archive.writestr(f"{side}.model", tokenizer.model)
@@ -28,7 +33,7 @@ def add_associated_files(path, description: dict, tokenizers: dict) -> None:
 
 
 def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, bytes]]:
-    """The description of a LiteRT file, and the SentencePiece models of its sides, if it has any."""
+    """The description of an export, and the SentencePiece models of its sides, if it has any."""
     try:
         check_unpacked_size(path)
         with zipfile.ZipFile(path) as archive:
@@ -46,9 +51,7 @@ def read_associated_files(path: str | os.PathLike) -> tuple[dict, dict[str, byte
         UnicodeDecodeError,
         json.JSONDecodeError,
     ):
-        raise ValueError(
-            f"{path} was not written by keras_attention.export.litert, or is damaged."
-        ) from None
+        raise ValueError(f"{path} was not written by keras_attention.export, or is damaged.") from None
     if description.get("format") != FORMAT:
         raise ValueError(
             f"{path} has the format {description.get('format')!r}; this version reads {FORMAT}."

@@ -15,9 +15,9 @@ from keras_attention.models.generation import DEFAULT_MAX_LENGTH, Generates
 from keras_attention.models.translator import Translator
 from keras_attention.quiet import quiet
 from keras_attention.text.graph_pieces import FAST_KINDS
-from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID
 
-from .associated_files import SIDES, add_associated_files
+from .associated_files import add_associated_files
+from .description import description_of, tokenizers_of
 from .destination import check_destination, local_path, work_folder
 from .litert_check import check_file
 from .litert_graphs import frozen_signature
@@ -106,8 +106,9 @@ def litert(
         written = work / "new.tflite"
         with quiet():  # TensorFlow 2.20 logs here, whatever TF_CPP_MIN_LOG_LEVEL is
             written.write_bytes(_converted(model, decoding, source_length, sorted(names), quantize))
-        description = _description(model, decoding, source_length, quantize, names)
-        add_associated_files(written, description, _tokenizers(model))
+        description = description_of(model, decoding, names)
+        description |= {"source_length": source_length, "quantize": quantize}
+        add_associated_files(written, description, tokenizers_of(model))
         report = check_file(written, model, decoding, source_length, names, exact=quantize is None)
         check_destination(path, overwrite, "LiteRT file", _is_litert)  # again, because writing took a while
         written.replace(path)
@@ -155,38 +156,6 @@ def _signature_names(model, signatures, text):
             f"Received: signatures={signatures!r}."
         )
     return names
-
-
-def _description(model, decoding, source_length, quantize, names) -> dict:
-    """What a client must know about the model."""
-    seq2seq = seq2seq_of(model)
-    description = {
-        "keras": keras.__version__,
-        "signatures": sorted(names),
-        "source_length": source_length,
-        "max_length": decoding.max_length,
-        "beam": decoding.beam.get_config(),
-        "quantize": quantize,
-        "source": {name: spec._asdict() for name, spec in seq2seq.source_specs().items()},
-        "target_vocabulary_size": seq2seq.target_vocabulary_size,
-        "padding_id": PADDING_ID,
-        "unknown_id": UNKNOWN_ID,
-        "start_id": seq2seq.start_id,
-        "end_id": seq2seq.end_id,
-        "source_end_id": END_ID,
-    }
-    if isinstance(model, Translator):
-        description |= {"max_source_length": model.max_source_length, "too_long": model.too_long}
-    for side, tokenizer in _tokenizers(model).items():
-        description[f"{side}_tokenizer"] = tokenizer.kind
-        description[f"{side}_unicode_form"] = tokenizer.unicode_form
-    return description
-
-
-def _tokenizers(model) -> dict:
-    """The tokenizers of a translator, by side."""
-    found = {side: getattr(model, f"{side}_tokenizer", None) for side in SIDES}
-    return {side: tokenizer for side, tokenizer in found.items() if tokenizer}
 
 
 def _converted(model, decoding, source_length, names, quantize) -> bytes:

@@ -15,7 +15,10 @@ from keras_attention.decoding.beam import Beam
 from keras_attention.models.generation import Generates
 from keras_attention.models.translator import Translator
 
+from .associated_files import IN_SAVED_MODEL, add_associated_files
+from .checksums import write_sums
 from .compiled_shapes import shapes_of
+from .description import description_of, tokenizers_of
 from .destination import check_destination, local_path, move_into_place, work_folder
 from .example_sources import example_sources
 from .signatures import (
@@ -45,7 +48,9 @@ def saved_model(
     It has the signatures of `SIGNATURES` that you choose, for any batch size and any source length.
     `serving_default` is the first of `translate`, `greedy_decode`, `translate_beam`, `beam_decode` and
     `score` that is written. The SavedModel needs no code of this package. That of a `Seq2Seq` needs only
-    core TensorFlow operators; that of a `Translator` also needs TensorFlow Text's.
+    core TensorFlow operators; that of a `Translator` also needs TensorFlow Text's. In `assets.extra` it has
+    `keras_attention.zip`, with a description and the SentencePiece models for clients that tokenize
+    themselves (see `SavedModelTranslator`), and `SHA256SUMS`, which `sha256sum --check` reads.
 
     While the model is traced, its recurrent layers do not use cuDNN. No other thread should use the model
     during this time.
@@ -102,6 +107,10 @@ def saved_model(
             _write(model, written, decoding, chosen)
             if warmup:
                 _write_warmup_requests(model, written, shapes, chosen)
+            (written / IN_SAVED_MODEL).parent.mkdir(exist_ok=True)
+            description = description_of(model, decoding, chosen)
+            add_associated_files(written / IN_SAVED_MODEL, description, tokenizers_of(model))
+            write_sums(written)
         except tf.errors.OpError as error:  # for example a full disk
             raise OSError(f"The SavedModel could not be written beside {path}: {error.message}") from None
         _check(path, overwrite)  # again, because writing took a while

@@ -14,7 +14,7 @@ from keras_attention.checks import check_size
 from keras_attention.choices import COLUMNS, STRATEGIES
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.named import get_strategy
-from keras_attention.loading import ENSEMBLE, columns_of, ensemble_json, is_litert, load
+from keras_attention.loading import ENSEMBLE, check_not_exported, columns_of, ensemble_json, load
 from keras_attention.quiet import quick_start
 from keras_attention.text.pair_files import (
     PAIR,
@@ -172,9 +172,8 @@ def ensemble(options):
     output = Path(options.output) / "translator.keras"
     if output.exists():
         raise FileExistsError(f"There is a model in {options.output}. Take another folder.")
-    exported = [run for run in options.runs if is_litert(run)]
-    if exported:
-        raise ValueError(f"{exported[0]} is already exported. Make the ensemble from the runs.")
+    for run in options.runs:
+        check_not_exported(run)
     translators = [load(run) for run in options.runs]
     first = translators[0].get_config()
     for run, translator in zip(options.runs, translators, strict=True):
@@ -203,8 +202,7 @@ def export(options):
             if options.format != format_name:
                 raise ValueError(f"--{name.replace('_', '-')} belongs to --format {format_name}.")
             given[name] = getattr(options, name)
-    if is_litert(options.run):
-        raise ValueError(f"{options.run} is already exported. Export the run that it was made from.")
+    check_not_exported(options.run)
     load(options.run).export(
         options.output,
         "litert" if options.format == "litert" else "tf_saved_model",

@@ -1,4 +1,4 @@
-"""Loads what RUN names: the folder of a training or an ensemble, a `.keras` or a `.tflite` file."""
+"""Loads what RUN names: the folder of a training or an ensemble, a `.keras` file, or an export."""
 
 import json
 from pathlib import Path
@@ -17,6 +17,10 @@ def load(run):
         from keras_attention.export import LiteRTTranslator
 
         return LiteRTTranslator(path)
+    if is_saved_model(path):
+        from keras_attention.export import SavedModelTranslator
+
+        return SavedModelTranslator(path)
     path = path / "translator.keras" if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"There is no trained model at {path}. Train one: keras-attention train")
@@ -29,6 +33,17 @@ def load(run):
 def is_litert(run) -> bool:
     """Whether a run is an exported LiteRT file."""
     return Path(run).suffix == ".tflite" and Path(run).is_file()
+
+
+def is_saved_model(run) -> bool:
+    """Whether a run is an exported SavedModel."""
+    return Path(run, "saved_model.pb").is_file()
+
+
+def check_not_exported(run) -> None:
+    """Raises `ValueError` for an export, where the model itself is needed."""
+    if is_litert(run) or is_saved_model(run):
+        raise ValueError(f"{run} is an export. Give the run that it was made from.")
 
 
 def columns_of(run):

@@ -193,7 +193,7 @@ def test_runs_become_one_run(tmp_path, capsys):
     assert "must have the same source tokenizer" in capsys.readouterr().err
     (tmp_path / "x.tflite").write_bytes(b"")
     assert main(["ensemble", str(tmp_path / "x.tflite"), "--output", str(tmp_path / "x")]) == 2
-    assert "x.tflite is already exported" in capsys.readouterr().err
+    assert "x.tflite is an export" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 

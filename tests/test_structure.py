@@ -95,14 +95,18 @@ ORDER = [
     "export.signatures",
     "export.destination",
     "export.example_sources",
+    "export.associated_files",
+    "export.description",
+    "export.checksums",
     "export.write_saved_model",
     "export.litert_run",
     "export.litert_check",
     "export.litert_graphs",
-    "export.associated_files",
     "export.require",
     "export.write_litert",
+    "export.reads_exports",
     "export.litert_reader",
+    "export.saved_model_reader",
     "export.formats",
     "export",
     "with_keras",
@@ -144,6 +148,7 @@ LIBRARIES = {
     "export.require": {"ai_edge_litert"},
     "export.litert_graphs": {"tensorflow_text"},
     "export.litert_reader": {"ai_edge_litert"},
+    "export.saved_model_reader": {"tensorflow_text"},
 }
 FILES = [*(ROOT / "keras_attention").rglob("*.py"), *(ROOT / "export").glob("*.py")]
 
