@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import warnings
 
 from keras_attention.choices import (
     AVERAGE,
@@ -18,6 +17,7 @@ from keras_attention.choices import (
     STRATEGIES,
     UNICODE_FORMS,
 )
+from keras_attention.quiet import print_warnings
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
 from keras_attention.training.options import PRECISIONS, Options
 
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     backend = "tensorflow" if options.command == "export" else options.backend
     if backend:
         os.environ["KERAS_BACKEND"] = backend
-    warnings.showwarning = lambda message, *_: print(f"keras-attention: {message}", file=sys.stderr)
+    print_warnings()
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
         if sys.stdout is None:

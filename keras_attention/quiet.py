@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def quick_start() -> Iterator[None]:
             del sys.modules[name]
         gc.freeze()
         gc.enable()
+
+
+def print_warnings() -> None:
+    """Makes each warning one line on standard error."""
+    warnings.showwarning = lambda message, *_: print(f"keras-attention: {message}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -51,6 +51,12 @@ class BadLines:
         if len(numbers) < 10:
             numbers.append(line)
 
+    def update(self, others: "BadLines") -> None:
+        """Adds the bad lines of a later part of the file."""
+        for reason, count in others.counts.items():
+            self.counts[reason] = self.counts.get(reason, 0) + count
+            self.first[reason] = (self.first.get(reason, []) + others.first[reason])[:10]
+
     def __len__(self) -> int:
         return sum(self.counts.values())
 

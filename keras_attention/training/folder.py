@@ -10,11 +10,11 @@ Each file but the logs is written under another name and then moved into place, 
 """
 
 import contextlib
-import os
 from pathlib import Path
 
 import keras
 
+from keras_attention.files import replacing, write_atomically
 from keras_attention.locks import locked
 
 
@@ -53,23 +53,3 @@ def save_atomically(model: keras.Model, path: Path) -> None:
     """Saves a model whole or not at all."""
     with replacing(path) as beside:
         model.save(beside)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    with replacing(path) as beside:
-        beside.write_bytes(content)
-
-
-@contextlib.contextmanager
-def replacing(path: Path):
-    """Yields a path beside `path`, with its suffix, and moves what was written there to `path`."""
-    beside = path.with_name(f".new.{path.name}")
-    try:
-        yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

@@ -1,0 +1,201 @@
+"""Translates a file with several processes. After a kill, the same call continues where it stopped.
+
+Each process has the model for itself. The lines are handed out in chunks, and the answers are written in
+order, so memory does not grow with the file. Beside the output lie, until it is complete,
+
+* `OUTPUT.part`: the answers so far;
+* `OUTPUT.part.json`: how many lines they answer, in how many bytes, and for which job.
+
+The second is written after the first is on the disk. What a kill leaves after that many bytes is cut off.
+"""
+
+import collections
+import gzip
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_attention.decoding.strategy import Strategy
+from keras_attention.files import write_atomically
+from keras_attention.loading import load
+from keras_attention.locks import locked
+from keras_attention.quiet import print_warnings
+from keras_attention.text.pair_files import BadLines, chunks, read_lines, split_features
+
+BATCHES = 16  # in a chunk
+AHEAD = 2  # chunks that wait for each process
+
+
+class Job(NamedTuple):
+    """What is done with each line, the same in every process."""
+
+    run: str
+    strategy: Strategy
+    batch_size: int = 64
+    n_best: bool = False
+    replace_unknown: bool = False
+
+
+def translate_file(
+    job: Job,
+    source: Path,
+    output: Path,
+    workers: int = 1,
+    progress: Callable[[int], None] = lambda lines: None,
+) -> BadLines:
+    """Translates the lines of a file, plain or gzip, into another; gzip if its name ends in `.gz`.
+
+    Args:
+        job: the model and the strategy.
+        source: the file to read. Its lines have features after a tab if the model takes features.
+        output: the file to write.
+        workers: the number of processes. Several have one thread each.
+        progress: is called with the number of lines that are done, again and again.
+
+    Returns:
+        The lines without features, where the model takes some.
+
+    Raises:
+        FileExistsError: `output` exists, or another process writes it.
+        OSError, ValueError: a file that cannot be read or written, a model that cannot be loaded, or what
+            was begun is another job.
+    """
+    if output.exists():
+        raise FileExistsError(f"{output} exists. Choose another output, or remove it.")
+    part, journal = (output.with_name(output.name + end) for end in (".part", ".part.json"))
+    description = _description(job, source)
+    part.touch()
+    with locked(part) as taken:
+        if taken is False:
+            raise FileExistsError(f"Another process is writing {part}.")
+        state, bad_lines = _begun(journal, part, description), BadLines(outcome="read as far as possible")
+        pack = gzip.compress if output.suffix == ".gz" else bytes  # parts of a gzip file may be gzip files
+        try:
+            with part.open("rb+") as file:
+                file.truncate(state["bytes"])
+                file.seek(state["bytes"])
+                for lines, answers, bad in _answers(job, source, state["lines"], workers):
+                    file.write(pack(answers))
+                    file.flush()
+                    os.fsync(file.fileno())
+                    state["lines"] += lines
+                    state["bytes"] = file.tell()
+                    write_atomically(journal, json.dumps(state).encode("utf-8"))
+                    bad_lines.update(bad)
+                    progress(state["lines"])
+                if not state["lines"]:
+                    file.write(pack(b""))
+            part.replace(output)
+        finally:
+            if output.exists() or not state["lines"]:
+                journal.unlink(missing_ok=True)
+                part.unlink(missing_ok=True)
+    return bad_lines
+
+
+def _description(job, source) -> dict:
+    """What must be the same for a job to be continued."""
+    model = Path(job.run)
+    for name in ("translator.keras", "saved_model.pb"):
+        model = model / name if (model / name).is_file() else model
+    stamps = {
+        str(path.resolve()): [path.stat().st_size, path.stat().st_mtime_ns] for path in (model, source)
+    }
+    strategy = {type(job.strategy).__name__: job.strategy.get_config()}
+    description = {**job._asdict(), "run": str(model), "strategy": strategy, "files": stamps}
+    return json.loads(json.dumps(description))
+
+
+def _begun(journal, part, description) -> dict:
+    """How far the job has come."""
+    state = {"lines": 0, "bytes": 0, "job": description}
+    if not journal.is_file():
+        return state
+    try:
+        state = json.loads(journal.read_text(encoding="utf-8"))
+        same, size = state["job"] == description, int(state["bytes"])
+    except (ValueError, TypeError, KeyError):
+        same, size = False, 0
+    if not same:
+        raise ValueError(
+            f"{journal} is of another job: the model, the input or the options have changed. Remove it and "
+            f"{part.name} to begin again."
+        )
+    return state if part.stat().st_size >= size else {"lines": 0, "bytes": 0, "job": description}
+
+
+def _answers(job, source, done, workers) -> Iterator[tuple[int, bytes, BadLines]]:
+    """How many lines each chunk has, its answers, and its bad lines; in order."""
+    context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
+    lines = itertools.islice(read_lines(source), done, None)
+    waiting = collections.deque()
+    with ProcessPoolExecutor(workers, context, _begin_worker, (job, workers)) as pool:
+        try:
+            for chunk in chunks(lines, BATCHES * job.batch_size):
+                waiting.append(pool.submit(_translated, chunk, done + 1))
+                done += len(chunk)
+                if len(waiting) > AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise OSError(
+                "A process of the translation was killed, perhaps for its memory. The same command goes on "
+                "from here; try fewer --workers or a smaller --batch-size."
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_job: Job  # of this worker, set once
+_translator = None
+
+
+def _begin_worker(job, workers):
+    global _job
+    _job = job
+    print_warnings()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers a Ctrl-C
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if workers > 1:  # before the libraries are loaded, which read them
+        threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        os.environ.update(dict.fromkeys(threads, "1"))
+
+
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _translated(lines, first) -> tuple[int, bytes, BadLines]:
+    global _translator
+    _translator = _translator or load(_job.run)
+    bad_lines, texts, features = BadLines(), lines, None
+    if _translator.features_tokenizer:
+        texts, features = split_features(lines, bad_lines, first)
+    decoding = (texts, _job.strategy, _job.batch_size, None, _job.replace_unknown, features)
+    if _job.n_best:
+        answers = n_best_lines(_translator.translate_n_best(*decoding), first)
+    else:
+        answers = _translator.translate(*decoding).texts
+    return len(lines), b"".join(map(as_line, answers)), bad_lines
+
+
+def n_best_lines(found, first: int) -> Iterator[str]:
+    """Line number, log-probability and text of each hypothesis; `first` is the number of the first line."""
+    for number, hypotheses in enumerate(found, first):
+        for text, score in zip(hypotheses.texts, hypotheses.scores, strict=True):
+            yield f"{number}\t{score:.4f}\t{text}"
+
+
+def as_line(text: str) -> bytes:
+    """An answer as a line of a file."""
+    return " ".join(text.split("\n")).encode("utf-8") + b"\n"
