@@ -37,6 +37,7 @@ examples:
   keras-attention export run --output model.tflite --format litert --quantize int8
   keras-attention translate model.tflite < in.txt > out.txt
   keras-attention plot run "may 5th, 2018" --output attention.png
+  keras-attention plot run "may 5th, 2018" --beam 3 --output beam.html
 
 A file of pairs has lines of `source<TAB>target` in UTF-8, and may be gzip.
 """
@@ -142,8 +143,10 @@ def _parser() -> argparse.ArgumentParser:
     plot = subparsers.add_parser("plot", help="draw the attention")
     plot.add_argument("run", metavar="RUN")
     plot.add_argument("text", help="with features: text, a tab, features")
-    plot.add_argument("--output", required=True, metavar="FILE.png")
-    plot.set_defaults(command="plot")
+    plot.add_argument("--output", required=True, metavar="FILE.png", help="or .svg, .pdf, .html")
+    plot.add_argument("--beam", type=int, metavar="K", help="draw the K hypotheses of a beam side by side")
+    _add_penalties(plot)
+    plot.set_defaults(command="plot", strategy=None)
     return parser
 
 

@@ -218,6 +218,7 @@ def plot(options):
     output = Path(options.output)
     if not output.suffix or output.is_dir():
         raise ValueError(f"--output must be a file like attention.png. Received: {options.output!r}.")
+    strategy = strategy_of(options)
     translator, texts, features = load(options.run), [options.text.encode()], None
     if translator.features_tokenizer:
         if options.text.count("\t") != 1:
@@ -225,11 +226,11 @@ def plot(options):
                 f"The text must be text<TAB>features for this model. Received: {options.text!r}."
             )
         texts, features = split_features(texts, BadLines())
-    found = translator.translate(texts, features=features)
+    (found,) = translator.translate_n_best(texts, strategy, features=features)
     from keras_attention.plotting import plot_attention
 
-    plot_attention(found.attention[0], found.source_pieces[0], found.target_pieces[0], output)
-    print(f"{found.texts[0]}\nattention in {output}")
+    plot_attention(found, output)
+    print(*found.texts, f"attention in {output}", sep="\n")
 
 
 def strategy_of(options):

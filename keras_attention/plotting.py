@@ -1,8 +1,12 @@
 """Pictures of attention."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+
+from keras_attention.attention_page import attention_page
+from keras_attention.text.translations import Translations
 
 # Fonts that are tried for each character, in this order: together they cover most scripts.
 FONTS = [
@@ -11,29 +15,47 @@ FONTS = [
 ]
 
 
-def plot_attention(attention: np.ndarray, source_pieces: Sequence[str], target_pieces: Sequence[str], path):
-    """Draws attention weights as a picture: source pieces across, target pieces down.
+def plot_attention(found: Translations, path):
+    """Draws the attention of translations side by side: source pieces across, target pieces down.
 
     Args:
-        attention: (T, S) weights.
-        source_pieces: S labels.
-        target_pieces: T labels.
-        path: the file to write; its extension sets the format (.png, .svg, .pdf).
+        found: translations, such as `translator.translate(["stone"])` or, to compare the hypotheses of a
+            beam, `translator.translate_n_best(["stone"])[0]`.
+        path: the file to write; its extension sets the format (.png, .svg, .pdf). `.html` makes a page
+            that shows the weights as numbers too, and needs no other file and no matplotlib.
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: the weights and pieces differ in number, or matplotlib does not know the extension.
+        ValueError: there are no translations, the weights and pieces differ in number, or matplotlib does
+            not know the extension.
     """
+    if not found.texts:
+        raise ValueError("There are no translations to draw.")
+    for weights, source, target in zip(*found[2:], strict=True):
+        if weights.shape != (len(target), len(source)):
+            raise ValueError(
+                "`attention` must be (target pieces, source pieces). Received: "
+                f"{weights.shape}, {len(target)} and {len(source)} pieces."
+            )
+    if Path(path).suffix.lower() == ".html":
+        Path(path).write_text(attention_page(found), encoding="utf-8")
+        return
     font_manager, figure_class = _matplotlib()
-    if attention.shape != (len(target_pieces), len(source_pieces)):
-        raise ValueError(
-            "`attention` must be (target pieces, source pieces). Received: "
-            f"{attention.shape}, {len(target_pieces)} and {len(source_pieces)} pieces."
-        )
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = [name for name in FONTS if name in installed] or ["sans-serif"]
-    figure = figure_class(figsize=(2 + 0.3 * len(source_pieces), 1.5 + 0.3 * len(target_pieces)))
-    axes = figure.add_subplot()
+    widths = [2 + 0.3 * len(source) for source in found.source_pieces]
+    height = 1.5 + 0.3 * max(map(len, found.target_pieces))
+    figure = figure_class(figsize=(sum(widths), height), layout="constrained")
+    all_axes = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    for axes, text, score, *drawn in zip(all_axes, *found, strict=True):
+        image = _draw(axes, *drawn, fonts)
+        if len(widths) > 1:
+            axes.set_title(f"{text}\nlog-probability {score:.2f}", fontfamily=fonts, parse_math=False)
+    figure.colorbar(image, ax=all_axes, label="attention weight")
+    figure.savefig(path, bbox_inches="tight", dpi=150)
+
+
+def _draw(axes, attention, source_pieces, target_pieces, fonts):
     image = axes.imshow(attention, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(source_pieces)), source_pieces, rotation=90, fontfamily=fonts)
     axes.set_yticks(range(len(target_pieces)), target_pieces, fontfamily=fonts)
@@ -41,8 +63,7 @@ def plot_attention(attention: np.ndarray, source_pieces: Sequence[str], target_p
     axes.set_xlabel("source")
     axes.xaxis.set_label_position("top")
     axes.set_ylabel("target")
-    figure.colorbar(image, label="attention weight")
-    figure.savefig(path, bbox_inches="tight", dpi=150)
+    return image
 
 
 def plot_attention_on_image(

@@ -110,6 +110,7 @@ ORDER = [
     "export.formats",
     "export",
     "with_keras",
+    "attention_page",
     "plotting",
     "loading",
     "commands",

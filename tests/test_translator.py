@@ -360,6 +360,12 @@ def test_train_evaluate_plot_and_resume(tmp_path, capsys):
 
     assert main(["plot", str(run), "abc 日本 שלום", "--output", str(tmp_path / "a.png")]) == 0
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+    capsys.readouterr()
+    assert main(["plot", str(run), "abc", "--beam", "3", "--output", str(tmp_path / "a.html")]) == 0
+    *texts, last = capsys.readouterr().out.splitlines()
+    assert (len(texts), last) == (3, f"attention in {tmp_path / 'a.html'}")
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert all(f"<h2><bdi>{text}</bdi>" in page for text in texts)
 
 
 def test_a_training_without_an_epoch_can_begin_again(tmp_path, capsys):
@@ -512,6 +518,7 @@ def test_a_killed_training_continues_where_it_was(tmp_path):
         (["translate", "nothing", "--beam", "9" * 30], "`width` must be at most 2147483647"),
         (["translate", "nothing", "--beam", "3", "--length-penalty", "99"], "must be from 0 to 10"),
         (["plot", "nothing", "text", "--output", "picture"], "--output must be a file like"),
+        (["plot", "nothing", "text", "--output", "a.html", "--beam", "0"], "`width` must be an integer"),
         (["train", "{bad}", "--output", "run", "--epochs", "0"], "`epochs` must be an integer >= 1"),
         (["train", "{bad}", "--output", "run", "--max-minutes", "-1"], "`max_minutes` must be from"),
         (["train", "{bad}", "--output", "run", "--dropout", "1"], "`dropout` must be at least 0"),
