@@ -4,13 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 
-.PHONY: demo digits test test-oldest bench bench-peers clean
+.PHONY: demo digits docs dist test test-oldest bench bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/train_dates.py --output build/demo
 
 digits: $(VENV)/installed-digits
 	$(BIN)/python examples/read_digits.py --output build/digits
+
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	if [ -d examples/explainer ]; then cp -R examples/explainer build/docs; fi
+	@echo "Open build/docs/index.html. Its search needs a server: python3 -m http.server --directory build/docs"
+
+# The files for PyPI, checked as PyPI checks them.
+dist: $(VENV)/installed-dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 test: $(VENV)/installed-dev
 	-command -v npm > /dev/null && npm install --prefix examples/web --silent --no-audit --no-fund --no-save
@@ -43,6 +54,10 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
 	touch $@ $(VENV)/installed
 
 $(VENV)/installed-digits: pyproject.toml | $(BIN)/python
