@@ -128,7 +128,7 @@ def test_the_links_lead_somewhere(page):
 
 def test_every_public_name_is_in_the_api_pages():
     shown = "".join(text for page, text in PAGES.items() if page.startswith("docs/api/"))
-    for name in keras_attention.NAMES:
+    for name in keras_attention.__all__:
         is_number = isinstance(getattr(keras_attention, name), int)
         assert (f"`{name}`" if is_number else f"::: keras_attention.{name}\n") in shown, name
 
