@@ -110,9 +110,10 @@ def test_the_options_of_the_tables_exist():
 
 
 def anchors(text):
-    """The anchors of a page's headings, as GitHub and MkDocs make them."""
+    """The anchors of the headings, as GitHub and MkDocs make them, and of what an API page documents."""
     titles = re.findall(r"^#+ (.*)$", BLOCK.sub("", text), flags=re.MULTILINE)
-    return {re.sub(r"[^\w\s-]", "", title).strip().lower().replace(" ", "-") for title in titles}
+    headings = {re.sub(r"[^\w\s-]", "", title).strip().lower().replace(" ", "-") for title in titles}
+    return headings | set(re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", PAGES)
