@@ -11,6 +11,7 @@ import keras
 import pytest
 
 import keras_attention
+from keras_attention import export
 from keras_attention.cli import _parser
 
 ROOT = Path(__file__).parent.parent
@@ -95,7 +96,10 @@ def test_the_names_exist():
             assert hasattr(keras_attention, name), (page, name)
     for page in ["README.md", *GUIDES]:
         for name in re.findall(r"`([A-Z]\w+)[(`]", PAGES[page]):
-            assert hasattr(keras_attention, name) or hasattr(keras.utils, name), (page, name)
+            assert any(hasattr(place, name) for place in (keras_attention, export, keras.utils)), (
+                page,
+                name,
+            )
 
 
 def test_the_options_of_the_tables_exist():
@@ -132,6 +136,8 @@ def test_every_public_name_is_in_the_api_pages():
     for name in keras_attention.__all__:
         is_number = isinstance(getattr(keras_attention, name), int)
         assert (f"`{name}`" if is_number else f"::: keras_attention.{name}\n") in shown, name
+    for name in export.__all__:
+        assert not callable(getattr(export, name)) or f".{name}\n" in shown, name
 
 
 def test_the_site_shows_every_page_and_builds(tmp_path):
