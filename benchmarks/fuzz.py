@@ -121,9 +121,9 @@ def make_good_file(kind, folder: Path):
         save_checkpoint(model, new_state(), folder / "good.npz")
         return folder / "good.npz", lambda path: load_checkpoint(model, path)
     if kind == "saved_model":
-        translator.export(folder / "good", signatures=["greedy_decode"], warmup=False)
+        translator.export(folder / "good", signatures=["greedy_decode"], warmup=False, overwrite=True)
         return Path(shutil.make_archive(folder / "good", "zip", folder / "good")), read_saved_model
-    path = translator.export(folder / "good.tflite", "litert", signatures=["greedy_decode"])
+    path = translator.export(folder / "good.tflite", "litert", signatures=["greedy_decode"], overwrite=True)
     return path, lambda path: ka.export.LiteRTTranslator(path).translate(["anna", "otto"])
 
 
