@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "after_keras",
     "archives",
+    "files",
     "locks",
     "quiet",
     "ops",
@@ -112,6 +113,7 @@ ORDER = [
     "attention_page",
     "plotting",
     "loading",
+    "file_translation",
     "commands",
     "cli",
 ]
