@@ -4,22 +4,10 @@ import argparse
 import os
 import sys
 
-from keras_attention.choices import (
-    AVERAGE,
-    AVERAGES,
-    BACKENDS,
-    BEAM_WIDTH,
-    CELLS,
-    HEADS,
-    KINDS,
-    NORMALIZERS,
-    SCORES,
-    STRATEGIES,
-    UNICODE_FORMS,
-)
+from keras_attention.arguments import add_columns, add_decoding, add_penalties, add_training
+from keras_attention.choices import AVERAGES, BACKENDS, BEAM_WIDTH
 from keras_attention.quiet import print_warnings
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
-from keras_attention.training.options import PRECISIONS, Options
 
 EXAMPLES = """
 examples:
@@ -86,14 +74,17 @@ def _parser() -> argparse.ArgumentParser:
                         "(KERAS_BACKEND, or tensorflow)")  # fmt: skip
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    _add_train(subparsers.add_parser("train", help="learn from a file of pairs"))
+    train = subparsers.add_parser("train", help="learn from a file of pairs")
+    train.add_argument("train_file", metavar="TRAIN.tsv")
+    add_training(train)
+    train.set_defaults(command="train")
 
     translate = subparsers.add_parser("translate", help="lines in, lines out")
     translate.add_argument("run", metavar="RUN")
     translate.add_argument("--n-best", type=int, metavar="N",
                            help="beam: write N lines for each line, best first: line number, "
                            "log-probability and text, separated by tabs")  # fmt: skip
-    _add_decoding(translate)
+    add_decoding(translate)
     translate.set_defaults(command="translate")
 
     evaluate = subparsers.add_parser("evaluate", help="compare with a file of pairs")
@@ -106,8 +97,8 @@ def _parser() -> argparse.ArgumentParser:
                           help="count every line; by default, lines with the same source count once, and "
                           "their targets are alternative references")  # fmt: skip
     evaluate.add_argument("--strict", action="store_true", help="stop at the first bad line")
-    _add_columns(evaluate)
-    _add_decoding(evaluate)
+    add_columns(evaluate)
+    add_decoding(evaluate)
     evaluate.set_defaults(command="evaluate")
 
     ensemble = subparsers.add_parser("ensemble", help="make one model of several runs")
@@ -134,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--signatures", nargs="+", metavar="NAME", help="signatures to write (all)")
     export.add_argument("--beam", type=int, default=BEAM_WIDTH, metavar="K",
                         help="hypotheses of beam_decode and translate_beam (5)")  # fmt: skip
-    _add_penalties(export, default=0.0)
+    add_penalties(export, default=0.0)
     export.add_argument("--jit-compile", action="store_true", default=None,
                         help="SavedModel: compile the decoding of single sources with XLA")  # fmt: skip
     export.add_argument("--overwrite", action="store_true")
@@ -148,117 +139,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_penalties(plot)
     plot.set_defaults(command="plot", strategy=None)
     return parser
-
-
-def _add_train(train):
-    defaults = Options()
-
-    def option(name, metavar="N", help=None):
-        default = getattr(defaults, name)
-        says = " ".join(filter(None, [help, f"({default})" if default is not None else ""]))
-        kind = float if metavar in ("RATE", "SHARE", "M", "W") else int
-        flag = "--" + name.replace("_", "-")
-        train.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=metavar, help=says)
-
-    def choice(name, choices, help=None, group=train):
-        default = getattr(defaults, name)
-        help = help or f"({default})"
-        flag = "--" + name.replace("_", "-")
-        group.add_argument(flag, choices=choices, default=argparse.SUPPRESS, help=help)
-
-    def flag(name, help):
-        train.add_argument(name, action="store_true", default=argparse.SUPPRESS, help=help)
-
-    train.add_argument("train_file", metavar="TRAIN.tsv")
-    train.add_argument("--output", required=True, metavar="RUN", help="the folder of the training")
-    train.add_argument("--validation", metavar="DEV.tsv", help="pairs to choose the best model by")
-    option("validation_split", "SHARE", "share of the sources set aside if there is no --validation")
-    _add_columns(train, argparse.SUPPRESS)
-    choice("unicode_form", UNICODE_FORMS, "Unicode normal form of both sides; NFD splits letters")
-    for side in ("source", "target"):
-        choice(f"{side}_tokenizer", KINDS, "(chosen from the data)")
-        option(f"{side}_vocabulary_size", help="maximum number of ids")
-        option(f"max_{side}_length", help="ids, the end included")
-    option("units", help="depth of the states")
-    option("embedding_dim", help="depth of the embeddings")
-    option("layers", help="recurrent layers of encoder and decoder each")
-    choice("cell", CELLS)
-    choice("score", SCORES)
-    choice("normalizer", NORMALIZERS)
-    head = train.add_mutually_exclusive_group()
-    choice("head", HEADS, group=head)
-    head.add_argument("--copy", action="store_const", dest="head", const="pointer",
-                      default=argparse.SUPPRESS,
-                      help="copy pieces that both sides share; same as --head pointer")  # fmt: skip
-    train.add_argument("--heads", type=int, default=argparse.SUPPRESS, metavar="N", dest="num_heads",
-                       help="attention heads (1)")  # fmt: skip
-    train.add_argument("--input-feeding", action=argparse.BooleanOptionalAction,
-                       default=argparse.SUPPRESS,
-                       help="feed the last attentional vector back (by default for few pairs)")  # fmt: skip
-    flag("--attend-first", help="attend before the recurrence")
-    flag("--attend-between", help="attend between two transitions")
-    option("coverage", "W", "weight of the coverage loss")
-    option("scheduled_sampling", "RATE", "share of target ids replaced by predictions")
-    option("word_dropout", "RATE", "share of embeddings dropped")
-    option("dropout", "RATE")
-    option("label_smoothing", "RATE")
-    option("batch_size", help="pairs in a batch (by default 16 to 64, by the number of pairs)")
-    option("epochs", help="maximum (by default 12, and more for few pairs)")
-    option("max_minutes", "M", "maximum minutes of training, restarts included")
-    option("patience", help="stop after N epochs without a better model (by default 5, more for few pairs)")
-    option("learning_rate", "RATE", "highest learning rate (by default 0.004)")
-    option("seed")
-    train.add_argument("--seeds", type=int, metavar="N",
-                       help="train N models with consecutive seeds, in RUN/seed-0 and so on")  # fmt: skip
-    choice("precision", PRECISIONS, "auto: bfloat16 if the processor has instructions for it (float32)")
-    train.add_argument("--resume", action="store_true",
-                       help="resume from the last checkpoint in RUN; of the options above only --epochs, "
-                       "--max-minutes, --patience and --learning-rate may change")  # fmt: skip
-    train.add_argument("--strict", action="store_true", help="stop at the first bad line")
-    train.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    train.set_defaults(command="train")
-
-
-def _add_columns(parser, default=None):
-    parser.add_argument("--columns", type=lambda text: tuple(text.split(",")), default=default,
-                        metavar="NAME,...", help="tab-separated columns: source, target and, "
-                        "optionally, features, such as tags separated by semicolons")  # fmt: skip
-
-
-def _add_decoding(parser):
-    add = parser.add_argument
-    add("--batch-size", type=int, default=64, metavar="N", help="texts at once (64)")
-    add("--strategy", choices=tuple(STRATEGIES), help="(greedy, unless the options given imply another)")
-    add("--beam", type=int, metavar="K", help="beam search with K hypotheses")
-    _add_penalties(parser)
-    add("--temperature", type=float, metavar="T", help="sampling temperature (1)")
-    add("--top-k", type=int, metavar="K", help="sampling: only the K likeliest ids")
-    add(
-        "--top-p",
-        type=float,
-        metavar="P",
-        help="sampling: only the likeliest ids whose probabilities add up to P",
-    )
-    add("--seed", type=int, metavar="N", help="sampling: random seed; the same seed gives the same texts")
-    add("--min-length", type=int, metavar="N", help="ids, the end included")
-    add("--max-length", type=int, metavar="N", help="ids, the end included")
-    add("--no-repeat-ngram-size", type=int, metavar="N", help="never write the same N ids in a row twice")
-    add(
-        "--replace-unknown",
-        action="store_true",
-        help="replace each unknown piece by the source piece with the highest attention",
-    )
-
-
-def _add_penalties(parser, **options):
-    parser.add_argument("--length-penalty", type=_length_penalty, metavar="A",
-                        help="beam: alpha of Wu et al., or average (0)", **options)  # fmt: skip
-    parser.add_argument("--coverage-penalty", type=float, metavar="B",
-                        help="beam: beta of Wu et al. (0)", **options)  # fmt: skip
-
-
-def _length_penalty(text: str) -> float | str:
-    return AVERAGE if text == AVERAGE else float(text)
 
 
 if __name__ == "__main__":

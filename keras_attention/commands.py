@@ -5,7 +5,6 @@ Each command imports only what it needs: `--help` and a LiteRT file need neither
 
 import json
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from keras_attention.choices import COLUMNS, STRATEGIES
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.named import get_strategy
 from keras_attention.loading import ENSEMBLE, check_not_exported, columns_of, ensemble_json, load
-from keras_attention.quiet import quick_start
 from keras_attention.text.pair_files import (
     PAIR,
     BadLines,
@@ -25,67 +23,14 @@ from keras_attention.text.pair_files import (
     read_references,
     split_features,
 )
-from keras_attention.training.allocator import is_out_of_memory, keep_freed_memory
 from keras_attention.training.evaluate import evaluate as compare
-from keras_attention.training.options import Options
+from keras_attention.training_commands import train  # noqa: F401
 
 FORMAT_OPTIONS = {
     "saved_model": ("jit_compile",),
     "litert": ("quantize", "source_length", "text"),
 }
 LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
-
-
-def train(options):
-    names = {field.name for field in fields(Options)}
-    given = {name: value for name, value in vars(options).items() if name in names}  # what was typed
-    if options.seeds is None:
-        _train(options, Path(options.output), given, options.resume)
-        return
-    seed = given.pop("seed", Options.seed)
-    seeds = range(seed, seed + check_size("seeds", options.seeds, most=1000))
-    outputs = {seed: Path(options.output, f"seed-{seed}") for seed in seeds}
-    begun = [output for output in outputs.values() if (output / "config.json").is_file()]
-    if begun and not options.resume:
-        folders = ", ".join(map(str, begun))
-        raise FileExistsError(f"There are trainings in {folders}. --resume continues them.")
-    if options.resume and not begun:
-        raise FileNotFoundError(f"There is no training to resume in {options.output}.")
-    for seed, output in outputs.items():
-        if output in begun:
-            _train(options, output, given, resume=True)
-        else:  # with the options of those that have begun
-            first = vars(Options.from_json(begun[0] / "config.json")) if begun else {}
-            _train(options, output, {**first, **given, "seed": seed}, resume=False)
-
-
-def _train(options, output, given, resume):
-    config = output / "config.json"
-    goes_on = resume and config.is_file()  # otherwise `train_on_file` says that there is nothing to resume
-    of_run = Options.from_json(config).resumed_with(given) if goes_on else Options(**given)
-    with quick_start():
-        from keras_attention.training.train import train as train_on_file
-    keep_freed_memory()
-    try:
-        train_on_file(
-            options.train_file,
-            output,
-            of_run,
-            validation_file=options.validation,
-            resume=resume,
-            strict=options.strict,
-            verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line per epoch
-            say=(lambda line: None) if options.quiet else lambda line: print(line, flush=True),
-        )
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        if "space left" in str(error):  # on the disk
-            raise OSError(str(error)) from None
-        raise ValueError(
-            "There is not enough memory for this training. Use fewer --units, a smaller --batch-size, or "
-            "smaller vocabularies."
-        ) from None
 
 
 def translate(options):

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-import keras_attention.commands as commands
+import keras_attention.training_commands as commands
 from keras_attention.cli import main
 from keras_attention.training.options import AUTO, Options
 from keras_attention.training.precision import suitable_precision

@@ -114,7 +114,9 @@ ORDER = [
     "plotting",
     "loading",
     "file_translation",
+    "training_commands",
     "commands",
+    "arguments",
     "cli",
 ]
 LATE_IMPORTS = {

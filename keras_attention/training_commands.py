@@ -1,0 +1,71 @@
+"""What `keras-attention train` does with its options."""
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from keras_attention.checks import check_size
+from keras_attention.quiet import quick_start
+from keras_attention.training.allocator import is_out_of_memory, keep_freed_memory
+from keras_attention.training.options import Options
+
+
+def train(options):
+    given = _given(options)
+    if options.seeds is None:
+        _train(options, Path(options.output), given, options.resume)
+        return
+    seed = given.pop("seed", Options.seed)
+    seeds = range(seed, seed + check_size("seeds", options.seeds, most=1000))
+    outputs = {seed: Path(options.output, f"seed-{seed}") for seed in seeds}
+    begun = [output for output in outputs.values() if (output / "config.json").is_file()]
+    if begun and not options.resume:
+        folders = ", ".join(map(str, begun))
+        raise FileExistsError(f"There are trainings in {folders}. --resume continues them.")
+    if options.resume and not begun:
+        raise FileNotFoundError(f"There is no training to resume in {options.output}.")
+    for seed, output in outputs.items():
+        if output in begun:
+            _train(options, output, given, resume=True)
+        else:  # with the options of those that have begun
+            first = vars(Options.from_json(begun[0] / "config.json")) if begun else {}
+            _train(options, output, {**first, **given, "seed": seed}, resume=False)
+
+
+def _train(options, output, given, resume):
+    config = output / "config.json"
+    goes_on = resume and config.is_file()  # otherwise `train_on_file` says that there is nothing to resume
+    of_run = Options.from_json(config).resumed_with(given) if goes_on else Options(**given)
+    with quick_start():
+        from keras_attention.training.train import train as train_on_file
+    keep_freed_memory()
+    try:
+        train_on_file(
+            options.train_file,
+            output,
+            of_run,
+            validation_file=options.validation,
+            resume=resume,
+            strict=options.strict,
+            verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line per epoch
+            say=_say(options),
+        )
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        if "space left" in str(error):  # on the disk
+            raise OSError(str(error)) from None
+        raise ValueError(
+            "There is not enough memory for this training. Use fewer --units, a smaller --batch-size, or "
+            "smaller vocabularies."
+        ) from None
+
+
+def _given(options) -> dict:
+    """The options of the training that were typed."""
+    names = {field.name for field in fields(Options)}
+    return {name: value for name, value in vars(options).items() if name in names}
+
+
+def _say(options):
+    return (lambda line: None) if options.quiet else lambda line: print(line, flush=True)
