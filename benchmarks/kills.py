@@ -1,12 +1,15 @@
 """Kills real processes at random moments and checks what they leave behind.
 
-    python benchmarks/kills.py [--training 100] [--exports 100] [--translations 50] [--seed 0]
+    python benchmarks/kills.py [--training 100] [--exports 100] [--translations 50] [--distillations 50]
+        [--seed 0]
 
 * A training is killed again and again after its first checkpoint, and resumed each time. After each kill
   the model must be readable, and the next process must continue.
 * An export that replaces another is killed. After each kill the path must hold a complete export
   that works.
 * `translate` is killed while it reads. The run must be unchanged.
+* The teacher of a distillation is killed and resumed until it has finished. It must write the same pairs as
+  one that is left alone.
 
 Prints how many processes were killed while they ran, and each bad state.
 """
@@ -108,6 +111,37 @@ def killed_translations(run, folder, kills, draw):
     return killed, bad
 
 
+def killed_distillations(run, folder, kills, draw):
+    pairs = write_pairs(folder / "many.tsv", 20_000)
+
+    def distill(output):
+        resume = ["--resume"] if (output / "distilled.json").exists() else []
+        return start("distill", run, pairs, "--output", output, "--beam", 2, *resume)
+
+    def is_complete(output):
+        progress = output / "distilled.json"
+        return progress.exists() and json.loads(progress.read_text())["complete"]
+
+    began, whole = time.monotonic(), distill(folder / "whole")
+    while whole.poll() is None and not is_complete(folder / "whole"):
+        time.sleep(0.1)
+    seconds = time.monotonic() - began
+    kill_after(whole, 0)
+    expected = (folder / "whole" / "distilled.tsv").read_bytes()
+    killed, bad, finished = 0, [], 0
+    for number in range(kills):
+        output = folder / f"student-{finished}"
+        process = distill(output)
+        killed += kill_after(process, draw.uniform(0.3, 1) * seconds)
+        if process.returncode != -signal.SIGKILL:
+            bad.append(f"distill {number} did not continue")
+        if is_complete(output):
+            finished += 1
+            if (output / "distilled.tsv").read_bytes() != expected:
+                bad.append(f"distill {number}: other pairs")
+    return killed, bad
+
+
 def main(options) -> int:
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (operators of the exported models)
@@ -134,6 +168,7 @@ def main(options) -> int:
             ),
             "LiteRT": lambda: killed_exports(run, folder, options.exports, draw, "litert", reads),
             "translate": lambda: killed_translations(run, folder, options.translations, draw),
+            "distill": lambda: killed_distillations(run, folder, options.distillations, draw),
         }
         for campaign, kill in campaigns.items():
             killed, bad = kill()
@@ -148,5 +183,6 @@ if __name__ == "__main__":
     parser.add_argument("--training", type=int, default=100)
     parser.add_argument("--exports", type=int, default=100)
     parser.add_argument("--translations", type=int, default=50)
+    parser.add_argument("--distillations", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     sys.exit(main(parser.parse_args()))

@@ -89,6 +89,7 @@ __all__ = [
     "TokenCrossentropy",
     "Translator",
     "VectorEncoder",
+    "distill",
     "lengths_mask",
     "masked_softmax",
     "pad",

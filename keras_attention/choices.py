@@ -16,5 +16,6 @@ STRATEGIES = {  # each with the options that belong to it alone
 AVERAGE = "average"  # the length penalty that divides by the length
 BEAM_WIDTH = 5
 AVERAGES = ("probabilities", "log_probabilities")  # how an ensemble averages
+TARGETS = ("teacher", "nearest", "both")  # what a student learns from
 MAX_LAYERS = 100
 TOO_LONG = ("cut", "refuse")  # what happens to a text over the limit

@@ -5,7 +5,7 @@ import os
 import sys
 
 from keras_attention.arguments import add_columns, add_decoding, add_penalties, add_training
-from keras_attention.choices import AVERAGES, BACKENDS, BEAM_WIDTH
+from keras_attention.choices import AVERAGES, BACKENDS, BEAM_WIDTH, TARGETS
 from keras_attention.quiet import print_warnings
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
 
@@ -21,6 +21,7 @@ examples:
   keras-attention evaluate run test.tsv --beam 5 --json
   keras-attention train pairs.tsv --output runs --seeds 3
   keras-attention ensemble runs/seed-* --output together
+  keras-attention distill together pairs.tsv --output student
   keras-attention export run --output served/1
   keras-attention export run --output model.tflite --format litert --quantize int8
   keras-attention translate model.tflite < in.txt > out.txt
@@ -70,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--backend", choices=BACKENDS,
-                        help="of Keras, for train, translate, evaluate and plot; export needs tensorflow "
+                        help="of Keras, for all commands but export, which needs tensorflow "
                         "(KERAS_BACKEND, or tensorflow)")  # fmt: skip
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -78,6 +79,28 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("train_file", metavar="TRAIN.tsv")
     add_training(train)
     train.set_defaults(command="train")
+
+    distill = subparsers.add_parser(
+        "distill",
+        help="train a student on what a teacher writes",
+        description="The teacher translates the sources of TRAIN.tsv into RUN/distilled.tsv, and a student "
+        "is trained on that file as `train` does it. Pairs held out for validation keep their references. "
+        "Outputs of the teacher that loop, reach its limit or are empty are left out and counted.",
+    )
+    distill.add_argument("teacher", metavar="TEACHER", help="a run, an ensemble, or a .keras file")
+    distill.add_argument("train_file", metavar="TRAIN.tsv")
+    distill.add_argument("--targets", default=TARGETS[0], choices=TARGETS,
+                         help="teacher: its best output; nearest: the hypothesis of its beam that "
+                         "is nearest to the reference; both: its best output and the reference "
+                         "(teacher)")  # fmt: skip
+    distill.add_argument("--sources", metavar="FILE",
+                         help="more sources, one on each line, that have no reference; with features, a "
+                         "line has both columns")  # fmt: skip
+    distill.add_argument("--beam", type=int, default=BEAM_WIDTH, metavar="K",
+                         help="hypotheses of the teacher (5)")  # fmt: skip
+    add_penalties(distill, default=0.0)
+    add_training(distill)
+    distill.set_defaults(command="distill")
 
     translate = subparsers.add_parser("translate", help="lines in, lines out")
     translate.add_argument("run", metavar="RUN")

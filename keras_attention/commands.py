@@ -24,7 +24,7 @@ from keras_attention.text.pair_files import (
     split_features,
 )
 from keras_attention.training.evaluate import evaluate as compare
-from keras_attention.training_commands import train  # noqa: F401
+from keras_attention.training_commands import distill, train  # noqa: F401
 
 FORMAT_OPTIONS = {
     "saved_model": ("jit_compile",),

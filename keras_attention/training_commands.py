@@ -1,11 +1,15 @@
-"""What `keras-attention train` does with its options."""
+"""What the commands do that train: `train` and `distill`."""
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from keras_attention.checks import check_size
+from keras_attention.choices import COLUMNS
+from keras_attention.decoding.beam import Beam
+from keras_attention.loading import check_not_exported, columns_of, load
 from keras_attention.quiet import quick_start
+from keras_attention.text.pair_files import PAIR
 from keras_attention.training.allocator import is_out_of_memory, keep_freed_memory
 from keras_attention.training.options import Options
 
@@ -59,6 +63,32 @@ def _train(options, output, given, resume):
             "There is not enough memory for this training. Use fewer --units, a smaller --batch-size, or "
             "smaller vocabularies."
         ) from None
+
+
+def distill(options):
+    if options.seeds is not None:
+        check_size("seeds", options.seeds, most=1000)
+    check_not_exported(options.teacher)
+    output, given = Path(options.output), _given(options)
+    strategy = Beam(options.beam, options.length_penalty, options.coverage_penalty)
+    if not options.resume:
+        student = Options(**given)  # fails now if an option is wrong
+    translator = load(options.teacher)
+    with quick_start():
+        from keras_attention.training.distill import PAIRS, Progress, has_begun, write_pairs
+        from keras_attention.training.teacher import Teacher
+    if options.resume:
+        student = Progress.load(output).student().resumed_with(given)
+    elif "columns" not in given:
+        columns = COLUMNS if translator.features_tokenizer else PAIR
+        student = replace(student, columns=columns_of(options.teacher) or columns)
+    goes_on, teacher = has_begun(output), Teacher(translator, strategy, options.targets)
+    files = options.train_file, options.sources, options.validation
+    student = write_pairs(teacher, *files, output, student, options.resume, options.strict, _say(options))
+    if not goes_on:
+        vars(options).update(vars(student))
+    options.train_file, options.resume = output / PAIRS, goes_on
+    train(options)
 
 
 def _given(options) -> dict:

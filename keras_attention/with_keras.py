@@ -37,6 +37,7 @@ from keras_attention.models.translator import Translator
 from keras_attention.text.datasets import SequencePairs
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.training.attention_losses import AlignmentLoss, CoverageLoss
+from keras_attention.training.distill import distill
 from keras_attention.training.muon import Muon
 from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
 from keras_attention.training.optimizers import Adam

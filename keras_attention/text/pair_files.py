@@ -30,7 +30,7 @@ class Pair(NamedTuple):
 
     line: int
     source: str
-    target: str
+    target: str = ""
     features: str = ""
 
 
@@ -111,7 +111,7 @@ def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterato
         path: the file.
         bad_lines: records lines with a wrong number of tabs, an empty side, a NUL, or invalid UTF-8.
         columns: the columns in the file's order: `"source"`, `"target"` and perhaps `"features"`. Features
-            may be empty.
+            may be empty. A file of sources has no `"target"`; its pairs have an empty one.
 
     Raises:
         OSError: the file cannot be read.
@@ -129,10 +129,11 @@ def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterato
             bad_lines.add(number, "invalid UTF-8")
             continue
         if len(texts) != len(columns):
-            bad_lines.add(number, "not one tab" if len(columns) == 2 else f"not {len(columns) - 1} tabs")
+            reasons = {1: "a tab", 2: "not one tab", 3: "not 2 tabs"}
+            bad_lines.add(number, reasons[len(columns)])
             continue
         pair = Pair(number, **dict(zip(columns, texts, strict=True)))
-        if not pair.source.strip() or not pair.target.strip():
+        if not all(getattr(pair, side).strip() for side in columns if side != "features"):
             bad_lines.add(number, "an empty side")
         else:
             yield pair

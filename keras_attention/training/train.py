@@ -89,7 +89,7 @@ def train(
             stack.enter_context(announced(output, options))
         keras.utils.set_random_seed(options.seed)
         keras.config.set_dtype_policy(options.precision)
-        is_training = _splitter(options, validation_file)
+        is_training = splitter(options, validation_file)
         if goes_on:
             translator = load_translator(best)
         else:
@@ -132,7 +132,7 @@ def _read(train_file, validation_file, translator, is_training, options, strict,
     return pairs
 
 
-def _splitter(options, validation_file) -> Callable[[Pair], bool]:
+def splitter(options, validation_file) -> Callable[[Pair], bool]:
     """Tells whether to train on a pair, by a hash of its source, so that equal sources stay together.
 
     It does not depend on the seed, so models of several seeds can form an ensemble.
