@@ -167,6 +167,9 @@ def test_columns_may_be_in_any_order_and_bad_lines_are_counted(tmp_path):
     found = list(read_pairs(path, bad_lines, ("features", "source", "target")))
     assert found == [Pair(1, "go", "went", "V;PST"), Pair(3, "be", "is", "")]
     assert bad_lines.first == {"not 2 tabs": [2, 5], "an empty side": [4]}
+    path.write_text("V;PST\tgo\n\tbe\nV\t\n", encoding="utf-8")  # sources alone
+    found = list(read_pairs(path, bad_lines, ("features", "source")))
+    assert found == [Pair(1, "go", "", "V;PST"), Pair(2, "be")]
 
 
 def test_lines_without_features_are_counted_and_read():

@@ -11,7 +11,9 @@ import keras_attention as ka
 from keras_attention import export
 from keras_attention.cli import main
 from keras_attention.models.translator import load_translator
+from keras_attention.text.pair_files import Pair
 from keras_attention.training.new_translator import features_tokenizer
+from keras_attention.training.teacher import Teacher
 
 LEMMAS = ["waiata", "patu", "ka", "aroha"]
 TAGS = ["V;PASS", "V", "V;PASS;PL", ""]
@@ -51,6 +53,22 @@ def test_n_best_and_prefixes_work_with_features(translator):
     assert [found.texts[0] for found in best] == one.texts
     begun = translator.translate(LEMMAS, prefixes=["ka"] * 4, replace_unknown=True, features=TAGS)
     assert all(text.startswith("ka") for text in begun.texts)
+
+
+def test_a_teacher_reads_the_features(translator):
+    pairs = [Pair(1, lemma, "a", tags) for lemma, tags in zip(LEMMAS, TAGS, strict=True)]
+    wide = ka.Beam(20, max_length=2)  # so wide that a letter and the end are in it
+    written = translator.translate_n_best(LEMMAS, wide, features=TAGS)
+    fit = [
+        {
+            text
+            for text, pieces in zip(one.texts, one.target_pieces, strict=True)
+            if text and "</s>" in pieces
+        }
+        for one in written
+    ]
+    found = Teacher(translator, wide, "nearest").targets_of(pairs)
+    assert all(target in texts for (target, _), texts in zip(found, fit, strict=True))
 
 
 @pytest.mark.parametrize("features", [None, TAGS[:2], "V;PASS"])
