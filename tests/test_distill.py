@@ -146,6 +146,9 @@ def test_held_out_pairs_keep_their_references_and_everything_is_counted(files, t
     held_out = len(sources) - len(taught)
     assert loops and held_out
     report = "\n".join(said)
+    kinds = [int(count) for count in re.findall(r"(\d+) (?:in which|of the|held)", said[0])]
+    assert sum(kinds) == len(lines)
+    assert kinds[0] == 0  # it never agrees with the reference
     assert f"{loops} line{'s' * (loops > 1)} left out, an output that loops" in report
     assert f"{held_out} lines left out, held out for validation" in report
     assert "1 line left out, not one tab: 41" in report

@@ -24,12 +24,13 @@ from keras_attention.training.teacher import Teacher
 PAIRS, PROGRESS = "distilled.tsv", "distilled.json"
 CHUNK = 1024  # pairs
 REPORT_SECONDS = 60  # between two reports
-TAUGHT, REFERENCE, HELD_OUT = (
-    "of the teacher",
-    "references",
-    "held out",
-)  # kinds of lines in `distilled.tsv`
 FILES = ("train_file", "sources_file")
+KINDS = AGREED, TAUGHT, REFERENCE, HELD_OUT = (  # of lines in `distilled.tsv`
+    "in which teacher and reference agree",
+    "of the teacher alone",
+    "of the reference alone",
+    "held out for validation",
+)
 
 
 class Inputs:
@@ -41,13 +42,10 @@ class Inputs:
         self.bad_lines = {name: BadLines(strict) for name in FILES}
 
     def __iter__(self) -> Iterator[Pair]:
-        columns = {
-            "train_file": self.columns,
-            "sources_file": tuple(name for name in self.columns if name != "target"),
-        }
-        for name, file in self.files.items():
+        of_sources = tuple(name for name in self.columns if name != "target")
+        for (name, file), columns in zip(self.files.items(), (self.columns, of_sources), strict=True):
             if file is not None:
-                yield from read_pairs(file, self.bad_lines[name], columns[name])
+                yield from read_pairs(file, self.bad_lines[name], columns)
 
 
 @dataclass
@@ -58,7 +56,7 @@ class Progress:
     options: dict  # of the student
     read: int = 0  # pairs and sources
     size: int = 0  # bytes of `distilled.tsv`
-    lines: dict = field(default_factory=lambda: dict.fromkeys((TAUGHT, REFERENCE, HELD_OUT), 0))
+    lines: dict = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     unfit: dict = field(default_factory=lambda: {name: asdict(BadLines()) for name in FILES})
     complete: bool = False
 
@@ -96,7 +94,7 @@ class Progress:
     def report(self, inputs: Inputs, output: Path, say) -> None:
         """Says what `distilled.tsv` holds, and which lines and outputs are left out."""
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.lines.items())
-        say(f"{output / PAIRS}: {counts}")
+        say(f"pairs in {output / PAIRS}: {counts}")
         for name, file in inputs.files.items():
             for report in (inputs.bad_lines[name], BadLines(**self.unfit[name])):
                 if len(report):
@@ -151,12 +149,12 @@ def _distilled(chunk, teacher, is_training, unfit) -> Iterator[tuple[str, Pair]]
             if pair.target:
                 yield HELD_OUT, pair
             else:
-                outputs.add(pair.line, "held out for validation")
+                outputs.add(pair.line, HELD_OUT)
             continue
         target, fault = next(answers)
         if fault:
             outputs.add(pair.line, fault)
         else:
-            yield TAUGHT, pair._replace(target=target)
+            yield AGREED if target == pair.target else TAUGHT, pair._replace(target=target)
         if teacher.targets == "both" and pair.target and pair.target != target:
             yield REFERENCE, pair
