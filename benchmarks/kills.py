@@ -122,22 +122,25 @@ def killed_distillations(run, folder, kills, draw):
         progress = output / "distilled.json"
         return progress.exists() and json.loads(progress.read_text())["complete"]
 
-    began, whole = time.monotonic(), distill(folder / "whole")
-    while whole.poll() is None and not is_complete(folder / "whole"):
-        time.sleep(0.1)
-    seconds = time.monotonic() - began
-    kill_after(whole, 0)
-    expected = (folder / "whole" / "distilled.tsv").read_bytes()
-    killed, bad, finished = 0, [], 0
+    def pairs_of(output):
+        """What the teacher writes if it is left alone from now on."""
+        process = distill(output)
+        while process.poll() is None and not is_complete(output):
+            time.sleep(0.1)
+        kill_after(process, 0)
+        return (output / "distilled.tsv").read_bytes()
+
+    began, expected = time.monotonic(), pairs_of(folder / "whole")
+    seconds, killed, bad, finished = time.monotonic() - began, 0, [], 0
     for number in range(kills):
         output = folder / f"student-{finished}"
         process = distill(output)
         killed += kill_after(process, draw.uniform(0.3, 1) * seconds)
         if process.returncode != -signal.SIGKILL:
             bad.append(f"distill {number} did not continue")
-        if is_complete(output):
+        if is_complete(output) or number == kills - 1:
             finished += 1
-            if (output / "distilled.tsv").read_bytes() != expected:
+            if pairs_of(output) != expected:
                 bad.append(f"distill {number}: other pairs")
     return killed, bad
 

@@ -88,18 +88,9 @@ def write_pairs(
 
     These are the given ones, or, if `resume` is True, those of the first call with what may change.
     """
-    translator = teacher.translator
     if validation_file is not None:
         Path(validation_file).open("rb").close()  # fails now rather than after the teacher
-    recipe = {
-        "teacher": _digest(keras.ops.convert_to_numpy(weight).tobytes() for weight in translator.weights),
-        "train_file": _digest(_blocks(train_file)),
-        "sources_file": None if sources_file is None else _digest(_blocks(sources_file)),
-        "validation_file": validation_file is not None,
-        "targets": teacher.targets,
-        "strategy": [type(teacher.strategy).__name__, teacher.strategy.get_config()],
-    }
-    recipe = json.loads(json.dumps(recipe))  # lists instead of tuples, as in the file
+    recipe = _recipe(teacher, train_file, sources_file, validation_file)
     with one_training(output):
         if resume:
             progress = Progress.load(output)
@@ -109,7 +100,7 @@ def write_pairs(
             raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
         else:
             progress = Progress(recipe, options.to_dict())
-        if options.has_features != (translator.features_tokenizer is not None):
+        if options.has_features != (teacher.translator.features_tokenizer is not None):
             raise ValueError(
                 f"The columns must {'not ' if options.has_features else ''}name features for this teacher. "
                 f"Received: {','.join(options.columns)}."
@@ -119,6 +110,20 @@ def write_pairs(
             write_distilled(inputs, teacher, splitter(options, validation_file), output, progress, say)
         progress.report(inputs, output, say)
     return options
+
+
+def _recipe(teacher, train_file, sources_file, validation_file) -> dict:
+    """What the pairs depend on, as JSON reads it."""
+    weights = (keras.ops.convert_to_numpy(weight).tobytes() for weight in teacher.translator.weights)
+    recipe = {
+        "teacher": _digest(weights),
+        "train_file": _digest(_blocks(train_file)),
+        "sources_file": None if sources_file is None else _digest(_blocks(sources_file)),
+        "validation_file": validation_file is not None,
+        "targets": teacher.targets,
+        "strategy": [type(teacher.strategy).__name__, teacher.strategy.get_config()],
+    }
+    return json.loads(json.dumps(recipe))  # with lists instead of tuples
 
 
 def _digest(blocks) -> str:
