@@ -187,6 +187,13 @@ def test_a_teacher_that_was_killed_continues_where_it_was(files, tmp_path, monke
     assert write(files, parts, "both", resume=True)[0] == expected  # nothing is left to do
 
 
+def test_a_teacher_that_repeats_the_references_is_reported(files, tmp_path):
+    _, said = write(files, tmp_path / "run", script=reversed_or_looping)
+    assert not any("repeats nearly all references" in line for line in said)
+    _, said = write((files[0], None), tmp_path / "other", script=lambda source: [source[::-1]])
+    assert "repeats nearly all references" in said[1]
+
+
 def test_an_error_before_the_first_chunk_leaves_nothing(files, tmp_path):
     with pytest.raises(ValueError, match="Line 41 is not a pair"):
         write(files, tmp_path / "run", strict=True)

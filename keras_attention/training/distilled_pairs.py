@@ -24,6 +24,7 @@ from keras_attention.training.teacher import Teacher
 PAIRS, PROGRESS = "distilled.tsv", "distilled.json"
 CHUNK = 1024  # pairs
 REPORT_SECONDS = 60  # between two reports
+FEW = 0.05  # of the teacher's outputs
 FILES = ("train_file", "sources_file")
 KINDS = AGREED, TAUGHT, REFERENCE, HELD_OUT = (  # of lines in `distilled.tsv`
     "in which teacher and reference agree",
@@ -95,6 +96,11 @@ class Progress:
         """Says what `distilled.tsv` holds, and which lines and outputs are left out."""
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.lines.items())
         say(f"pairs in {output / PAIRS}: {counts}")
+        if self.lines[TAUGHT] < FEW * self.lines[AGREED]:
+            say(
+                "The teacher repeats nearly all references, as it does with pairs that it was trained on. "
+                "So its student learns little else. Sources without references would teach it more."
+            )
         for name, file in inputs.files.items():
             for report in (inputs.bad_lines[name], BadLines(**self.unfit[name])):
                 if len(report):
