@@ -7,9 +7,9 @@ DATA holds `<language>_train.tsv.gz`, `_dev` and `_test` (SIGMORPHON 2020, task 
 of `keras-attention` with its defaults: `train --seeds`, `ensemble`, `distill --targets`, and `export
 --quantize int8` of the last student. FOLDER keeps what they write, so a second call continues. Student and
 member 0 have the same seed and size, and differ only in what they learned from. With `--pairs`, everything
-is trained on N of the pairs, and there are also students that learn from the other words, which only the
-teacher pronounces (`distill --sources`). Prints word error rates (%) on dev and test, and the minutes of
-training. Choose by dev.
+is trained on N of the pairs, and the students also learn from the other words, which only the teacher
+pronounces (`distill --sources`). Prints word error rates (%) on dev and test, and the minutes of training.
+Choose by dev.
 """
 
 import argparse
@@ -72,10 +72,10 @@ def divided(file, number, folder):
 
 def compare(data, folder, language, options) -> None:
     files = {part: data / f"{language}_{part}.tsv.gz" for part in ("train", *PARTS)}
-    kinds = {"": []}  # of students, each with its arguments
+    kind, more = "", []
     if options.pairs:
         files["train"], sources = divided(files["train"], options.pairs, folder)
-        kinds[" and more sources"] = ["--sources", sources]
+        kind, more = "-sources", ["--sources", sources]
     shared = [files["train"], "--validation", files["dev"]]
     members = [folder / "members" / f"seed-{seed}" for seed in range(options.members)]
     command("train", *shared, "--seeds", options.members, output=folder / "members")
@@ -84,18 +84,16 @@ def compare(data, folder, language, options) -> None:
         command("ensemble", *members, output=together)
     print(f"\n| {language} | dev | test | minutes |\n|---|---|---|---|")
     rates = [error_rates(member, files, Greedy()) for member in members]
-    row("member 0", rates[0], minutes(members[0]))
+    for number, member in enumerate(members):
+        row(f"member {number}", rates[number], minutes(member))
     row(f"mean of {len(members)} members", [statistics.mean(part) for part in zip(*rates, strict=True)])
     for strategy in (Greedy(), Beam(5)):
         row(f"ensemble, {type(strategy).__name__.lower()}", error_rates(together, files, strategy))
-    students = list(itertools.product(options.targets, kinds.items(), options.seeds))
-    for targets, (kind, arguments), seed in students:
-        student = folder / f"student-{targets}{'-sources' if kind else ''}-{seed}"
-        command(
-            "distill", together, *shared, "--targets", targets, "--seed", seed, *arguments, output=student
-        )
+    for targets, seed in itertools.product(options.targets, options.seeds):
+        student = folder / f"student-{targets}{kind}-{seed}"
+        command("distill", together, *shared, "--targets", targets, "--seed", seed, *more, output=student)
         rates = error_rates(student, files, Greedy())
-        row(f"student of {targets}{kind}, seed {seed}", rates, minutes(student))
+        row(f"student of {targets}, seed {seed}", rates, minutes(student))
     file = student / "int8.tflite"
     smallest = ["--format", "litert", "--quantize", "int8", "--signatures", "greedy_decode", "--overwrite"]
     command("export", student, *smallest, output=file)

@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("text", help="with features: text, a tab, features")
     plot.add_argument("--output", required=True, metavar="FILE.png", help="or .svg, .pdf, .html")
     plot.add_argument("--beam", type=int, metavar="K", help="draw the K hypotheses of a beam side by side")
-    _add_penalties(plot)
+    add_penalties(plot)
     plot.set_defaults(command="plot", strategy=None)
     return parser
 

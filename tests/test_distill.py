@@ -118,6 +118,7 @@ def files(tmp_path):
 
 
 OPTIONS = Options(validation_split=0.5)
+LINES = '{"recipe": {}, "options": {}, "lines": {}}'
 
 
 def write(files, output, targets="teacher", script=reversed_or_looping, validation=None, **options):
@@ -221,7 +222,7 @@ def test_a_resumed_distillation_keeps_what_the_pairs_depend_on(files, tmp_path):
         write(files, run, resume=True, options=Options(units=8))
     with pytest.raises(ValueError, match="must not name features for this teacher"):
         write(files, tmp_path / "new", options=Options(columns=("source", "target", "features")))
-    for damage in ("{}", "[", '{"recipe": {}, "options": {}, "size": 9000}'):
+    for damage in ("{}", "[", '{"recipe": {}, "options": {}, "size": 9000}', LINES):
         (run / "distilled.json").write_text(damage)
         with pytest.raises(ValueError, match=r"distilled.json does not describe a distillation"):
             write(files, run, resume=True)

@@ -68,11 +68,13 @@ class Progress:
             raise FileNotFoundError(f"There is no distillation to resume in {output}: no {PROGRESS}.")
         try:
             progress = cls(**json.loads(path.read_text(encoding="utf-8")))
-            size, lengths = (output / PAIRS).stat().st_size, (progress.read, progress.size)
-            if size < progress.size or min(lengths) < 0:
+            size = (output / PAIRS).stat().st_size
+            if not 0 <= progress.size <= size or progress.read < 0:
                 raise ValueError(f"{PAIRS} has {size} bytes")
+            progress.lines = {kind: int(progress.lines[kind]) for kind in KINDS}
+            progress.unfit = {name: asdict(BadLines(**progress.unfit[name])) for name in FILES}
             progress.student()
-        except (TypeError, ValueError, OSError, RecursionError) as error:
+        except (TypeError, KeyError, ValueError, OSError, RecursionError) as error:
             raise ValueError(f"{path} does not describe a distillation: {error!r}") from None
         return progress
 
@@ -99,7 +101,7 @@ class Progress:
         if self.lines[TAUGHT] < FEW * self.lines[AGREED]:
             say(
                 "The teacher repeats nearly all references, as it does with pairs that it was trained on. "
-                "So its student learns little else. Sources without references would teach it more."
+                "So its student learns little else. Sources without references may teach it more."
             )
         for name, file in inputs.files.items():
             for report in (inputs.bad_lines[name], BadLines(**self.unfit[name])):
