@@ -1,11 +1,7 @@
 """A student learns what its teacher writes, and the teacher's work survives a kill."""
 
-import ast
-import inspect
 import json
 import re
-import shlex
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,7 +10,7 @@ from test_translator import make_translator, write_pairs
 
 import keras_attention as ka
 import keras_attention.training_commands as commands
-from keras_attention.cli import _parser, main
+from keras_attention.cli import main
 from keras_attention.loading import load
 from keras_attention.models.translator import load_translator
 from keras_attention.text.pair_files import Pair, read_pairs
@@ -333,18 +329,3 @@ def test_an_error_is_one_line(ensemble, tmp_path, monkeypatch, capsys, arguments
     assert line.startswith("keras-attention: error: ")
     assert reason in line
     assert not (tmp_path / "run").exists()
-
-
-PAGE = (Path(__file__).parent.parent / "docs" / "ensembles.md").read_text()
-
-
-def test_the_commands_of_the_page_are_valid():
-    """They are parsed, not run: each of their parts is run by another test."""
-    commands = re.findall(r"^keras-attention (.*)$", PAGE, flags=re.MULTILINE)
-    names = [_parser().parse_args(shlex.split(command)).command for command in commands]
-    assert names == ["train", "ensemble", "distill", "export"]
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    call = ast.parse(code).body[-1].value
-    inspect.signature(ka.distill).bind(*call.args, **{word.arg: word.value for word in call.keywords})
-    for row in re.findall(r"^\| `(--.*?)`", PAGE, flags=re.MULTILINE):
-        _parser().parse_args(["distill", "run", "pairs.tsv", "--output", "student", *row.split()])
