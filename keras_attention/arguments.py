@@ -9,6 +9,7 @@ from keras_attention.choices import (
     KINDS,
     NORMALIZERS,
     SCORES,
+    SELECTIONS,
     STRATEGIES,
     UNICODE_FORMS,
 )
@@ -38,6 +39,9 @@ def add_training(train):
     train.add_argument("--output", required=True, metavar="RUN", help="the folder of the training")
     train.add_argument("--validation", metavar="DEV.tsv", help="pairs to choose the best model by")
     option("validation_split", "SHARE", "share of the sources set aside if there is no --validation")
+    choice("select", SELECTIONS, "which validation figure chooses the best epoch (token_accuracy); the "
+           "others translate up to 1,000 validation sources greedily, and wer is the error rate of tokens "
+           "between spaces")  # fmt: skip
     add_columns(train, argparse.SUPPRESS)
     choice("unicode_form", UNICODE_FORMS, "Unicode normal form of both sides; NFD splits letters")
     for side in ("source", "target"):

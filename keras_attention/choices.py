@@ -18,4 +18,5 @@ BEAM_WIDTH = 5
 AVERAGES = ("probabilities", "log_probabilities")  # how an ensemble averages
 TARGETS = ("teacher", "nearest", "both")  # what a student learns from
 MAX_LAYERS = 100
+SELECTIONS = ("token_accuracy", "exact_match", "wer", "bleu")  # figures that choose the best epoch
 TOO_LONG = ("cut", "refuse")  # what happens to a text over the limit

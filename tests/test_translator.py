@@ -329,8 +329,8 @@ SMALL = [
 
 def test_train_evaluate_plot_and_resume(tmp_path, capsys):
     pairs, run = write_pairs(tmp_path / "pairs.tsv"), tmp_path / "run"
-    command = ["train", str(pairs), "--output", str(run), *SMALL]
-    assert main([*command, "--epochs", "2", "--validation-split", "0.1"]) == 0
+    command = ["train", str(pairs), "--output", str(run), "--validation", str(pairs), *SMALL]
+    assert main([*command, "--epochs", "2", "--select", "wer"]) == 0
     out = capsys.readouterr().out
     assert "1 line left out, not one tab: 401" in out
     assert {path.name for path in run.iterdir()} >= {"translator.keras", "config.json", "history.json"}
@@ -342,13 +342,16 @@ def test_train_evaluate_plot_and_resume(tmp_path, capsys):
     assert main([*command, "--resume", "--epochs", "3", "--units", "8"]) == 2
     assert "may change. Received: units=8. Leave these out" in capsys.readouterr().err
     assert main([*command, "--resume", "--epochs", "3"]) == 0
+    trained = capsys.readouterr().out
     assert json.loads((run / "config.json").read_text())["options"]["epochs"] == 3
     assert [entry["epoch"] for entry in json.loads((run / "history.json").read_text())] == [1, 2, 3]
 
-    capsys.readouterr()
     assert main(["evaluate", str(run), str(pairs), "--json"]) == 0
     out, reported = capsys.readouterr()
     figures = json.loads(out)
+    lowest = min(entry["val_greedy_wer"] for entry in json.loads((run / "history.json").read_text()))
+    assert figures["token_error_rate"] == pytest.approx(lowest)  # of the model that was chosen by it
+    assert f"whose validation wer is {lowest:.4f}" in trained
     assert 0 <= figures["exact_match"] <= 1
     assert figures["strategy"] == {"name": "Greedy", **Greedy().get_config()}
     assert "bleu" not in figures  # not for single words
@@ -459,7 +462,7 @@ def test_the_options_of_the_family_reach_the_model(tmp_path):
     pairs = write_pairs(tmp_path / "pairs.tsv")
     options = ["--units", "8", "--embedding-dim", "8", "--epochs", "2", "--validation-split", "0.1"]
     options += ["--score", "coverage", "--coverage", "0.5", "--copy", "--heads", "2", "--attend-between"]
-    options += ["--scheduled-sampling", "0.2", "--word-dropout", "0.1"]
+    options += ["--scheduled-sampling", "0.2", "--word-dropout", "0.1", "--select", "exact_match"]
     assert main(["train", str(pairs), "--output", str(tmp_path / "run"), *options]) == 0
     translator = load_translator(tmp_path / "run" / "translator.keras")
     decoder = translator.seq2seq.decoder
@@ -470,7 +473,9 @@ def test_the_options_of_the_family_reach_the_model(tmp_path):
     assert decoder.scheduled_sampling == 0.2
     assert translator.seq2seq.encoder.word_dropout == decoder.word_dropout == 0.1
     history = json.loads((tmp_path / "run" / "history.json").read_text())
-    assert {"loss", "logits_loss", "attention_loss", "perplexity", "val_token_accuracy"} <= set(history[-1])
+    assert {"loss", "logits_loss", "attention_loss", "perplexity", "val_greedy_exact_match"} <= set(
+        history[-1]
+    )
     assert len(translator.translate(["one", "two"], "beam").texts) == 2
 
 

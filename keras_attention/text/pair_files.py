@@ -4,7 +4,7 @@ import codecs
 import gzip
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -140,15 +140,20 @@ def read_pairs(path, bad_lines: BadLines | None = None, columns=PAIR) -> Iterato
 
 
 def read_references(
-    path, bad_lines: BadLines | None = None, columns=PAIR, each_line: bool = False
+    path,
+    bad_lines: BadLines | None = None,
+    columns=PAIR,
+    each_line: bool = False,
+    keep: Callable[[Pair], bool] = lambda pair: True,
 ) -> list[tuple[str, str, list[str]]]:
     """Reads the pairs of a file as `read_pairs` does: `(source, features, references)` for each source.
 
     The targets of lines with equal sources and features are alternative references of one source, unless
     `each_line` is True. In a target, runs of spaces become one space, and spaces at its ends are removed.
+    `keep` tells which pairs to read.
     """
     references: dict[tuple, list[str]] = {}
-    for pair in read_pairs(path, bad_lines, columns):
+    for pair in filter(keep, read_pairs(path, bad_lines, columns)):
         given = pair.source, pair.features, pair.line if each_line else None
         references.setdefault(given, []).append(" ".join(pair.target.split()))
     return [(source, features, targets) for (source, features, _), targets in references.items()]

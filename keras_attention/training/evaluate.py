@@ -32,14 +32,36 @@ def evaluate(hypotheses: Sequence[str], references: Sequence[Sequence[str]], ble
             "There must be texts, and references for each. "
             f"Received: {len(hypotheses)} texts, {len(references)} lists of references."
         )
-    matches = [text in alternatives for text, alternatives in zip(hypotheses, references, strict=True)]
     return {
         "sentences": len(hypotheses),
-        "exact_match": sum(matches) / len(matches),
-        "token_error_rate": _error_rate(hypotheses, references, str.split),
+        "exact_match": exact_match(hypotheses, references),
+        "token_error_rate": token_error_rate(hypotheses, references),
         "character_error_rate": _error_rate(hypotheses, references, list),
         **_sacrebleu(hypotheses, references, bleu_tokenizer),
     }
+
+
+def exact_match(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """The share of texts that equal a reference."""
+    matches = [text in alternatives for text, alternatives in zip(hypotheses, references, strict=True)]
+    return sum(matches) / len(matches)
+
+
+def token_error_rate(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """The edit distance to the nearest reference over its length, in tokens between spaces."""
+    return _error_rate(hypotheses, references, str.split)
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenizer="13a") -> float:
+    """sacrebleu's BLEU, from 0 to 100."""
+    from sacrebleu.metrics import BLEU
+
+    return BLEU(tokenize=tokenizer, force=True).corpus_score(list(hypotheses), _streams(references)).score
+
+
+def are_single_words(references: Sequence[Sequence[str]]) -> bool:
+    """Whether no reference has several words, so that there is no BLEU."""
+    return all(len(reference.split()) < 2 for row in references for reference in row)
 
 
 def edit_distance(one: Sequence, other: Sequence) -> int:
@@ -70,12 +92,16 @@ def _sacrebleu(hypotheses, references, bleu_tokenizer) -> dict:
         from sacrebleu.metrics import BLEU, CHRF
     except ImportError:
         return {}
-    maximum = max(map(len, references))
-    streams = [[row[i] if i < len(row) else None for row in references] for i in range(maximum)]
     scores, metrics = {}, {"bleu": BLEU(tokenize=bleu_tokenizer, force=True), "chrf": CHRF()}
-    if all(len(reference.split()) < 2 for row in references for reference in row):
+    if are_single_words(references):
         del metrics["bleu"]
     for name, metric in metrics.items():
-        scores[name] = metric.corpus_score(list(hypotheses), streams).score
+        scores[name] = metric.corpus_score(list(hypotheses), _streams(references)).score
         scores[f"{name}_signature"] = str(metric.get_signature())
     return scores
+
+
+def _streams(references):
+    """The first reference of each text, the second of each, and so on, None where there is none."""
+    maximum = max(map(len, references))
+    return [[row[i] if i < len(row) else None for row in references] for i in range(maximum)]

@@ -5,7 +5,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from keras_attention.checks import check_between, check_choice, check_flag, check_rate, check_size
-from keras_attention.choices import CELLS, HEADS, KINDS, MAX_LAYERS, NORMALIZERS, SCORES, UNICODE_FORMS
+from keras_attention.choices import (
+    CELLS,
+    HEADS,
+    KINDS,
+    MAX_LAYERS,
+    NORMALIZERS,
+    SCORES,
+    SELECTIONS,
+    UNICODE_FORMS,
+)
 from keras_attention.text.pair_files import PAIR, check_columns
 
 WITH_FEATURES = {  # the others depend on positions in the memory, on its depth, or on ids
@@ -25,6 +34,7 @@ CHOICES = {
     "normalizer": NORMALIZERS,
     "head": HEADS,
     "precision": PRECISIONS,
+    "select": SELECTIONS,
 }
 BATCH_SIZES = (64, 32, 16)
 RATE = 0.004  # the highest learning rate
@@ -74,6 +84,7 @@ class Options:
     seed: int = 0
     precision: str = "float32"
     validation_split: float = 0.02
+    select: str = SELECTIONS[0]
 
     def __post_init__(self):
         self.columns = check_columns(self.columns)

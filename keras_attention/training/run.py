@@ -15,8 +15,8 @@ import numpy as np
 
 from keras_attention.archives import check_unpacked_size
 from keras_attention.training.folder import replacing, save_atomically, write_atomically
+from keras_attention.training.selection import Selection
 
-MONITOR = "val_token_accuracy"
 WARMUP, WARMUP_UPDATES = 0.02, 64  # fraction of the training, updates
 
 
@@ -39,8 +39,9 @@ def scheduled_rate(highest: float, progress: float, updates_done: int) -> np.flo
 class Run(keras.callbacks.Callback):
     """Learning rate, best model, early stopping and checkpoints of one training, across its restarts."""
 
-    def __init__(self, best, options, output, state, num_batches, of_epoch):
+    def __init__(self, best, options, output, state, num_batches, of_epoch, selection=None):
         super().__init__()
+        self.selection = selection or Selection()
         # The best model so far. It has no optimizer, whose states would triple its file.
         self.best, self.options, self.output, self.state = best, options, output, state
         self.num_batches, self.of_epoch = num_batches, of_epoch  # of a part, of an epoch
@@ -75,10 +76,10 @@ class Run(keras.callbacks.Callback):
             reason = f"{options.epochs} epochs"
         else:
             reason = f"{options.max_minutes:g} minutes"
-        kept = state["history"][state["best_part"] - 1]["epoch"] if state["best_part"] else 0
+        kept = state["history"][state["best_part"] - 1] if state["best_part"] else {"epoch": 0}
         return (
             f"stopped after {reason}, in {state['seconds'] / 60:.1f} minutes; kept the model of epoch "
-            f"{kept:g}, whose validation token accuracy is {state['best']:.4f}"
+            f"{kept['epoch']:g}, whose validation {self.selection.described(kept)}"
         )
 
     def on_test_begin(self, logs=None):
@@ -107,13 +108,16 @@ class Run(keras.callbacks.Callback):
                 f"The training diverged after {done:,} updates: the loss was {logs['loss']}. Take a lower "
                 "learning rate. What was saved before is still there."
             )
+        began = time.monotonic()
+        logs |= self.selection.measure()
+        self.validation_seconds += time.monotonic() - began
         state["part"] = epoch + 1
         state["seconds"] = self._seconds()
         updates = int(self.model.optimizer.iterations)
         times = {"updates": updates, "seconds": round(state["seconds"], 1)}
         state["history"].append({"epoch": round(updates / self.of_epoch, 3), **times, **logs})
-        if logs[MONITOR] > state["best"]:
-            state["best"], state["best_part"] = logs[MONITOR], epoch + 1
+        if self.selection.value(logs) > state["best"]:
+            state["best"], state["best_part"] = self.selection.value(logs), epoch + 1
             self.best.set_weights(self.model.get_weights())
             save_atomically(self.best, self.output / "translator.keras")
         save_checkpoint(self.model, state, self.output / "checkpoint.npz")

@@ -22,6 +22,7 @@ from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAcc
 from keras_attention.training.options import AUTO, PART, Options
 from keras_attention.training.precision import suitable_precision
 from keras_attention.training.run import Run, load_checkpoint, new_state
+from keras_attention.training.selection import selection_of
 
 STEPS_PER_EXECUTION = 8
 
@@ -40,8 +41,8 @@ def train(
 
     The learning rate warms up (see `run.scheduled_rate`) and then falls along a cosine to zero at the end
     of the epochs or minutes, whichever comes first. The best model is the one with the highest accuracy of
-    the next token on the validation pairs. Pairs that are set aside for validation share no source with the
-    training pairs.
+    the next token on the validation pairs, or with the best figure that `options.select` names. Pairs that
+    are set aside for validation share no source with the training pairs.
 
     Args:
         train_file: the pairs, plain or gzip.
@@ -96,14 +97,18 @@ def train(
             if resume:
                 say("There was no validation yet: the training begins again.")
             translator, options = new_translator(train_file, is_training, options, say)
-        pairs = _read(train_file, validation_file, translator, is_training, options, strict, say)
+        held_out = validation_file, lambda pair: True
+        if validation_file is None:
+            held_out = train_file, lambda pair: not is_training(pair)
+        pairs = _read(train_file, held_out, translator, is_training, options, strict, say)
         options = options.for_pairs(len(pairs["train"]))
         model = translator.seq2seq
         compile_model(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
         state = load_checkpoint(model, checkpoint) if goes_on else new_state()
         options.check_resumed(state["options"])
         state["options"] = options.to_dict()
-        _fit(translator, pairs, options, output, state, started, verbose, say)
+        selection = selection_of(translator, *held_out, options)
+        _fit(translator, pairs, options, output, state, started, verbose, say, selection)
     if not best.is_file():
         raise ValueError(f"There was no validation yet. Give more than max_minutes={options.max_minutes}.")
     return load_translator(best)
@@ -114,12 +119,9 @@ def _check_is_new(output, resume):
         raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
 
 
-def _read(train_file, validation_file, translator, is_training, options, strict, say):
+def _read(train_file, held_out, translator, is_training, options, strict, say):
     """The ids of the pairs to train on and to validate on; says which lines of each file are left out."""
-    pairs, is_held_out = {}, lambda pair: not is_training(pair)
-    held_out = (
-        (train_file, is_held_out) if validation_file is None else (validation_file, lambda pair: True)
-    )
+    pairs = {}
     for side, (file, keep) in {"train": (train_file, is_training), "validation": held_out}.items():
         lines, lengths = BadLines(strict), BadLines(strict)
         pairs[side] = _tokenized(read_pairs(file, lines, options.columns), translator, lengths, keep)
@@ -181,7 +183,7 @@ def compile_model(model: keras.Model, options: Options, num_batches: int) -> Non
     )
 
 
-def _fit(translator, pairs, options, output, state, started, verbose, say):
+def _fit(translator, pairs, options, output, state, started, verbose, say, selection):
     model = translator.seq2seq
     batches = pairs["train"].batches(
         options.batch_size, model.start_id, options.seed, max_batches=PART, first_pass=state["part"]
@@ -197,7 +199,7 @@ def _fit(translator, pairs, options, output, state, started, verbose, say):
     write_atomically(output / "config.json", options.to_json().encode("utf-8"))
     say(f"training starts {time.monotonic() - started:.1f} s after the command")
     best = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
-    run = Run(best, options, output, state, batches.num_batches, of_epoch)
+    run = Run(best, options, output, state, batches.num_batches, of_epoch, selection)
     if state["history"]:  # a kill may have left the file one part behind
         run.write_history()
     callbacks = [run]
