@@ -10,7 +10,7 @@ import zipfile
 import zlib
 
 from keras_attention.archives import check_unpacked_size
-from keras_attention.checks import check_choice, check_size
+from keras_attention.checks import check_choice, check_flag, check_size
 from keras_attention.choices import TOO_LONG
 from keras_attention.decoding.beam import Beam
 
@@ -73,4 +73,5 @@ def _check(description) -> None:
         if name in description:
             check_size(name, description[name])
     Beam.from_config(description["beam"])
+    check_flag("right_to_left", description.get("right_to_left", False))
     check_choice("too_long", description.get("too_long", TOO_LONG[0]), TOO_LONG)

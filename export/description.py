@@ -24,6 +24,7 @@ def description_of(model, decoding, names) -> dict:
         "start_id": seq2seq.start_id,
         "end_id": seq2seq.end_id,
         "source_end_id": END_ID,
+        "right_to_left": seq2seq.right_to_left,
     }
     if isinstance(model, Translator):
         description |= {"max_source_length": model.max_source_length, "too_long": model.too_long}

@@ -124,6 +124,8 @@ def _translate(strategy_of, model, decoding, source_length):
         if model.too_long == "refuse":
             tokens = tf.where(refused, PADDING_ID, tokens)
             scores = tf.where(refused, -float("inf"), scores)
+        if model.right_to_left:
+            tokens = tf.reverse(tokens, [-1])
         written = (tokens != PADDING_ID) & (tokens != END_ID)
         ends = tf.cumsum(
             tf.reduce_sum(tf.cast(tf.reshape(written, (-1, tokens.shape[-1])), tf.int32), axis=1)

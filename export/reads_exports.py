@@ -46,6 +46,7 @@ class ReadsExports(TranslatesTexts):
         self.max_source_length = description["max_source_length"]
         self.max_target_length = description["max_length"]
         self.too_long = description["too_long"]
+        self.right_to_left = description.get("right_to_left", False)  # older files do not have it
 
     @property
     def default_beam(self):

@@ -66,6 +66,7 @@ def add_training(train):
                        help="feed the last attentional vector back (by default for few pairs)")  # fmt: skip
     flag("--attend-first", help="attend before the recurrence")
     flag("--attend-between", help="attend between two transitions")
+    flag("--right-to-left", help="write the targets from their ends to their beginnings")
     option("coverage", "W", "weight of the coverage loss")
     option("scheduled_sampling", "RATE", "share of target ids replaced by predictions")
     option("word_dropout", "RATE", "share of embeddings dropped")

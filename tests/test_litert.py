@@ -43,13 +43,17 @@ def make_model(seed=0, **options):
     return model
 
 
-def make_translator(source_kind="char", target_kind="char", too_long="cut"):
+def make_translator(source_kind="char", target_kind="char", too_long="cut", right_to_left=False):
     keras.utils.set_random_seed(3)
     source, target = (
         SentencePieceTokenizer.train(WORDS * 5, kind, 40 if kind == "char" else 25)
         for kind in (source_kind, target_kind)
     )
-    model = Seq2Seq(Encoder(source.vocabulary_size, 5, 6), AttentionDecoder(target.vocabulary_size, 7, 4))
+    model = Seq2Seq(
+        Encoder(source.vocabulary_size, 5, 6),
+        AttentionDecoder(target.vocabulary_size, 7, 4),
+        right_to_left=right_to_left,
+    )
     for weight in model.weights:
         weight.assign(weight * 3)
     model.run_eagerly = True
@@ -171,7 +175,7 @@ def test_text_in_text_out(tmp_path):
 
 
 def test_a_text_that_is_too_long_is_refused_if_asked(tmp_path):
-    translator = make_translator(too_long="refuse")
+    translator = make_translator(too_long="refuse", right_to_left=True)
     path = translator.export(
         tmp_path / "t.tflite",
         format="litert",
@@ -187,7 +191,7 @@ def test_a_text_that_is_too_long_is_refused_if_asked(tmp_path):
 
 
 def test_what_a_client_needs_is_in_the_file(tmp_path, monkeypatch, capsys):
-    translator = make_translator("bpe", "word")
+    translator = make_translator("bpe", "word", right_to_left=True)
     path = translator.export(tmp_path / "model.tflite", format="litert", quantize="int8", source_length=12)
     with zipfile.ZipFile(path) as archive:
         description = json.loads(archive.read("keras_attention.json"))
@@ -213,7 +217,7 @@ def test_what_a_client_needs_is_in_the_file(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
 def test_the_reader_answers_like_the_translator(tmp_path):
-    translator = make_translator("unigram", "word")
+    translator = make_translator("unigram", "word", right_to_left=True)
     names = ["greedy_decode", "beam_decode"]
     path = translator.export(tmp_path / "t.tflite", format="litert", signatures=names, beam=2)
     reader = export.LiteRTTranslator(path)
@@ -221,6 +225,8 @@ def test_the_reader_answers_like_the_translator(tmp_path):
         found, live = reader.translate(TEXTS, strategy), translator.translate(TEXTS, strategy)
         assert found.texts == live.texts
         assert found.target_pieces == live.target_pieces
+        for one, other in zip(found.attention, live.attention, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
         np.testing.assert_allclose(found.scores, live.scores, atol=1e-4)
     for strategy in (Beam(3), Sample(), Greedy(min_length=2)):
         with pytest.raises(ValueError, match=r"supports only Greedy\(\) and Beam"):

@@ -91,6 +91,7 @@ def test_an_unknown_precision_is_refused():
         ({"input_feeding": "yes"}, "`input_feeding`"),
         ({"attend_first": None}, "`attend_first`"),
         ({"coverage": -1}, "`coverage` must be from 0"),
+        ({"right_to_left": True, "normalizer": "monotonic"}, "that may go back in the source"),
     ],
 )
 def test_invalid_options_are_refused_before_anything_is_trained(options, reason):

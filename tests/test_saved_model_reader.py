@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from test_directions import to_the_left
 from test_translator import WORDS, make_translator
 
 from keras_attention import Beam, Greedy
@@ -14,7 +15,8 @@ from keras_attention.export import SavedModelTranslator
 
 @pytest.fixture(scope="module")
 def translator():
-    return make_translator()
+    translator = make_translator()
+    return translator.with_seq2seq(to_the_left(translator.seq2seq))
 
 
 @pytest.fixture(scope="module")

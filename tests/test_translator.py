@@ -463,8 +463,10 @@ def test_the_options_of_the_family_reach_the_model(tmp_path):
     options = ["--units", "8", "--embedding-dim", "8", "--epochs", "2", "--validation-split", "0.1"]
     options += ["--score", "coverage", "--coverage", "0.5", "--copy", "--heads", "2", "--attend-between"]
     options += ["--scheduled-sampling", "0.2", "--word-dropout", "0.1", "--select", "exact_match"]
+    options += ["--right-to-left"]
     assert main(["train", str(pairs), "--output", str(tmp_path / "run"), *options]) == 0
     translator = load_translator(tmp_path / "run" / "translator.keras")
+    assert translator.right_to_left
     decoder = translator.seq2seq.decoder
     assert type(decoder.score).__name__ == "CoverageScore"
     assert type(decoder.head).__name__ == "PointerHead"

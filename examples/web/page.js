@@ -47,7 +47,9 @@ async function decode(mine) {
     if (mine !== newest) return;
     rows.push(piece);
     output.textContent = translator.detokenize(rows);
-    table.append(rowOf(piece, attention, pieces));
+    const row = rowOf(piece, attention, pieces);
+    if (translator.limits.right_to_left) table.firstChild.after(row); // in the order of reading
+    else table.append(row);
     await new Promise(requestAnimationFrame);
   }
   const warning = cut ? `; the last ${cut} pieces of the text were cut off` : "";

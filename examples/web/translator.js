@@ -54,8 +54,9 @@ export class Translator {
     }
   }
 
-  // Pieces -> text.
+  // Pieces in the order in which they were written -> text.
   detokenize(pieces) {
+    if (this.limits.right_to_left) pieces = [...pieces].reverse();
     const unknown = this.target[this.limits.unknown_id];
     const text = pieces.map((piece) => (piece === unknown ? " ⁇ " : piece)).join("").replaceAll(SPACE, " ").trim();
     return this.limits.target_unicode_form ? text.normalize("NFC") : text;

@@ -14,6 +14,7 @@ from keras_attention.sources import as_source
 from keras_attention.tokens import PADDING_ID, shift_right
 
 LEAST_LOGIT = -1e30
+DIRECTIONS = {False: "left to right", True: "right to left"}
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -27,8 +28,8 @@ class Ensemble(Generates, keras.Model):
     evaluated with Keras. It is not meant to be trained: train its members.
 
     Args:
-        members: `Seq2Seq` models with the same inputs, vocabularies, start and end ids, and with memories
-            of the same length. Their cells, sizes and kinds of attention may differ.
+        members: `Seq2Seq` models with the same inputs, vocabularies, start and end ids, and direction, and
+            with memories of the same length. Their cells, sizes and kinds of attention may differ.
         average: `"probabilities"` or `"log_probabilities"`.
 
     Raises:
@@ -60,6 +61,7 @@ class Ensemble(Generates, keras.Model):
 
     start_id = property(lambda self: self.members[0].start_id)
     end_id = property(lambda self: self.members[0].end_id)
+    right_to_left = property(lambda self: self.members[0].right_to_left)
     target_vocabulary_size = property(lambda self: self.members[0].target_vocabulary_size)
 
     @property
@@ -137,4 +139,5 @@ def _what_must_be_equal(member, first) -> dict:
     found = {"inputs": (member.source_specs(), first.source_specs())}
     for name in ("target_vocabulary_size", "start_id", "end_id"):
         found[name] = getattr(member, name), getattr(first, name)
+    found["direction"] = DIRECTIONS[member.right_to_left], DIRECTIONS[first.right_to_left]
     return found

@@ -43,8 +43,11 @@ class Generates:
     * `decode_step(tokens, states, encoded)` -> `(log_probs, states, weights)`, as a `Strategy` expects it;
     * `log_probs(source, target)` -> `Scored`, and `check_pairs(source, target)`, which raises if they do
       not fit the model;
-    * `target_vocabulary_size`, `start_id`, `end_id`, `recurrent_layers`.
+    * `target_vocabulary_size`, `start_id`, `end_id`, `recurrent_layers`;
+    * `right_to_left`: whether it writes a target from its end to its beginning.
     """
+
+    right_to_left = False
 
     @functools.cached_property
     def _compiled(self):

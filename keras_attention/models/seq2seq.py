@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.checks import check_size, check_tokens, values_checked
+from keras_attention.checks import check_flag, check_size, check_tokens, values_checked
 from keras_attention.layers.decoder import AttentionDecoder
 from keras_attention.layers.masking import padding_mask
 from keras_attention.layers.model_encoder import as_encoder
@@ -32,6 +32,10 @@ class Seq2Seq(Generates, keras.Model):
         outputs: `"logits"`, or `("logits", "attention")` for a model whose output is a dict of the logits
             and the attention weights (B, T, S), so that the weights can have a loss too, see
             `CoverageLoss` and `AlignmentLoss`.
+        right_to_left: whether the model is trained on targets that are reversed, except for the end. The
+            model itself treats them like all others, and `generate` returns them as they were written. A
+            `Translator` puts its texts in the order of reading, and an `Ensemble` needs members of one
+            direction.
 
     Raises:
         TypeError: ids that are not integers.
@@ -50,8 +54,17 @@ class Seq2Seq(Generates, keras.Model):
     """
 
     def __init__(
-        self, encoder, decoder, start_id=None, end_id=END_ID, outputs="logits", name=None, trainable=True
+        self,
+        encoder,
+        decoder,
+        start_id=None,
+        end_id=END_ID,
+        outputs="logits",
+        right_to_left=False,
+        name=None,
+        trainable=True,
     ):
+        right_to_left = check_flag("right_to_left", right_to_left)
         if outputs not in ("logits", BOTH, list(BOTH)):
             raise ValueError(f"`outputs` must be 'logits' or {BOTH}. Received: outputs={outputs!r}.")
         encoder = as_encoder(encoder)
@@ -83,6 +96,7 @@ class Seq2Seq(Generates, keras.Model):
         self.end_id = end_id
         # Not `outputs`, which Keras uses for the output tensors.
         self.which_outputs = outputs if outputs == "logits" else BOTH
+        self.right_to_left = right_to_left
 
     def call(self, inputs, training=None, mask=None):
         specs = self.source_specs()
@@ -161,6 +175,7 @@ class Seq2Seq(Generates, keras.Model):
             "outputs": self.which_outputs,
             "start_id": self.start_id,
             "end_id": self.end_id,
+            "right_to_left": self.right_to_left,
         }
 
     @classmethod

@@ -102,6 +102,11 @@ class Translator(TranslatesTexts, keras.Model):
         text, scores = self.translate_tensors(texts, decode)
         return {"text": text, "scores": scores}
 
+    @property
+    def right_to_left(self):
+        """Whether texts are written from their ends to their beginnings, as `seq2seq` learned it."""
+        return self.seq2seq.right_to_left
+
     def check_strategy(self, strategy):
         return self.seq2seq.check_strategy(strategy, self.max_target_length)
 
@@ -118,7 +123,9 @@ class Translator(TranslatesTexts, keras.Model):
 
         found = decode(self.source_tensors(texts))
         shape = tf.shape(found.tokens)
-        written = self.target_tokenizer.detokenize(tf.reshape(found.tokens, (-1, shape[-1])))
+        # Detokenizing leaves out ends and padding, so they may come first.
+        tokens = tf.reverse(found.tokens, [-1]) if self.right_to_left else found.tokens
+        written = self.target_tokenizer.detokenize(tf.reshape(tokens, (-1, shape[-1])))
         return tf.reshape(written, shape[:-1]), found.scores
 
     def source_tensors(self, texts):

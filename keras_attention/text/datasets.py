@@ -1,7 +1,8 @@
 """Pairs of sequences, held in memory, and the batches that they make."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,6 +63,13 @@ class SequencePairs:
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
         """The lengths of the sources and of the targets, end ids included."""
         return np.diff(self.source[1]), np.diff(self.target[1])
+
+    def right_to_left(self) -> "SequencePairs":
+        """The same pairs, with each target reversed, except for its end."""
+        values, starts = self.target[0].copy(), self.target[1]
+        for start, stop in itertools.pairwise(starts):
+            values[start : stop - 1] = values[start : stop - 1][::-1].copy()
+        return replace(self, target=(values, starts))
 
     def batches(
         self,

@@ -11,7 +11,7 @@ from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.limits import possible
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.text.pieces import SPACE, SPACES
-from keras_attention.tokens import END_ID, UNKNOWN_ID, before_end, pad
+from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, before_end, pad
 
 
 class Translations(NamedTuple):
@@ -29,11 +29,14 @@ class TranslatesTexts:
 
     A subclass sets `source_tokenizer`, `target_tokenizer`, `max_source_length`, `max_target_length` and
     `too_long`, as in `Translator`, and overrides `check_strategy` and `decode_ids`. If it has a
-    `features_tokenizer`, each text comes with features, and a source is a dict of both.
+    `features_tokenizer`, each text comes with features, and a source is a dict of both. If it is
+    `right_to_left`, `decode_ids` writes each text from its end to its beginning; everything that is
+    returned is in the order of reading.
     """
 
     default_beam = Beam(5)
     features_tokenizer = None
+    right_to_left = False
 
     def check_strategy(self, strategy) -> tuple[Strategy, int]:
         """The strategy, and the maximum number of ids that it may write; raises if it is not supported."""
@@ -62,7 +65,8 @@ class TranslatesTexts:
             texts: `str`, or UTF-8 `bytes`; they may be empty.
             strategy: how the next token is chosen, by default `Greedy()`; `Beam` gives its best hypothesis.
             batch_size: how many texts are decoded at once.
-            prefixes: what the translation of each text must begin with, or None. Prefixes count as written.
+            prefixes: what the translation of each text must begin with, or None; what it must end with, if
+                the translator is `right_to_left`. Prefixes count as written.
             replace_unknown: whether to replace an unknown piece in an answer by the source's piece with the
                 highest attention (Luong et al. 2015b, *Addressing the rare word problem*, section 3.3,
                 where positions are used). Meant for names and numbers, with word tokenizers.
@@ -121,6 +125,8 @@ class TranslatesTexts:
                 None if prefix is None else prefix[batch],
                 None if noise is None else noise[batch],
             )
+            if self.right_to_left:
+                found = turned(found)
             one_each = found.tokens.ndim == 2  # else K hypotheses of a beam
             columns = Decoded(*(field[:, None] for field in found)) if one_each else found
             texts_found = self.target_tokenizer.texts_of(np.concatenate(columns.tokens))
@@ -176,6 +182,8 @@ class TranslatesTexts:
         if not rows:
             return None
         ids = [row[:-1] for row in self.target_tokenizer.ids_of(prefixes)]
+        if self.right_to_left:
+            ids = [row[::-1] for row in ids]
         longest = max(range(rows), key=lambda row: len(ids[row]))
         if len(ids[longest]) >= max_length:
             start = prefixes[longest][:80].decode("utf-8", "replace")
@@ -215,6 +223,18 @@ class TranslatesTexts:
         for i in long:
             rows[i] = np.append(rows[i][before_end(self.max_source_length)], np.int32(END_ID))
         return rows
+
+
+def turned(found: Decoded) -> Decoded:
+    """What was written from right to left, in the order of reading. Ends and padding keep their places."""
+    count = np.sum((found.tokens != PADDING_ID) & (found.tokens != END_ID), axis=-1, keepdims=True)
+    place = np.arange(found.tokens.shape[-1])
+    order = np.where(place < count, count - 1 - place, place)
+    return found._replace(
+        tokens=np.take_along_axis(found.tokens, order, -1),
+        token_scores=np.take_along_axis(found.token_scores, order, -1),
+        attention=np.take_along_axis(found.attention, order[..., None], -2),
+    )
 
 
 def _gathered(answers) -> Translations:

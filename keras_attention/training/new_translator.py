@@ -87,7 +87,8 @@ def new_model(
     if options.head == "pointer":
         arguments["head"] = PointerHead(target_size, copy_ids, name="head")
     decoder = AttentionDecoder(target_size, num_layers=options.layers, **arguments)
-    return Seq2Seq(encoder, decoder, outputs=("logits", "attention") if options.coverage else "logits")
+    outputs = ("logits", "attention") if options.coverage else "logits"
+    return Seq2Seq(encoder, decoder, outputs=outputs, right_to_left=options.right_to_left)
 
 
 def _arguments(options, *classes) -> dict:

@@ -23,6 +23,10 @@ WITH_FEATURES = {  # the others depend on positions in the memory, on its depth,
     "head": ("dense", "tied", "hard"),
     "num_heads": (1,),
 }
+FORWARD = {  # what moves only forward in the source
+    "normalizer": ("local_m", "monotonic", "chunkwise"),
+    "head": ("hard_monotonic",),
+}
 AUTO = "auto"
 PRECISIONS = ("float32", "mixed_bfloat16", AUTO)
 CHOICES = {
@@ -85,6 +89,7 @@ class Options:
     precision: str = "float32"
     validation_split: float = 0.02
     select: str = SELECTIONS[0]
+    right_to_left: bool = False
 
     def __post_init__(self):
         self.columns = check_columns(self.columns)
@@ -101,7 +106,7 @@ class Options:
         rates = "dropout", "label_smoothing", "validation_split", "scheduled_sampling", "word_dropout"
         for name in rates:
             check_rate(name, getattr(self, name))
-        for name in ("attend_first", "attend_between"):
+        for name in ("attend_first", "attend_between", "right_to_left"):
             check_flag(name, getattr(self, name))
         if self.input_feeding is not None:
             check_flag("input_feeding", self.input_feeding)
@@ -115,6 +120,12 @@ class Options:
             )
         if self.attend_first and self.attend_between:
             raise ValueError("`attend_first` and `attend_between` cannot both be True. Choose one.")
+        for name, choices in FORWARD.items():
+            if self.right_to_left and getattr(self, name) in choices:
+                raise ValueError(
+                    "`right_to_left` needs attention that may go back in the source. "
+                    f"Received: {name}={getattr(self, name)!r}."
+                )
         if self.units % self.num_heads:
             raise ValueError(
                 "`units` must be a multiple of `num_heads`. "

@@ -151,7 +151,7 @@ def splitter(options, validation_file) -> Callable[[Pair], bool]:
 
 
 def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> SequencePairs:
-    return tokenize_pairs(
+    found = tokenize_pairs(
         pairs,
         translator.source_tokenizer,
         translator.target_tokenizer,
@@ -161,6 +161,7 @@ def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> Sequence
         keep,
         translator.features_tokenizer,
     )
+    return found.right_to_left() if translator.right_to_left else found
 
 
 def compile_model(model: keras.Model, options: Options, num_batches: int) -> None:
