@@ -74,6 +74,7 @@ __all__ = [
     "Options",
     "Perplexity",
     "PointerHead",
+    "Rescored",
     "Sample",
     "ScaledDotScore",
     "Score",

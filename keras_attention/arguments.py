@@ -94,6 +94,16 @@ def add_columns(parser, default=None):
                         "optionally, features, such as tags separated by semicolons")  # fmt: skip
 
 
+def add_rescoring(parser, nargs):
+    parser.add_argument("--rescore", metavar="RUN2",
+                        help="order the hypotheses of a beam (--beam, by default 5) by the "
+                        "log-probabilities of RUN and RUN2, which may write right to left")  # fmt: skip
+    several = "; with several, the figures of each" if nargs else ""
+    parser.add_argument("--rescore-weight", type=float, nargs=nargs, metavar="W",
+                        help="how much RUN2 counts, from 0 to 1 (0.5); choose it on validation pairs"
+                        + several)  # fmt: skip
+
+
 def add_decoding(parser):
     add = parser.add_argument
     add("--batch-size", type=int, default=64, metavar="N", help="texts at once (64)")

@@ -15,6 +15,7 @@ STRATEGIES = {  # each with the options that belong to it alone
 }
 AVERAGE = "average"  # the length penalty that divides by the length
 BEAM_WIDTH = 5
+RESCORE_WEIGHT = 0.5  # of the second run
 AVERAGES = ("probabilities", "log_probabilities")  # how an ensemble averages
 TARGETS = ("teacher", "nearest", "both")  # what a student learns from
 MAX_LAYERS = 100

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from keras_attention.arguments import add_columns, add_decoding, add_penalties, add_training
+from keras_attention.arguments import add_columns, add_decoding, add_penalties, add_rescoring, add_training
 from keras_attention.choices import AVERAGES, BACKENDS, BEAM_WIDTH, TARGETS
 from keras_attention.quiet import print_warnings
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     translate.add_argument("--n-best", type=int, metavar="N",
                            help="beam: write N lines for each line, best first: line number, "
                            "log-probability and text, separated by tabs")  # fmt: skip
+    add_rescoring(translate, nargs=None)
     add_decoding(translate)
     translate.set_defaults(command="translate")
 
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
                           "their targets are alternative references")  # fmt: skip
     evaluate.add_argument("--strict", action="store_true", help="stop at the first bad line")
     add_columns(evaluate)
+    add_rescoring(evaluate, nargs="+")
     add_decoding(evaluate)
     evaluate.set_defaults(command="evaluate")
 

@@ -10,10 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from keras_attention.checks import check_size
-from keras_attention.choices import COLUMNS, STRATEGIES
+from keras_attention.choices import COLUMNS, RESCORE_WEIGHT, STRATEGIES
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.named import get_strategy
-from keras_attention.loading import ENSEMBLE, check_not_exported, columns_of, ensemble_json, load
+from keras_attention.loading import (
+    ENSEMBLE,
+    check_not_exported,
+    columns_of,
+    ensemble_json,
+    load,
+    rescored,
+)
 from keras_attention.text.pair_files import (
     PAIR,
     BadLines,
@@ -40,7 +47,7 @@ def translate(options):
     if options.seed is not None:  # one random stream for all chunks of lines, whatever their size
         options.seed = np.random.default_rng(check_size("seed", options.seed, least=0))
     strategy = strategy_of(options)
-    translator = load(options.run)
+    translator = rescored(load(options.run), options.rescore, options.rescore_weight)
     bad_lines = BadLines(outcome="read as far as possible")
     shows_progress = sys.stderr.isatty()
     written = 0
@@ -79,7 +86,7 @@ def evaluate(options):
         print(bad_lines, file=sys.stderr)
     if not pairs:
         raise ValueError(f"There are no pairs in {options.test_file}.")
-    translator = translator or load(options.run)
+    translator = rescored(translator or load(options.run), options.rescore, options.rescore_weight)
     has_features = translator.features_tokenizer is not None
     if ("features" in columns) != has_features:
         raise ValueError(
@@ -96,21 +103,25 @@ def evaluate(options):
             "its alternative references. With --each-line every line counts.",
             file=sys.stderr,
         )
-    texts, *_ = translator.translate(
-        texts,
-        strategy,
-        options.batch_size,
-        replace_unknown=options.replace_unknown,
-        features=features if has_features else None,
-    )
-    figures = compare(texts, references, options.bleu_tokenizer)
+    decoding = (texts, strategy, options.batch_size, None, options.replace_unknown)
+    decoding += (features if has_features else None,)
+    found = []
+    if options.rescore:
+        weights = options.rescore_weight or [RESCORE_WEIGHT]
+        for weight, answers in translator.translate_by_weight(weights, *decoding).items():
+            figures = compare(answers.texts, references, options.bleu_tokenizer)
+            found.append({**figures, "rescore": options.rescore, "rescore_weight": weight})
+    else:
+        answers = translator.translate(*decoding)
+        found.append(compare(answers.texts, references, options.bleu_tokenizer))
     if options.json:
         strategy = {"name": type(strategy).__name__, **strategy.get_config()}
-        print(json.dumps({**figures, "strategy": strategy}, indent=2))
+        found = [{**figures, "strategy": strategy} for figures in found]
+        print(json.dumps(found if len(found) > 1 else found[0], indent=2))
     else:
-        figures["strategy"] = strategy
-        for name, value in figures.items():
-            print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
+        for figures in found:
+            for name, value in {**figures, "strategy": strategy}.items():
+                print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
 
 
 def ensemble(options):
@@ -182,7 +193,7 @@ def strategy_of(options):
     """The strategy that is named, or else the one whose options are given; `ValueError` for a mixture."""
     given = {name: value for name, value in vars(options).items() if value is not None}
     meant = {name: own & given.keys() for name, own in STRATEGIES.items() if own & given.keys()}
-    name = options.strategy or next(iter(meant), "greedy")
+    name = options.strategy or next(iter(meant), "beam" if options.rescore else "greedy")
     for other in meant.keys() - {name}:
         flag = min(meant[other]).replace("_", "-")
         raise ValueError(f"--{flag} is an option of the strategy {other}, but the strategy is {name}.")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from keras_attention.choices import RESCORE_WEIGHT
 from keras_attention.quiet import quick_start
 from keras_attention.text.pair_files import PAIR, check_columns
 from keras_attention.training.options import Options
@@ -28,6 +29,21 @@ def load(run):
         import keras_attention.with_keras  # noqa: F401  (registers the classes that a file may name)
         from keras_attention.models.translator import load_translator
     return load_translator(path)
+
+
+def rescored(translator, run, weight=None):
+    """A translator whose hypotheses another run rescores, or the translator itself if `run` is None.
+
+    `weight` is that of the other run, or a list of several for `Rescored.translate_by_weight`, or None.
+    """
+    if run is None:
+        if weight is not None:
+            raise ValueError("--rescore-weight needs --rescore RUN2.")
+        return translator
+    check_not_exported(run)  # an export cannot score given texts
+    from keras_attention.text.rescoring import Rescored
+
+    return Rescored(translator, load(run), weight if isinstance(weight, float) else RESCORE_WEIGHT)
 
 
 def is_litert(run) -> bool:

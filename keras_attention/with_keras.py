@@ -35,6 +35,7 @@ from keras_attention.models.ensemble import Ensemble
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator
 from keras_attention.text.datasets import SequencePairs
+from keras_attention.text.rescoring import Rescored
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.training.attention_losses import AlignmentLoss, CoverageLoss
 from keras_attention.training.distill import distill

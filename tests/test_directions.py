@@ -11,8 +11,8 @@ from test_translator import WORDS, make_translator, write_pairs
 
 import keras_attention as ka
 from keras_attention.models.translator import load_translator
+from keras_attention.text.directions import turned
 from keras_attention.text.pair_files import read_pairs
-from keras_attention.text.translations import turned
 from keras_attention.training.train import _tokenized
 
 

@@ -3,15 +3,17 @@
 import functools
 
 import keras
+import numpy as np
 
 from keras_attention.archives import check_unpacked_size
 from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import TOO_LONG
 from keras_attention.decoding.sampling import Greedy
 from keras_attention.models.generation import Generates
+from keras_attention.sources import as_source
 from keras_attention.text.tokenizers import SentencePieceTokenizer
-from keras_attention.text.translations import TranslatesTexts
-from keras_attention.tokens import PADDING_ID
+from keras_attention.text.translations import TranslatesTexts, as_texts
+from keras_attention.tokens import END_ID, PADDING_ID, pad
 
 LONGEST = 2**16  # ids of a text
 
@@ -112,6 +114,41 @@ class Translator(TranslatesTexts, keras.Model):
 
     def decode_ids(self, source, strategy, max_length, prefix, noise):
         return self.seq2seq.run(source, strategy, max_length, prefix, noise)
+
+    def score(self, texts, targets, batch_size: int = 64, features=None) -> np.ndarray:
+        """Computes the log-probabilities of given translations.
+
+        Args:
+            texts, features: as for `translate`.
+            targets: the translation of each text, tokenized as it is written.
+            batch_size: how many pairs are scored at once.
+
+        Returns:
+            float32 (N,), the summed log-probability (nats) of the tokens and the end. For a text that
+            `translate` found, it is its score, if the text has the tokens that were written.
+
+        Raises:
+            TypeError, ValueError: as `translate`, or more or fewer targets than texts.
+        """
+        batch_size = check_size("batch_size", batch_size)
+        rows = self._source_ids(as_texts("texts", texts))
+        targets = [
+            np.append(ids, np.int32(END_ID)) for ids in self.written_ids(as_texts("targets", targets))
+        ]
+        if len(targets) != len(rows):
+            raise ValueError(
+                "`targets` must have one item for each text. "
+                f"Received: {len(targets)} for {len(rows)} texts."
+            )
+        sides = {"source": rows, "features": self._feature_ids(features, len(rows))}
+        sides = {name: side for name, side in sides.items() if side}
+        order = np.lexsort(([len(row) for row in rows], [len(row) for row in targets]))
+        log_probs = np.zeros(len(rows), "float32")
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            source = as_source({name: pad([side[i] for i in batch]) for name, side in sides.items()})
+            log_probs[batch] = self.seq2seq.score(source, pad([targets[i] for i in batch])).log_probs
+        return log_probs
 
     def translate_tensors(self, texts, decode):
         """`translate` as a part of a graph: (B,) string -> (B,) string and (B,) float32 scores.

@@ -10,8 +10,9 @@ from keras_attention.checks import check_size
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.limits import possible
 from keras_attention.decoding.strategy import Decoded, Strategy
+from keras_attention.text.directions import turned
 from keras_attention.text.pieces import SPACE, SPACES
-from keras_attention.tokens import END_ID, PADDING_ID, UNKNOWN_ID, before_end, pad
+from keras_attention.tokens import END_ID, UNKNOWN_ID, before_end, pad
 
 
 class Translations(NamedTuple):
@@ -81,7 +82,7 @@ class TranslatesTexts:
         strategy, max_length = self.check_strategy(strategy)
         decoding = (strategy.single_best(), max_length)
         answers = self._hypotheses(texts, *decoding, batch_size, prefixes, replace_unknown, features)
-        return _gathered(hypotheses[0] for hypotheses in answers)
+        return gathered(hypotheses[0] for hypotheses in answers)
 
     def translate_n_best(
         self,
@@ -100,12 +101,12 @@ class TranslatesTexts:
         """
         decoding = self.check_strategy(self.default_beam if strategy is None else strategy)
         answers = self._hypotheses(texts, *decoding, batch_size, prefixes, replace_unknown, features)
-        return [_gathered(hypotheses) for hypotheses in answers]
+        return [gathered(hypotheses) for hypotheses in answers]
 
     def _hypotheses(self, texts, strategy, max_length, batch_size, prefixes, replace_unknown, features):
         """The hypotheses of each text, best first, each a tuple of the fields of `Translations`."""
         batch_size = check_size("batch_size", batch_size)
-        texts = _as_texts("texts", texts)
+        texts = as_texts("texts", texts)
         rows = self._source_ids(texts)
         feature_rows = self._feature_ids(features, len(rows))
         prefix = None if prefixes is None else self._prefix_ids(prefixes, len(rows), max_length)
@@ -174,16 +175,14 @@ class TranslatesTexts:
 
     def _prefix_ids(self, prefixes, rows, max_length):
         """(N, P) ids of the prefixes, without the end."""
-        prefixes = _as_texts("prefixes", prefixes)
+        prefixes = as_texts("prefixes", prefixes)
         if len(prefixes) != rows:
             raise ValueError(
                 f"`prefixes` must have one item for each text. Received: {len(prefixes)} for {rows} texts."
             )
         if not rows:
             return None
-        ids = [row[:-1] for row in self.target_tokenizer.ids_of(prefixes)]
-        if self.right_to_left:
-            ids = [row[::-1] for row in ids]
+        ids = self.written_ids(prefixes)
         longest = max(range(rows), key=lambda row: len(ids[row]))
         if len(ids[longest]) >= max_length:
             start = prefixes[longest][:80].decode("utf-8", "replace")
@@ -193,13 +192,18 @@ class TranslatesTexts:
             )
         return pad([*ids, np.zeros(max_length)])[:-1]
 
+    def written_ids(self, texts: Sequence[bytes]) -> list[np.ndarray]:
+        """The ids of each target in the order in which the model writes them, without the end."""
+        ids = [row[:-1] for row in self.target_tokenizer.ids_of(texts)]
+        return [row[::-1] for row in ids] if self.right_to_left else ids
+
     def _feature_ids(self, features, rows) -> list[np.ndarray] | None:
         if (features is None) != (self.features_tokenizer is None):
             needs = "no features" if features is not None else "features for each text"
             raise ValueError(f"This model takes {needs}. Received: features={str(features)[:80]}.")
         if features is None or not rows:
             return None
-        features = _as_texts("features", features)
+        features = as_texts("features", features)
         if len(features) != rows:
             raise ValueError(
                 f"`features` must have one item for each text. Received: {len(features)} for {rows} texts."
@@ -225,24 +229,14 @@ class TranslatesTexts:
         return rows
 
 
-def turned(found: Decoded) -> Decoded:
-    """What was written from right to left, in the order of reading. Ends and padding keep their places."""
-    count = np.sum((found.tokens != PADDING_ID) & (found.tokens != END_ID), axis=-1, keepdims=True)
-    place = np.arange(found.tokens.shape[-1])
-    order = np.where(place < count, count - 1 - place, place)
-    return found._replace(
-        tokens=np.take_along_axis(found.tokens, order, -1),
-        token_scores=np.take_along_axis(found.token_scores, order, -1),
-        attention=np.take_along_axis(found.attention, order[..., None], -2),
-    )
-
-
-def _gathered(answers) -> Translations:
+def gathered(answers) -> Translations:
+    """Hypotheses of several texts, or of one, each a tuple of the fields of `Translations`."""
     texts, scores, *rest = [list(field) for field in zip(*answers, strict=True)] or [[]] * 5
     return Translations(texts, np.array(scores, "float32"), *rest)
 
 
-def _as_texts(name, texts) -> list[bytes]:
+def as_texts(name, texts) -> list[bytes]:
+    """A user's texts as UTF-8; `TypeError` for anything else."""
     if isinstance(texts, str | bytes):
         raise TypeError(f"`{name}` must be a list of texts. Received: {texts!r}. One text: `[text]`.")
     return [_as_bytes(text) for text in texts]
