@@ -70,6 +70,7 @@ __all__ = [
     "ModelEncoder",
     "Monotonic",
     "Muon",
+    "NoSource",
     "Normalizer",
     "Options",
     "Perplexity",

@@ -136,6 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     ensemble.add_argument(
         "--average", default=AVERAGES[0], choices=AVERAGES, help="what is averaged (probabilities)"
     )
+    ensemble.add_argument("--weights", type=float, nargs="+", metavar="W",
+                          help="how much each run counts, in their order (all alike)")  # fmt: skip
     ensemble.set_defaults(command="ensemble")
 
     export = subparsers.add_parser("export", help="write a SavedModel or a LiteRT file")

@@ -142,7 +142,8 @@ def ensemble(options):
     from keras_attention.models.ensemble import Ensemble
     from keras_attention.training.folder import save_atomically, write_atomically
 
-    together = Ensemble([translator.seq2seq for translator in translators], options.average)
+    members = [translator.seq2seq for translator in translators]
+    together = Ensemble(members, options.average, options.weights)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output.with_name(ENSEMBLE), ensemble_json(options.runs))
     save_atomically(translators[0].with_seq2seq(together), output)

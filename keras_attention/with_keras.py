@@ -20,6 +20,7 @@ from keras_attention.layers.masking import (
 from keras_attention.layers.model_encoder import ModelEncoder
 from keras_attention.layers.monotonic import Chunkwise, Monotonic
 from keras_attention.layers.multi_head import HeadProjections
+from keras_attention.layers.no_source import NoSource
 from keras_attention.layers.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
 from keras_attention.layers.scores import (
     AdditiveScore,

@@ -36,7 +36,11 @@ def members():
 
 @pytest.fixture(scope="module", params=["probabilities", "log_probabilities"])
 def ensemble(members, request):
-    ensemble = ka.Ensemble(members if request.param == "probabilities" else members[:2], request.param)
+    """With weights, so that each law and each export holds for them too."""
+    if request.param == "probabilities":
+        ensemble = ka.Ensemble(members, weights=[3, 1, 1, 1])
+    else:
+        ensemble = ka.Ensemble(members[:2], "log_probabilities", weights=[2, 0.5])
     ensemble.run_eagerly = True
     return ensemble
 
@@ -61,11 +65,10 @@ def test_of_one_model_or_twice_the_same_it_is_that_model(members):
 def test_the_average_is_that_of_the_members(ensemble):
     fed = ka.shift_right(TARGET)
     of_members = [keras.ops.convert_to_numpy(m.token_log_probs(SOURCE, fed)) for m in ensemble.members]
-    of_members = np.array(of_members)
     if ensemble.average == "probabilities":
-        expected = np.log(np.exp(of_members).mean(axis=0))
+        expected = np.log(np.average(np.exp(of_members), axis=0, weights=ensemble.member_weights))
     else:
-        expected = of_members.mean(axis=0)
+        expected = np.average(of_members, axis=0, weights=ensemble.member_weights)
         expected[..., 0] = -np.inf
         expected -= np.log(np.exp(expected).sum(axis=-1, keepdims=True))
     assert_equal(ensemble.token_log_probs(SOURCE, fed), expected)
@@ -92,7 +95,59 @@ def test_a_batch_equals_its_rows_and_padding_changes_nothing(ensemble):
 def test_its_attention_is_the_mean(ensemble):
     models = ensemble, *ensemble.members
     found = [model.generate(SOURCE, max_length=4, prefix=TARGET).attention for model in models]
-    assert_equal(found[0], np.mean(found[1:], axis=0))
+    assert_equal(found[0], np.average(found[1:], axis=0, weights=ensemble.member_weights))
+
+
+def test_equal_weights_are_no_weights_and_only_their_ratios_count(members):
+    found = []
+    for weights in (None, [0.5, 0.5], [7, 7], [2, 1], [1, 0.5]):
+        ensemble = ka.Ensemble(members[:2], weights=weights)
+        ensemble.run_eagerly = True
+        found.append(ensemble.score(SOURCE, TARGET).log_probs)
+    for scores in found[1:3]:
+        assert_equal(scores, found[0])
+    assert_equal(found[3], found[4])
+    assert not np.allclose(found[3], found[0])
+
+
+@pytest.fixture(scope="module")
+def language_model():
+    keras.utils.set_random_seed(6)
+    model = ka.Seq2Seq(ka.NoSource(11), ka.AttentionDecoder(13, 7, 4))
+    for weight in model.trainable_weights:
+        weight.assign(weight + np.random.normal(size=weight.shape, scale=0.3))
+    model.run_eagerly = True
+    return model
+
+
+def test_a_language_model_reads_no_source(language_model):
+    other = np.random.default_rng(0).integers(3, 11, (3, 8))
+    assert_equal(
+        language_model.score(SOURCE, TARGET).log_probs, language_model.score(other, TARGET).log_probs
+    )
+    assert not language_model.reads_source
+    assert language_model.generate(SOURCE, max_length=4).attention.shape == (3, 4, 5)
+
+
+def test_a_language_model_changes_the_words_but_not_the_attention(members, language_model, tmp_path):
+    """Shallow fusion: a weighted sum of log-probabilities."""
+    fused = ka.Ensemble([members[0], language_model], "log_probabilities", weights=[1, 0.4])
+    fused.run_eagerly = True
+    fed = ka.shift_right(TARGET)
+    one, other = (
+        keras.ops.convert_to_numpy(m.token_log_probs(SOURCE, fed)) for m in (members[0], language_model)
+    )
+    expected = (one + 0.4 * other) / 1.4
+    expected[..., 0] = -np.inf
+    expected -= np.log(np.exp(expected).sum(axis=-1, keepdims=True))
+    assert_equal(fused.token_log_probs(SOURCE, fed), expected)
+    found = [model.generate(SOURCE, max_length=4, prefix=TARGET) for model in (fused, members[0])]
+    assert_equal(found[0].attention, found[1].attention)
+    fused.save(tmp_path / "f.keras")
+    loaded = keras.saving.load_model(tmp_path / "f.keras")
+    loaded.run_eagerly = True
+    assert_equal(loaded.score(SOURCE, TARGET).log_probs, fused.score(SOURCE, TARGET).log_probs)
+    assert ka.Ensemble([language_model]).reads_source is False
 
 
 @pytest.mark.parametrize("average", ["probabilities", "log_probabilities"])
@@ -119,9 +174,9 @@ def test_saved_and_exported_it_answers_as_before(ensemble, tmp_path):
     assert_equal(scores["log_probs"], ensemble.score(SOURCE, TARGET).log_probs)
 
 
-def test_it_is_one_litert_file(members, tmp_path):
+def test_it_is_one_litert_file(members, language_model, tmp_path):
     pytest.importorskip("ai_edge_litert")  # the check compares each signature with the live model
-    ensemble = ka.Ensemble(members[:3])
+    ensemble = ka.Ensemble([*members[:2], language_model], weights=[1, 2, 0.5])
     ensemble.run_eagerly = True
     names = ["greedy_decode", "encode", "decode_step"]
     file = tmp_path / "e.tflite"
@@ -142,6 +197,10 @@ def test_members_that_do_not_go_together_are_refused(members):
         ka.Ensemble([])
     with pytest.raises(ValueError, match="`average` must be one of"):
         ka.Ensemble(members, "median")
+    with pytest.raises(ValueError, match="one number for each of the 4 members"):
+        ka.Ensemble(members, weights=[1, 2])
+    with pytest.raises(ValueError, match="`weights` must be from"):
+        ka.Ensemble(members[:2], weights=[1, 0])
     readers = [
         ka.Seq2Seq(ka.VectorEncoder(3, 6, pyramid=pyramid), ka.AttentionDecoder(13, 7, 4))
         for pyramid in (0, 1)
@@ -171,10 +230,11 @@ def test_runs_become_one_run(tmp_path, capsys):
     assert main(command) == 0
     assert sorted(str(run) for run in (tmp_path / "runs").iterdir()) == runs
     output = str(tmp_path / "both")
-    assert main(["ensemble", *runs, "--output", output]) == 0
+    assert main(["ensemble", *runs, "--output", output, "--weights", "3", "1"]) == 0
     both = load_translator(tmp_path / "both" / "translator.keras")
     members = [load_translator(f"{run}/translator.keras") for run in runs]
-    expected = members[0].with_seq2seq(ka.Ensemble([m.seq2seq for m in members])).translate(["abc", "ed"])
+    expected = members[0].with_seq2seq(ka.Ensemble([m.seq2seq for m in members], weights=[3, 1]))
+    expected = expected.translate(["abc", "ed"])
     found = both.translate(["abc", "ed"])
     assert found.texts == expected.texts
     assert_equal(found.scores, expected.scores)

@@ -47,6 +47,7 @@ ORDER = [
     "layers.embedding",
     "layers.stack",
     "layers.encoder",
+    "layers.no_source",
     "layers.vector_encoder",
     "layers.model_encoder",
     "layers.features",

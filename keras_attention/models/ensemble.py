@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from keras_attention.checks import check_choice, values_checked
+from keras_attention.checks import check_between, check_choice, values_checked
 from keras_attention.choices import AVERAGES
 from keras_attention.layers.states import Encoded
 from keras_attention.models.generation import Generates, Scored
@@ -22,7 +22,12 @@ class Ensemble(Generates, keras.Model):
     """Averages the predictions of trained models at each step of the decoding.
 
     With `"probabilities"`, `P(y) = mean_i P_i(y)`; with `"log_probabilities"`, `P(y)` is proportional to
-    `exp(mean_i log P_i(y))` over all tokens except padding. The attention is the members' mean.
+    `exp(mean_i log P_i(y))` over all tokens except padding. The attention is the members' mean. All means
+    are weighted by `weights`.
+
+    A member may be a language model, which predicts a token only from those before it: see `NoSource`.
+    With `"log_probabilities"` and weights like `[1, 0.2]` this is shallow fusion (Gulcehre et al. 2015),
+    except that the result is normalized, so that `scores` remain log-probabilities.
 
     Like a `Seq2Seq`, it has `generate`, `score` and `export`, can be part of a `Translator`, and can be
     evaluated with Keras. It is not meant to be trained: train its members.
@@ -31,19 +36,24 @@ class Ensemble(Generates, keras.Model):
         members: `Seq2Seq` models with the same inputs, vocabularies, start and end ids, and direction, and
             with memories of the same length. Their cells, sizes and kinds of attention may differ.
         average: `"probabilities"` or `"log_probabilities"`.
+        weights: a positive number for each member. Only their ratios count. None weighs all alike. The
+            attribute is `member_weights`.
 
     Raises:
         TypeError: a member that is not a model that decodes.
-        ValueError: no members, members that differ in what must be the same, or an unknown `average`.
+        ValueError: no members, members that differ in what must be the same, an unknown `average`, or more
+            or fewer weights than members.
 
     Example:
         both = keras_attention.Ensemble([model, model])
         both.generate(source, "beam")
+        mostly_one = keras_attention.Ensemble([model, model], weights=[2, 1])
 
-    Reference: Sutskever et al. (2014), *Sequence to Sequence Learning with Neural Networks*, section 3.6.
+    Reference: Sutskever et al. (2014), *Sequence to Sequence Learning with Neural Networks*, section 3.6;
+    Gulcehre et al. (2015), *On Using Monolingual Corpora in Neural Machine Translation*.
     """
 
-    def __init__(self, members, average="probabilities", **kwargs):
+    def __init__(self, members, average="probabilities", weights=None, **kwargs):
         super().__init__(**kwargs)
         self.members = list(members)
         self.average = check_choice("average", average, AVERAGES)
@@ -57,12 +67,19 @@ class Ensemble(Generates, keras.Model):
                     raise ValueError(
                         f"`members` must have the same {name}. Received: {first} at 0, {one} at {number}."
                     )
+        # Not `weights`, which Keras uses for the variables.
+        self.member_weights = None if weights is None else _checked_weights(weights, len(self.members))
         self.built = True
 
     start_id = property(lambda self: self.members[0].start_id)
     end_id = property(lambda self: self.members[0].end_id)
     right_to_left = property(lambda self: self.members[0].right_to_left)
     target_vocabulary_size = property(lambda self: self.members[0].target_vocabulary_size)
+
+    @property
+    def reads_source(self):
+        """Whether any member reads the source."""
+        return any(member.reads_source for member in self.members)
 
     @property
     def recurrent_layers(self):
@@ -93,7 +110,7 @@ class Ensemble(Generates, keras.Model):
             for member, state, part in zip(self.members, states, encoded.keys, strict=True)
         ]
         log_probs, states, weights = zip(*found, strict=True)
-        return self._mean(log_probs), states, _mean_of([ops.cast(w, "float32") for w in weights])
+        return self._mean(log_probs), states, self._mean_attention(weights)
 
     def token_log_probs(self, source, fed):
         """Teacher forcing: a source and (B, T) fed tokens -> (B, T, V) float32."""
@@ -116,13 +133,26 @@ class Ensemble(Generates, keras.Model):
         """(..., V) log-probabilities of each member -> (..., V) of the ensemble."""
         if self.average == "log_probabilities":
             is_padding = ops.equal(ops.arange(self.target_vocabulary_size), PADDING_ID)  # never written
-            return ops.log_softmax(ops.where(is_padding, -float("inf"), _mean_of(log_probs)), axis=-1)
+            mean = _weighted_mean(self._weights(), log_probs)
+            return ops.log_softmax(ops.where(is_padding, -float("inf"), mean), axis=-1)
         largest = ops.maximum(functools.reduce(ops.maximum, log_probs), LEAST_LOGIT)  # padding has -inf
-        return ops.log(_mean_of([ops.exp(x - largest) for x in log_probs])) + largest
+        probabilities = [ops.exp(x - largest) for x in log_probs]
+        return ops.log(_weighted_mean(self._weights(), probabilities)) + largest
+
+    def _mean_attention(self, attention):
+        """(B, S) attention weights of each member -> those of the ensemble, without language models."""
+        reads = [member.reads_source or not self.reads_source for member in self.members]
+        weights = [weight for weight, read in zip(self._weights(), reads, strict=True) if read]
+        attention = [ops.cast(x, "float32") for x, read in zip(attention, reads, strict=True) if read]
+        return _weighted_mean(weights, attention)
+
+    def _weights(self) -> list[float]:
+        return self.member_weights or [1.0] * len(self.members)
 
     def get_config(self):
         members = [keras.saving.serialize_keras_object(member) for member in self.members]
-        return {"name": self.name, "members": members, "average": self.average}
+        config = {"name": self.name, "members": members, "average": self.average}
+        return {**config, "weights": self.member_weights}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -130,8 +160,18 @@ class Ensemble(Generates, keras.Model):
         return cls(**{**config, "members": members})
 
 
-def _mean_of(tensors):
-    return sum(tensors[1:], tensors[0]) / len(tensors)
+def _weighted_mean(weights, tensors):
+    first, *others = [weight / sum(weights) * x for weight, x in zip(weights, tensors, strict=True)]
+    return sum(others, first)
+
+
+def _checked_weights(weights, number) -> list[float]:
+    weights = [check_between("weights", weight, 1e-6, 1e6) for weight in weights]
+    if len(weights) != number:
+        raise ValueError(
+            f"`weights` must be one number for each of the {number} members. Received: {weights}."
+        )
+    return weights
 
 
 def _what_must_be_equal(member, first) -> dict:

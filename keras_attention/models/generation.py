@@ -44,10 +44,11 @@ class Generates:
     * `log_probs(source, target)` -> `Scored`, and `check_pairs(source, target)`, which raises if they do
       not fit the model;
     * `target_vocabulary_size`, `start_id`, `end_id`, `recurrent_layers`;
-    * `right_to_left`: whether it writes a target from its end to its beginning.
+    * `right_to_left`: whether it writes a target from its end to its beginning, and `reads_source`: False
+      for a language model, whose attention means nothing.
     """
 
-    right_to_left = False
+    right_to_left, reads_source = False, True
 
     @functools.cached_property
     def _compiled(self):

@@ -33,9 +33,8 @@ class Seq2Seq(Generates, keras.Model):
             and the attention weights (B, T, S), so that the weights can have a loss too, see
             `CoverageLoss` and `AlignmentLoss`.
         right_to_left: whether the model is trained on targets that are reversed, except for the end. The
-            model itself treats them like all others, and `generate` returns them as they were written. A
-            `Translator` puts its texts in the order of reading, and an `Ensemble` needs members of one
-            direction.
+            model itself treats them like all others. A `Translator` puts its texts in the order of
+            reading, and an `Ensemble` needs members of one direction.
 
     Raises:
         TypeError: ids that are not integers.
@@ -124,6 +123,11 @@ class Seq2Seq(Generates, keras.Model):
     def target_vocabulary_size(self):
         """V, the number of target ids."""
         return self.decoder.vocabulary_size
+
+    @property
+    def reads_source(self):
+        """False for a language model, see `NoSource`."""
+        return getattr(self.encoder, "reads_source", True)
 
     @property
     def recurrent_layers(self):

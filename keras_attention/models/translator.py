@@ -124,24 +124,24 @@ class Translator(TranslatesTexts, keras.Model):
             batch_size: how many pairs are scored at once.
 
         Returns:
-            float32 (N,), the summed log-probability (nats) of the tokens and the end. For a text that
-            `translate` found, it is its score, if the text has the tokens that were written.
+            float32 (N,), the summed log-probability (nats) of the tokens and the end: the `scores` of
+            `translate`, if its texts are tokenized as they were written.
 
         Raises:
             TypeError, ValueError: as `translate`, or more or fewer targets than texts.
         """
         batch_size = check_size("batch_size", batch_size)
         rows = self._source_ids(as_texts("texts", texts))
-        targets = [
-            np.append(ids, np.int32(END_ID)) for ids in self.written_ids(as_texts("targets", targets))
-        ]
+        targets = self.written_ids(as_texts("targets", targets))
+        targets = [np.append(ids, np.int32(END_ID)) for ids in targets]
         if len(targets) != len(rows):
             raise ValueError(
                 "`targets` must have one item for each text. "
                 f"Received: {len(targets)} for {len(rows)} texts."
             )
-        sides = {"source": rows, "features": self._feature_ids(features, len(rows))}
-        sides = {name: side for name, side in sides.items() if side}
+        sides = {"source": rows}
+        if feature_rows := self._feature_ids(features, len(rows)):
+            sides["features"] = feature_rows
         order = np.lexsort(([len(row) for row in rows], [len(row) for row in targets]))
         log_probs = np.zeros(len(rows), "float32")
         for start in range(0, len(order), batch_size):
