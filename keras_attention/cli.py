@@ -22,6 +22,8 @@ examples:
   keras-attention train pairs.tsv --output runs --seeds 3
   keras-attention ensemble runs/seed-* --output together
   keras-attention distill together pairs.tsv --output student
+  keras-attention train pairs.tsv --output run_r2l --right-to-left
+  keras-attention evaluate run dev.tsv --beam 10 --rescore run_r2l --rescore-weight 0.25 0.5
   keras-attention export run --output served/1
   keras-attention export run --output model.tflite --format litert --quantize int8
   keras-attention translate model.tflite < in.txt > out.txt

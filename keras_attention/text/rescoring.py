@@ -1,5 +1,7 @@
 """Rescored: the n best translations of one translator, ordered by the log-probabilities of two."""
 
+import copy
+
 import numpy as np
 
 from keras_attention.checks import check_between
@@ -81,7 +83,8 @@ class Rescored(TranslatesTexts):
         self, texts, beam, max_length, batch_size=64, prefixes=None, replace_unknown=False, features=None
     ):
         """All hypotheses of each text, and their log-probabilities (K,) by the scorer."""
-        every = Beam(**{**beam.get_config(), "n_best": None})
+        every = copy.copy(beam)
+        every.n_best = beam.width
         found = self.translator._hypotheses(
             texts, every, max_length, batch_size, prefixes, replace_unknown, features
         )
