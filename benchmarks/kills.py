@@ -1,13 +1,15 @@
 """Kills real processes at random moments and checks what they leave behind.
 
-    python benchmarks/kills.py [--training 100] [--exports 100] [--translations 50] [--distillations 50]
-        [--seed 0]
+    python benchmarks/kills.py [--training 100] [--exports 100] [--translations 50] [--files 50]
+        [--distillations 50] [--seed 0]
 
 * A training is killed again and again after its first checkpoint, and resumed each time. After each kill
   the model must be readable, and the next process must continue.
 * An export that replaces another is killed. After each kill the path must hold a complete export
   that works.
 * `translate` is killed while it reads. The run must be unchanged.
+* `translate` with two processes from file to file is killed and started again until it has finished. The
+  output must be the one of a process that is left alone.
 * The teacher of a distillation is killed and resumed until it has finished. It must write the same pairs as
   one that is left alone.
 
@@ -15,6 +17,7 @@ Prints how many processes were killed while they ran, and each bad state.
 """
 
 import argparse
+import gzip
 import hashlib
 import json
 import random
@@ -111,6 +114,26 @@ def killed_translations(run, folder, kills, draw):
     return killed, bad
 
 
+def killed_files(run, folder, kills, draw):
+    draw_words = random.Random(1)
+    lines, killed, bad, finished = folder / "words.txt", 0, [], 0
+    lines.write_text("".join(f"{''.join(draw_words.choices('abcdefgh', k=6))}\n" for _ in range(100_000)))
+    command = ("translate", run, "--input", lines, "--workers", 2, "--output")
+    began = time.monotonic()
+    start(*command, folder / "whole.txt.gz").communicate()
+    seconds, expected = time.monotonic() - began, gzip.decompress((folder / "whole.txt.gz").read_bytes())
+    for number in range(kills):
+        output = folder / f"{finished}.txt.gz"
+        killed += kill_after(start(*command, output), draw.uniform(0.3, 0.7) * seconds)
+        if number == kills - 1 and not output.exists():
+            start(*command, output).communicate()
+        if output.exists():
+            finished += 1
+            if gzip.decompress(output.read_bytes()) != expected:
+                bad.append(f"{output.name} after kill {number}: other answers")
+    return killed, bad
+
+
 def killed_distillations(run, folder, kills, draw):
     pairs = write_pairs(folder / "many.tsv", 20_000)
 
@@ -171,6 +194,7 @@ def main(options) -> int:
             ),
             "LiteRT": lambda: killed_exports(run, folder, options.exports, draw, "litert", reads),
             "translate": lambda: killed_translations(run, folder, options.translations, draw),
+            "files": lambda: killed_files(run, folder, options.files, draw),
             "distill": lambda: killed_distillations(run, folder, options.distillations, draw),
         }
         for campaign, kill in campaigns.items():
@@ -186,6 +210,7 @@ if __name__ == "__main__":
     parser.add_argument("--training", type=int, default=100)
     parser.add_argument("--exports", type=int, default=100)
     parser.add_argument("--translations", type=int, default=50)
+    parser.add_argument("--files", type=int, default=50)
     parser.add_argument("--distillations", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     sys.exit(main(parser.parse_args()))

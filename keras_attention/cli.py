@@ -17,6 +17,7 @@ examples:
   keras-attention --backend jax train pairs.tsv --output run
   keras-attention translate run < in.txt > out.txt
   keras-attention translate run --beam 5 --n-best 3 < in.txt
+  keras-attention translate model.tflite --input in.txt.gz --output out.txt.gz --workers 8
   keras-attention translate run --temperature 0.8 --top-p 0.9 --seed 1 < in.txt
   keras-attention evaluate run test.tsv --beam 5 --json
   keras-attention train pairs.tsv --output runs --seeds 3
@@ -109,6 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     translate.add_argument("--n-best", type=int, metavar="N",
                            help="beam: write N lines for each line, best first: line number, "
                            "log-probability and text, separated by tabs")  # fmt: skip
+    translate.add_argument("--input", metavar="FILE", help="the lines, plain or gzip (standard input)")
+    translate.add_argument("--output", metavar="FILE",
+                           help="write the answers there, in gzip if it ends in .gz; after a kill, the "
+                           "same command goes on where it stopped")  # fmt: skip
+    translate.add_argument("--workers", type=int, metavar="N",
+                           help="processes for the two files, each with its own model (1)")  # fmt: skip
     add_rescoring(translate, nargs=None)
     add_decoding(translate)
     translate.set_defaults(command="translate")

@@ -13,6 +13,7 @@ from keras_attention.checks import check_size
 from keras_attention.choices import COLUMNS, RESCORE_WEIGHT, STRATEGIES
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.named import get_strategy
+from keras_attention.file_translation import Job, translate_file
 from keras_attention.loading import (
     ENSEMBLE,
     check_not_exported,
@@ -41,36 +42,48 @@ LIMITS = {"min_length", "max_length", "no_repeat_ngram_size"}
 
 
 def translate(options):
-    if sys.stdin is None:
-        raise OSError("Standard input must be open.")
     check_size("batch_size", options.batch_size)
     if options.seed is not None:  # one random stream for all chunks of lines, whatever their size
         options.seed = np.random.default_rng(check_size("seed", options.seed, least=0))
-    strategy = strategy_of(options)
-    translator = rescored(load(options.run), options.rescore, options.rescore_weight)
-    bad_lines = BadLines(outcome="read as far as possible")
+    job = Job(
+        options.run,
+        strategy_of(options),
+        options.batch_size,
+        bool(options.n_best),
+        options.replace_unknown,
+        options.rescore,
+        options.rescore_weight,
+    )
     shows_progress = sys.stderr.isatty()
-    written = 0
-    for lines in chunks(bare_lines(sys.stdin.buffer), 16 * options.batch_size):
-        texts, features = lines, None
-        if translator.features_tokenizer:
-            texts, features = split_features(lines, bad_lines, written + 1)
-        decoding = (texts, strategy, options.batch_size, None, options.replace_unknown, features)
-        if options.n_best:
-            for number, found in enumerate(translator.translate_n_best(*decoding), written + 1):
-                for text, score in zip(found.texts, found.scores, strict=True):
-                    _write_line(f"{number}\t{score:.4f}\t{text}")
-        else:
-            for text in translator.translate(*decoding).texts:
-                _write_line(text)
-        sys.stdout.buffer.flush()
-        written += len(lines)
+
+    def progress(lines):
         if shows_progress:
-            print(f"\r{written} lines", end="", file=sys.stderr, flush=True)
+            print(f"\r{lines} lines", end="", file=sys.stderr, flush=True)
+
+    files = options.input, options.output
+    if None not in files:
+        workers = check_size("workers", 1 if options.workers is None else options.workers, most=1000)
+        bad_lines = translate_file(job, *map(Path, files), workers, progress)
+    elif files != (None, None) or options.workers is not None:
+        raise ValueError("--input, --output and --workers belong together: give both files.")
+    else:
+        bad_lines = _translate_standard_input(job, progress)
     if shows_progress:
         print(file=sys.stderr)
     if len(bad_lines):
         print(f"A line must be text<TAB>features. {bad_lines}", file=sys.stderr)
+
+
+def _translate_standard_input(job, progress):
+    if sys.stdin is None:
+        raise OSError("Standard input must be open.")
+    translator, bad_lines, written = job.translator(), BadLines(outcome="read as far as possible"), 0
+    for lines in chunks(bare_lines(sys.stdin.buffer), job.chunk):
+        sys.stdout.buffer.write(job.answers(translator, lines, written + 1, bad_lines))
+        sys.stdout.buffer.flush()
+        written += len(lines)
+        progress(written)
+    return bad_lines
 
 
 def evaluate(options):
@@ -202,7 +215,3 @@ def strategy_of(options):
     if "beam" in arguments:
         arguments["width"] = arguments.pop("beam")
     return get_strategy(name, **arguments)
-
-
-def _write_line(text):
-    sys.stdout.buffer.write(" ".join(text.split("\n")).encode("utf-8") + b"\n")

@@ -23,9 +23,10 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
+from keras_attention.decoding.sampling import Sample
 from keras_attention.decoding.strategy import Strategy
 from keras_attention.files import write_atomically
-from keras_attention.loading import load
+from keras_attention.loading import load, rescored
 from keras_attention.locks import locked
 from keras_attention.quiet import print_warnings
 from keras_attention.text.pair_files import BadLines, chunks, read_lines, split_features
@@ -42,6 +43,31 @@ class Job(NamedTuple):
     batch_size: int = 64
     n_best: bool = False
     replace_unknown: bool = False
+    rescore: str | None = None  # another run, see `Rescored`
+    rescore_weight: float | None = None
+
+    @property
+    def chunk(self) -> int:
+        """How many lines are answered at once."""
+        return BATCHES * self.batch_size
+
+    def translator(self):
+        """Loads the run."""
+        return rescored(load(self.run), self.rescore, self.rescore_weight)
+
+    def answers(self, translator, lines: list[bytes], first: int, bad_lines: BadLines) -> bytes:
+        """The answers to some lines, as lines; `first` is the number of the first line."""
+        texts, features = lines, None
+        if translator.features_tokenizer:
+            texts, features = split_features(lines, bad_lines, first)
+        decoding = (texts, self.strategy, self.batch_size, None, self.replace_unknown, features)
+        if not self.n_best:
+            return b"".join(map(_as_line, translator.translate(*decoding).texts))
+        return b"".join(
+            _as_line(f"{number}\t{score:.4f}\t{text}")
+            for number, found in enumerate(translator.translate_n_best(*decoding), first)
+            for text, score in zip(found.texts, found.scores, strict=True)
+        )
 
 
 def translate_file(
@@ -68,6 +94,11 @@ def translate_file(
         OSError, ValueError: a file that cannot be read or written, a model that cannot be loaded, or what
             was begun is another job.
     """
+    if isinstance(job.strategy, Sample):
+        raise ValueError(
+            "Only greedy and beam decoding can go on after a kill. Sample from standard input."
+        )
+    source.open("rb").close()  # fails now
     if output.exists():
         raise FileExistsError(f"{output} exists. Choose another output, or remove it.")
     part, journal = (output.with_name(output.name + end) for end in (".part", ".part.json"))
@@ -103,15 +134,14 @@ def translate_file(
 
 def _description(job, source) -> dict:
     """What must be the same for a job to be continued."""
-    model = Path(job.run)
-    for name in ("translator.keras", "saved_model.pb"):
-        model = model / name if (model / name).is_file() else model
-    stamps = {
-        str(path.resolve()): [path.stat().st_size, path.stat().st_mtime_ns] for path in (model, source)
-    }
+    stamps = {}
+    for path in (job.run, job.rescore, source):
+        for file in (Path(path, name) for name in ("translator.keras", "saved_model.pb", "") if path):
+            if file.is_file():
+                stat = file.stat()
+                stamps[str(file.resolve())] = [stat.st_size, stat.st_mtime_ns]
     strategy = {type(job.strategy).__name__: job.strategy.get_config()}
-    description = {**job._asdict(), "run": str(model), "strategy": strategy, "files": stamps}
-    return json.loads(json.dumps(description))
+    return json.loads(json.dumps({**job._asdict(), "strategy": strategy, "files": stamps}))
 
 
 def _begun(journal, part, description) -> dict:
@@ -139,7 +169,7 @@ def _answers(job, source, done, workers) -> Iterator[tuple[int, bytes, BadLines]
     waiting = collections.deque()
     with ProcessPoolExecutor(workers, context, _begin_worker, (job, workers)) as pool:
         try:
-            for chunk in chunks(lines, BATCHES * job.batch_size):
+            for chunk in chunks(lines, job.chunk):
                 waiting.append(pool.submit(_translated, chunk, done + 1))
                 done += len(chunk)
                 if len(waiting) > AHEAD * workers:
@@ -177,25 +207,10 @@ def _end_with_parent():
 
 def _translated(lines, first) -> tuple[int, bytes, BadLines]:
     global _translator
-    _translator = _translator or load(_job.run)
-    bad_lines, texts, features = BadLines(), lines, None
-    if _translator.features_tokenizer:
-        texts, features = split_features(lines, bad_lines, first)
-    decoding = (texts, _job.strategy, _job.batch_size, None, _job.replace_unknown, features)
-    if _job.n_best:
-        answers = n_best_lines(_translator.translate_n_best(*decoding), first)
-    else:
-        answers = _translator.translate(*decoding).texts
-    return len(lines), b"".join(map(as_line, answers)), bad_lines
+    _translator = _translator or _job.translator()
+    bad_lines = BadLines()
+    return len(lines), _job.answers(_translator, lines, first, bad_lines), bad_lines
 
 
-def n_best_lines(found, first: int) -> Iterator[str]:
-    """Line number, log-probability and text of each hypothesis; `first` is the number of the first line."""
-    for number, hypotheses in enumerate(found, first):
-        for text, score in zip(hypotheses.texts, hypotheses.scores, strict=True):
-            yield f"{number}\t{score:.4f}\t{text}"
-
-
-def as_line(text: str) -> bytes:
-    """An answer as a line of a file."""
+def _as_line(text: str) -> bytes:
     return " ".join(text.split("\n")).encode("utf-8") + b"\n"

@@ -11,6 +11,7 @@ import pytest
 from test_litert import make_translator
 
 from keras_attention import Beam, Greedy
+from keras_attention.cli import main
 from keras_attention.file_translation import Job, translate_file
 
 pytest.importorskip("ai_edge_litert")
@@ -56,6 +57,16 @@ def test_two_processes_write_what_one_call_returns(file, source, expected, tmp_p
     assert (tmp_path / "out.txt").read_bytes() == expected
     assert done == [64, 128, 192, 243]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out.txt"]
+
+
+def test_the_command_writes_a_file(file, source, expected, tmp_path, capsys):
+    files = ["--input", str(source), "--output", str(tmp_path / "out.txt")]
+    assert main(["translate", str(file), *files[:2]]) == 2
+    assert "give both files" in capsys.readouterr().err
+    assert main(["translate", str(file), *files, "--top-k", "3"]) == 2
+    assert "Only greedy and beam decoding" in capsys.readouterr().err
+    assert main(["translate", str(file), *files, "--workers", "2"]) == 0
+    assert (tmp_path / "out.txt").read_bytes() == expected
 
 
 def test_gzip_is_read_and_written(file, expected, tmp_path):
