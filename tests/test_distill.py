@@ -82,10 +82,10 @@ def test_outputs_that_are_not_fit_are_named():
     found = teacher_of(script).targets_of([Pair(1, text, references.get(text, "a")) for text in script])
     assert found == [
         ("abc", None),
-        (None, "an output that loops"),
-        (None, "an output that reaches the limit"),
-        (None, "an output that is empty or not one line"),
-        (None, "a source of more than 12 ids"),
+        (None, "because it loops"),
+        (None, "because it reaches the limit"),
+        (None, "because it is empty or not one line"),
+        (None, "because the source has more than 12 ids"),
         ("aaa", None),
         ("ccc", None),
     ]
@@ -147,8 +147,11 @@ def test_held_out_pairs_keep_their_references_and_everything_is_counted(files, t
     kinds = [int(count) for count in re.findall(r"(\d+) (?:in which|of the|held)", said[0])]
     assert sum(kinds) == len(lines)
     assert kinds[0] == 0  # it never agrees with the reference
-    assert f"{loops} line{'s' * (loops > 1)} left out, an output that loops" in report
-    assert f"{held_out} lines left out, held out for validation" in report
+    assert f"{loops} line{'s' * (loops > 1)} whose output is left out, because it loops" in report
+    assert (
+        f"{held_out} lines whose output is left out, because the source is held out for validation"
+        in report
+    )
     assert "1 line left out, not one tab: 41" in report
     assert "1 line left out, a tab: 21" in report
     with_validation, _ = write(files, tmp_path / "other", targets, validation=files[0])
@@ -246,7 +249,7 @@ def test_an_ensemble_becomes_one_model(ensemble, tmp_path, monkeypatch, capsys):
     small = ["--units", "8", "--embedding-dim", "4", "--no-input-feeding"]
     assert main([*command, *small, "--epochs", "1"]) == 0
     out = capsys.readouterr().out
-    assert "an output that" in out
+    assert "whose output is left out, because it" in out
     assert "epoch" in out
     lines = set((run / "distilled.tsv").read_text().splitlines())
     given = [pair for pair in read_pairs(pairs) if splitter(Options(validation_split=0.1), None)(pair)]

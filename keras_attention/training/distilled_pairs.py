@@ -24,6 +24,7 @@ from keras_attention.training.teacher import Teacher
 PAIRS, PROGRESS = "distilled.tsv", "distilled.json"
 CHUNK = 1024  # pairs
 REPORT_SECONDS = 60  # between two reports
+LEFT_OUT = "whose output is left out"
 FEW = 0.05  # of the teacher's outputs
 FILES = ("train_file", "sources_file")
 KINDS = AGREED, TAUGHT, REFERENCE, HELD_OUT = (  # of lines in `distilled.tsv`
@@ -58,7 +59,9 @@ class Progress:
     read: int = 0  # pairs and sources
     size: int = 0  # bytes of `distilled.tsv`
     lines: dict = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    unfit: dict = field(default_factory=lambda: {name: asdict(BadLines()) for name in FILES})
+    unfit: dict = field(
+        default_factory=lambda: {name: asdict(BadLines(outcome=LEFT_OUT)) for name in FILES}
+    )
     complete: bool = False
 
     @classmethod
@@ -157,7 +160,7 @@ def _distilled(chunk, teacher, is_training, unfit) -> Iterator[tuple[str, Pair]]
             if pair.target:
                 yield HELD_OUT, pair
             else:
-                outputs.add(pair.line, HELD_OUT)
+                outputs.add(pair.line, "because the source is held out for validation")
             continue
         target, fault = next(answers)
         if fault:

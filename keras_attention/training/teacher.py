@@ -45,7 +45,7 @@ class Teacher:
             return []
         limit = self.translator.max_source_length
         sources = self.translator.source_tokenizer.ids_of([pair.source.encode() for pair in pairs])
-        answers = [(None, f"a source of more than {limit} ids")] * len(pairs)
+        answers = [(None, f"because the source has more than {limit} ids")] * len(pairs)
         short = [i for i, ids in enumerate(sources) if len(ids) <= limit]
         if not short:
             return answers
@@ -83,11 +83,11 @@ class Teacher:
         """Why an output is unfit, or None."""
         repeats = most_repeats(pieces)
         if repeats > REPEATS and repeats > max(most_repeats(list(source)), most_repeats(reference)):
-            return "an output that loops"
+            return "because it loops"
         if pieces[-1:] != [self.end]:
-            return "an output that reaches the limit"
+            return "because it reaches the limit"
         if not text.strip() or set(text) & set("\t\r\n"):
-            return "an output that is empty or not one line"
+            return "because it is empty or not one line"
         return None
 
 
