@@ -31,7 +31,7 @@ class Scripted(TranslatesTexts):
 
     source_tokenizer = target_tokenizer = TOKENIZER
     max_source_length, max_target_length, too_long = 12, 10, "refuse"
-    weights = ()
+    weights, seq2seq = (), None
 
     def __init__(self, script):
         self.script = script
@@ -185,6 +185,9 @@ def test_a_teacher_that_was_killed_continues_where_it_was(files, tmp_path, monke
     )
     assert [line.replace("parts", "whole") for line in last_said] == said
     assert write(files, parts, "both", resume=True)[0] == expected  # nothing is left to do
+    monkeypatch.setattr(Scripted, "seq2seq", keras.layers.Identity())  # say, an ensemble with other weights
+    with pytest.raises(ValueError, match="another teacher"):
+        write(files, parts, "both", resume=True)
 
 
 def test_a_teacher_that_repeats_the_references_is_reported(files, tmp_path):

@@ -115,8 +115,9 @@ def write_pairs(
 def _recipe(teacher, train_file, sources_file, validation_file) -> dict:
     """What the pairs depend on, as JSON reads it."""
     weights = (keras.ops.convert_to_numpy(weight).tobytes() for weight in teacher.translator.weights)
+    config = json.dumps(keras.saving.serialize_keras_object(teacher.translator.seq2seq)).encode()
     recipe = {
-        "teacher": _digest(weights),
+        "teacher": _digest([config, *weights]),
         "train_file": _digest(_blocks(train_file)),
         "sources_file": None if sources_file is None else _digest(_blocks(sources_file)),
         "validation_file": validation_file is not None,
