@@ -207,7 +207,7 @@ def strategy_of(options):
     """The strategy that is named, or else the one whose options are given; `ValueError` for a mixture."""
     given = {name: value for name, value in vars(options).items() if value is not None}
     meant = {name: own & given.keys() for name, own in STRATEGIES.items() if own & given.keys()}
-    name = options.strategy or next(iter(meant), "beam" if options.rescore else "greedy")
+    name = options.strategy or next(iter(meant), "beam" if "rescore" in given else "greedy")
     for other in meant.keys() - {name}:
         flag = min(meant[other]).replace("_", "-")
         raise ValueError(f"--{flag} is an option of the strategy {other}, but the strategy is {name}.")
