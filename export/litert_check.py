@@ -15,7 +15,7 @@ from keras_attention.sources import as_source
 
 from . import litert_run
 from .example_sources import example_sources
-from .litert_run import SOURCE
+from .litert_run import SOURCE, STEPS
 from .signatures import TEXT_SIGNATURES, seq2seq_of
 
 CLOSE = 1e-3  # tolerance of log-probabilities summed over a sequence, in float32
@@ -80,7 +80,7 @@ def _requests(model, decoding, source_length, names):
     lengths = np.linspace(1, source_length, SOURCES).astype(int)
     inputs = example_sources(seq2seq, lengths, source_length)
     source = as_source(inputs)
-    strategies = {"greedy_decode": Greedy(), "beam_decode": decoding.beam, "decode_step": Greedy()}
+    strategies = {"greedy_decode": Greedy(), "beam_decode": decoding.beam}
     expected, requests = {}, {f"{SOURCE}{name}": values for name, values in inputs.items()}
     requests |= {"start_id": seq2seq.start_id, "end_id": seq2seq.end_id, "max_length": decoding.max_length}
     for name, strategy in strategies.items():
@@ -91,8 +91,9 @@ def _requests(model, decoding, source_length, names):
         )
         if not np.isfinite(decoded.scores.reshape(SOURCES, -1)[:, 0]).all():
             raise RuntimeError(f"The model's own log-probabilities are not finite: {decoded.scores}.")
-        if name in names:
-            expected[name] = decoded.tokens, decoded.scores, decoded.attention
+        expected[name] = decoded.tokens, decoded.scores, decoded.attention
+    expected |= dict.fromkeys(STEPS, expected["greedy_decode"])
+    expected = {name: answers for name, answers in expected.items() if name in names}
     if set(TEXT_SIGNATURES) & set(names):
         limit = min(model.max_source_length, source_length)
         texts = model.source_tokenizer.detokenize(source[:, : limit - 1])

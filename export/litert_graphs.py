@@ -70,6 +70,31 @@ def _encode(model, decoding, source_length):
 
 
 def _decode_step(model, decoding, source_length):
+    read, inputs = _step_inputs(model, decoding, source_length)
+    model = seq2seq_of(model)
+
+    def decode_step(**fields):
+        log_probs, state, weights = model.decode_step(*read(fields))
+        return {"log_probs": log_probs, "attention": weights, **_numbered("state", state)}
+
+    return decode_step, inputs
+
+
+def _explain_step(model, decoding, source_length):
+    read, inputs = _step_inputs(model, decoding, source_length)
+    model = seq2seq_of(model)
+    given = tf.TensorSpec(inputs["memory_mask"].shape, tf.float32, name="given_weights")
+
+    def explain_step(given_weights, **fields):
+        token, state, encoded = read(fields)
+        found, state = model.explain_step(token, state, encoded._replace(given_weights=given_weights))
+        return {**found._asdict(), **_numbered("state", state)}
+
+    return explain_step, {**inputs, "given_weights": given}
+
+
+def _step_inputs(model, decoding, source_length):
+    """The inputs of a step: a function from the tensors by name to `(token, state, encoded)`, and specs."""
     encode, inputs = _encode(model, decoding, source_length)
     model = seq2seq_of(model)
     outputs = tf.function(encode, autograph=False).get_concrete_function(**inputs).structured_outputs
@@ -81,14 +106,12 @@ def _decode_step(model, decoding, source_length):
         for name, output in outputs.items()
     }
 
-    def decode_step(token, **fields):
+    def read(fields):
         encoded, state = tf.nest.pack_sequence_as(structure, [fields[name] for name in names])
         encoded = encoded._replace(memory_mask=tf.cast(encoded.memory_mask, tf.bool))
-        token = _known(token, model.target_vocabulary_size)
-        log_probs, state, weights = model.decode_step(token, state, encoded)
-        return {"log_probs": log_probs, "attention": weights, **_numbered("state", state)}
+        return _known(fields["token"], model.target_vocabulary_size), state, encoded
 
-    return decode_step, {"token": tf.TensorSpec((1,), tf.int32, name="token"), **specs}
+    return read, {"token": tf.TensorSpec((1,), tf.int32, name="token"), **specs}
 
 
 def _named(encoded, state):
@@ -143,6 +166,7 @@ _COMPUTE = {  # name -> (model, decoding, source_length) -> (function, its input
     "beam_decode": functools.partial(_of_table, "beam_decode"),
     "encode": _encode,
     "decode_step": _decode_step,
+    "explain_step": _explain_step,
     "translate": functools.partial(_translate, lambda decoding: Greedy()),
     "translate_beam": functools.partial(_translate, lambda decoding: decoding.beam),
 }

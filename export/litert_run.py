@@ -8,11 +8,13 @@ IN holds `source/<input>` (N, ...), `start_id`, `end_id`, `max_length`, the size
 nothing else, and the runtime's log does not get in the way.
 """
 
+import functools
 import sys
 
 import numpy as np
 
 SOURCE = "source/"
+STEPS = ("decode_step", "explain_step")  # of a loop outside the file
 
 
 def run_interpreter(path, requests):
@@ -26,9 +28,8 @@ def run_interpreter(path, requests):
     else:
         interpreter = Interpreter(model_path=path)
     runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
-    calls = {name: run for name, run in runners.items() if name not in ("encode", "decode_step")}
-    if {"encode", "decode_step"} <= set(runners):
-        calls["decode_step"] = lambda **inputs: drive(runners, inputs, requests)
+    calls = {name: run for name, run in runners.items() if name not in ("encode", *STEPS)}
+    calls |= {name: functools.partial(drive, name, runners, requests) for name in STEPS if name in runners}
     texts = [{"text": np.expand_dims(text, 0)} for text in requests.get("text", ())]
     given = {name: texts if name.startswith("translate") else sources(requests) for name in calls}
     for name, inputs in alternating(given):
@@ -57,13 +58,15 @@ def sources(requests):
         yield {name: values[row : row + 1] for name, values in named.items()}
 
 
-def drive(runners, inputs, requests):
-    """Greedy decoding with `encode` and `decode_step`, as an app would do it."""
+def drive(name, runners, requests, **inputs):
+    """Greedy decoding with `encode` and a signature for a step, as an app would do it."""
     encoded = runners["encode"](**inputs)
+    if name == "explain_step":  # negative: the model's own
+        encoded["given_weights"] = np.full(encoded["memory_mask"].shape, -1, "float32")
     token, score = np.array([requests["start_id"]], "int32"), np.float32(0)
     tokens = np.zeros((1, int(requests["max_length"])), "int32")
     for t in range(tokens.shape[1]):
-        found = runners["decode_step"](token=token, **encoded)
+        found = runners[name](token=token, **encoded)
         token = np.array([found["log_probs"][0].argmax()], "int32")
         tokens[0, t], score = token[0], score + found["log_probs"][0].max()
         if token[0] == requests["end_id"]:

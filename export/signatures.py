@@ -15,8 +15,9 @@ from keras_attention.decoding.sampling import Greedy
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.models.generation import DEFAULT_MAX_LENGTH, Generates
 from keras_attention.models.translator import Translator
-from keras_attention.sources import as_source, measured_by
+from keras_attention.sources import as_source
 
+from .checked_inputs import checked_inputs
 from .compiled_shapes import in_shapes
 
 
@@ -40,7 +41,7 @@ class Signature:
         """The signature of a model as a `tf.function` that takes its inputs by name."""
 
         def checked(**inputs):
-            return self.on_inputs(model, decoding, _checked_inputs(seq2seq_of(model), inputs))
+            return self.on_inputs(model, decoding, checked_inputs(seq2seq_of(model), inputs))
 
         return tf.function(checked, autograph=False)
 
@@ -165,6 +166,31 @@ SIGNATURES = {
         compute=_translate_beam,
     ),
 }
+# Only in LiteRT files, for a batch of one: name -> outputs. `litert_graphs` computes them from the model.
+STEP_SIGNATURES = {
+    "encode": {
+        "memory": "float32 (1, S', D), the encoder's states",
+        "memory_mask": "int32 (1, S'), 1 = real",
+        "keys": "float32 (1, S', U), the projected memory; `keys_0`, ... if there are several",
+        "tokens": "int32 (1, S), the source ids, for a head that copies",
+        "state_0": "the first state; then `state_1`, ...",
+    },
+    "decode_step": {
+        "log_probs": "float32 (1, V)",
+        "attention": "float32 (1, S')",
+        "state_0": "the new state; then `state_1`, ...",
+    },
+    "explain_step": {
+        "embedding": "float32 (1, E), of the token that was read",
+        "h": "float32 (1, U), the decoder's state",
+        "scores": "float32 (1, S'), before the softmax; the mean of several heads",
+        "weights": "float32 (1, S'); the mean of several heads",
+        "context": "float32 (1, D), C",
+        "vector": "float32 (1, U), the attentional vector",
+        "log_probs": "float32 (1, V)",
+        "state_0": "the new state; then `state_1`, ...",
+    },
+}
 TEXT_SIGNATURES = ("translate", "translate_beam")
 DEFAULTS = ("translate", "greedy_decode", "translate_beam", "beam_decode", "score")
 COMPILED_SIGNATURES = ("greedy_decode", "beam_decode")  # if XLA is asked for
@@ -205,39 +231,3 @@ def source_tensors(model: Generates, batch=None, length=None) -> dict[str, tf.Te
         name: tf.TensorSpec(spec.sized(batch, length), spec.dtype, name=name)
         for name, spec in model.source_specs().items()
     }
-
-
-def _checked_inputs(model, inputs):
-    """The inputs of a request behind assertions, so that a bad request fails alone, with the reason."""
-    sizes = {name: spec.vocabulary_size for name, spec in model.source_specs().items()}
-    sizes["target"] = model.target_vocabulary_size
-    # TensorFlow does not check a request's rank against the signature, and would read (2, 3) texts as 6.
-    inputs = {name: tf.ensure_shape(tensor, tensor.shape) for name, tensor in inputs.items()}
-    rows = tf.shape(next(iter(inputs.values())))[0]
-    checks = []
-
-    def check(condition, *message):
-        checks.append(tf.debugging.Assert(condition, message))
-
-    for name, tensor in inputs.items():
-        shape = tf.shape(tensor)
-        empty = f"`{name}` must have at least one row and one column. Received the shape:"
-        check(tf.size(tensor) > 0, empty, shape)
-        one_each = f"`{name}` must have one row for each source. Received, rows and sources:"
-        check(tf.equal(shape[0], rows), one_each, shape[0], rows)
-        if tensor.dtype.is_floating:
-            check(tf.reduce_all(tf.math.is_finite(tensor)), f"`{name}` must hold finite numbers.")
-        elif tensor.dtype.is_integer and sizes.get(name):
-            largest = sizes[name] - 1
-            _check_between(check, tensor, 0, largest, f"`{name}` must hold ids from 0 to {largest}")
-        elif of := measured_by(name, inputs):
-            what = f"`{name}` must be from 1 to the length of the padded rows"
-            _check_between(check, tensor, 1, tf.shape(inputs[of])[1], what)
-    with tf.control_dependencies(checks):
-        return {name: tf.identity(tensor) for name, tensor in inputs.items()}
-
-
-def _check_between(check, tensor, least, most, what):
-    minimum, maximum = tf.reduce_min(tensor), tf.reduce_max(tensor)
-    is_right = (minimum >= least) & (maximum <= most)
-    check(is_right, f"{what}. Received, from and to:", minimum, maximum)

@@ -21,11 +21,12 @@ from .description import description_of, tokenizers_of
 from .destination import check_destination, local_path, work_folder
 from .litert_check import check_file
 from .litert_graphs import frozen_signature
+from .litert_run import STEPS
 from .require import require_litert
-from .signatures import TEXT_SIGNATURES, chosen_names, decoding_of, seq2seq_of
+from .signatures import STEP_SIGNATURES, TEXT_SIGNATURES, chosen_names, decoding_of, seq2seq_of
 from .write_saved_model import check_model, without_cudnn
 
-TOKEN_SIGNATURES = ("greedy_decode", "beam_decode", "encode", "decode_step")
+TOKEN_SIGNATURES = ("greedy_decode", "beam_decode", *STEP_SIGNATURES)
 QUANTIZATIONS = (None, "float16", "int8")
 LIMIT = "limit"
 DTYPE_POLICIES = {name for name in vars(keras.dtype_policies) if name.endswith("Policy")}
@@ -46,11 +47,15 @@ def litert(
     """Writes a model as one LiteRT file with built-in operators only, for a batch of one.
 
     Its signatures have the names, inputs and outputs of the SavedModel's (`greedy_decode`, `beam_decode`,
-    `translate`, `translate_beam`). Two more are for apps that run the decoding loop themselves:
+    `translate`, `translate_beam`). Three more are for apps that run the decoding loop themselves:
 
     * `encode`: from the source to `memory`, `keys` (or `keys_0`, ...), `memory_mask` and `state_0`, ....
     * `decode_step`: from these and `token` to `log_probs` (1, V), `attention` (1, S'), where S' is the
       length of the memory, and `state_0`, ....
+
+    * `explain_step`: like `decode_step`, but it returns everything that it computes: `embedding`, `h`,
+      `scores`, `weights`, `context`, `vector` and `log_probs`. It also takes `given_weights` (1, S'), which
+      replace the attention weights where they are not negative.
 
     The weights are in the file once. The file is also a zip archive, which holds tokenizers, limits and ids
     as associated files.
@@ -149,10 +154,12 @@ def _signature_names(model, signatures, text):
             "Take `text=False` and tokenize in the app; the SentencePiece models are in the file."
         )
     allowed = TOKEN_SIGNATURES + (TEXT_SIGNATURES if fits and text is not False else ())
+    if not hasattr(seq2seq_of(model), "explain_step"):
+        allowed = tuple(name for name in allowed if name != "explain_step")
     names = chosen_names(signatures, allowed)
-    if len({"encode", "decode_step"} & set(names)) == 1:
+    if ("encode" in names) != bool({*STEPS} & {*names}):
         raise ValueError(
-            "`signatures` must have `encode` and `decode_step` both or neither. "
+            "`signatures` must have `encode` if and only if it has `decode_step` or `explain_step`. "
             f"Received: signatures={signatures!r}."
         )
     return names

@@ -48,6 +48,8 @@ np.testing.assert_allclose(model.score(source, found.tokens)[0], found.scores, r
 beam = model.generate(source, ka.Beam(3, 0.6, 0.2, no_repeat_ngram_size=2), max_length=4)
 assert (beam.tokens[:, 0, :2] == target).all(), beam.tokens
 assert (model.generate(source, ka.Sample(top_p=0.01, seed=1), 4).tokens == found.tokens).all()
+explained = model.explain(source[:1], weights={0: "uniform"}, max_length=4)
+assert (explained.tokens[:2] == target[0]).all() and np.allclose(explained.weights[0], 1 / 3)
 cell = keras.layers.GRU(1, recurrent_dropout=0.2)
 noisy = ka.Chunkwise(2, noise=0.1)
 parts = {"score": "location", "normalizer": noisy, "head": "pointer", "attend_between": True}

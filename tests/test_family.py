@@ -126,6 +126,26 @@ def test_a_beam_of_one_is_greedy_and_a_beam_scores_as_teacher_forcing_does(model
     assert_equal(model.score(SOURCE, drawn.tokens).log_probs, drawn.scores)
 
 
+def test_an_explanation_holds_what_greedy_decoding_computed(model, number):
+    source = SOURCE[number % 3 :][:1]
+    found, greedy = model.explain(source, max_length=3), model.generate(source, max_length=3)
+    steps, real = greedy.lengths[0], source[0] != 0
+    np.testing.assert_array_equal(found.tokens, greedy.tokens[0, :steps])
+    np.testing.assert_array_equal(found.fed, [model.start_id, *found.tokens[:-1]])
+    assert_equal(found.log_probs[np.arange(steps), found.tokens], greedy.token_scores[0, :steps])
+    assert_equal(found.weights, greedy.attention[0, :steps, real].T)
+    cell = model.decoder.attention_cell
+    if cell.num_heads == 1:  # the given weights go to every head, whose own weights differ
+        tokens, weights = dict(enumerate(found.tokens.tolist())), dict(enumerate(found.weights))
+        same = model.explain(source, tokens, weights, max_length=3)
+        assert_equal(same.log_probs, found.log_probs)
+        assert_equal(same.combined[:, : cell.units], found.h)
+        assert_equal(same.weights @ same.memory, same.context)
+        even = model.explain(source, tokens, "uniform", max_length=3)
+        assert_equal(even.context, np.tile(found.memory.mean(axis=0), (steps, 1)))
+        assert_equal(even.weights, np.full_like(found.weights, 1 / len(found.memory)))
+
+
 SETTINGS = ["eager", "graph", "xla", "mixed_bfloat16"]
 
 
@@ -179,7 +199,7 @@ def test_saved_equals_live_in_another_process(tmp_path):
 
 
 # Each kind is exported in both formats with some of the signatures; its index decides with which.
-SIGNATURES = [["greedy_decode"], ["encode", "decode_step"], ["beam_decode"]]
+SIGNATURES = [["greedy_decode"], ["encode", "decode_step", "explain_step"], ["beam_decode"]]
 STRATEGIES = {"greedy_decode": Greedy(), "beam_decode": Beam(5)}
 
 

@@ -106,7 +106,7 @@ def test_files_and_exports_answer_like_the_model(translator, tmp_path):
     with pytest.raises(ValueError, match="without features"):
         translator.export(tmp_path / "t.tflite", "litert", text=True)
     translator.export(
-        tmp_path / "t.tflite", "litert", signatures=["greedy_decode", "encode", "decode_step"]
+        tmp_path / "t.tflite", "litert", signatures=["greedy_decode", "encode", "explain_step"]
     )
     reader = export.LiteRTTranslator(tmp_path / "t.tflite")
     found = reader.translate(LEMMAS, features=TAGS)
@@ -114,6 +114,9 @@ def test_files_and_exports_answer_like_the_model(translator, tmp_path):
     for actual, attention in zip(found.attention, expected.attention, strict=True):
         np.testing.assert_allclose(actual, attention, atol=1e-4)
     assert found.source_pieces == expected.source_pieces
+    for text, features, attention in zip(LEMMAS, TAGS, expected.attention, strict=True):
+        for explained in (one.explain(text, features=features) for one in (reader, translator)):
+            np.testing.assert_allclose(explained.weights, attention, atol=1e-4)
     with pytest.raises(ValueError, match="at most 12 ids of `features`"):
         reader.translate(["ka"], features=["V " * 20])
 

@@ -144,7 +144,7 @@ def test_it_holds_the_weights_once_and_smaller_when_quantized(tmp_path):
     options = {
         "source_length": S,
         "max_length": T,
-        "signatures": ["greedy_decode", "encode", "decode_step"],
+        "signatures": ["greedy_decode", "encode", "decode_step", "explain_step"],
     }
     one = export.litert(model, tmp_path / "1.tflite", **{**options, "signatures": ["greedy_decode"]})
     sizes = {
@@ -199,7 +199,13 @@ def test_what_a_client_needs_is_in_the_file(tmp_path, monkeypatch, capsys):
         pieces = archive.read("target_vocabulary.txt").decode().splitlines()
     assert len(pieces) == translator.target_tokenizer.vocabulary_size
     assert description["source_length"] == 12
-    assert description["signatures"] == ["beam_decode", "decode_step", "encode", "greedy_decode"]
+    assert description["signatures"] == [
+        "beam_decode",
+        "decode_step",
+        "encode",
+        "explain_step",
+        "greedy_decode",
+    ]
     # The reader of docs/mobile.md, which uses nothing of this package.
     code = (
         (Path(__file__).parent.parent / "docs" / "mobile.md")
@@ -294,7 +300,7 @@ def test_the_check_finds_another_models_answers(model, file):
         ({"max_length": 0}, "`max_length` must be an integer >= 1"),
         ({"beam": 0}, "`width` must be an integer >= 1"),
         ({"signatures": ["translate"]}, "`signatures` must be some of"),
-        ({"signatures": ["encode", "greedy_decode"]}, "both or neither"),
+        ({"signatures": ["encode", "greedy_decode"]}, "if and only if"),
         ({"signatures": ["greedy_decode", "greedy_decode"]}, "each once"),
         ({"source_length": "x"}, "`source_length` must be an integer or 'limit'"),
         ({"signatures": []}, "`signatures` must be some of"),

@@ -33,6 +33,12 @@ translator, texts = LiteRTTranslator(sys.argv[1]), json.loads(sys.argv[2])
 found = translator.translate(texts), translator.translate(texts, ka.Beam(2))
 print(json.dumps([[x.texts, x.scores.tolist(), x.source_pieces, x.target_pieces] for x in found]))
 """
+EXPLAIN = """
+import numpy as np
+from keras_attention.export import LiteRTTranslator
+found = LiteRTTranslator(sys.argv[1]).explain("nota", {0: 4}, {1: "uniform"}, temperature=2.0)
+np.savez(sys.argv[2], **found._asdict())
+"""
 COMMAND = "from keras_attention.cli import main; sys.exit(main(sys.argv[1:]))"
 LOAD = """
 import sys
@@ -58,7 +64,7 @@ def translator():
 @pytest.fixture(scope="module")
 def file(translator, tmp_path_factory):
     path = tmp_path_factory.mktemp("litert") / "t.tflite"
-    names = ["greedy_decode", "beam_decode"]
+    names = ["greedy_decode", "beam_decode", "encode", "explain_step"]
     return translator.export(path, "litert", signatures=names, source_length=20, beam=2)
 
 
@@ -71,6 +77,18 @@ def test_a_file_answers_like_the_model_without_keras(translator, file):
         assert found[0] == expected.texts
         np.testing.assert_allclose(found[1], expected.scores, atol=1e-4)
         assert found[2:] == [expected.source_pieces, expected.target_pieces]
+
+
+def test_a_file_explains_like_the_model_without_keras(translator, file, tmp_path):
+    done = run(HIDDEN + EXPLAIN, file, tmp_path / "found.npz")
+    assert done.returncode == 0, done.stderr
+    expected = translator.explain("nota", {0: 4}, {1: "uniform"}, temperature=2.0)
+    with np.load(tmp_path / "found.npz") as found:
+        for name, value in expected._asdict().items():
+            if isinstance(value, np.ndarray):
+                np.testing.assert_allclose(found[name], value, atol=1e-4)
+            else:
+                assert found[name].tolist() == value
 
 
 @pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")

@@ -202,7 +202,8 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
 
     def _attend(self, h, encoded, history=(), noise=()):
         """(B, U) or (B, T, U) h -> `Attended`."""
-        return self.attention.attend(h, encoded.memory, encoded.keys, encoded.memory_mask, history, noise)
+        memory, mask, keys, _, given = encoded
+        return self.attention.attend(h, memory, keys, mask, history, noise, given)
 
     def _combine(self, h, attended):
         # Idea 4: [h; C] goes through a feed-forward layer. The head turns its output into a token.

@@ -7,6 +7,7 @@ from keras_attention.checks import check_size
 from keras_attention.layers.configured import Configured
 from keras_attention.layers.local import LocalMonotonic, LocalPredictive
 from keras_attention.layers.location import CoverageScore, LocationScore
+from keras_attention.layers.masking import with_given
 from keras_attention.layers.monotonic import Chunkwise, Monotonic
 from keras_attention.layers.multi_head import HeadProjections, fold
 from keras_attention.layers.named import get_layer
@@ -125,11 +126,12 @@ class AttentionContext(Configured, keras.layers.Layer):
         found = self.attend(query, memory, keys, memory_mask, history)
         return found.context, found.weights
 
-    def attend(self, query, memory, keys=None, memory_mask=None, history=None, noise=()):
+    def attend(self, query, memory, keys=None, memory_mask=None, history=None, noise=(), given_weights=()):
         """Like `call`, but returns everything it computed, as `Attended`.
 
         `keys` and `history` may also be `()`. `noise` is what `Normalizer.draw` returned, for one step or
-        for all. This is not a layer call, so it does not see a mask that Keras attached to the memory.
+        for all. `given_weights` are those of `Encoded`. This is not a layer call, so it does not see a mask
+        that Keras attached to the memory.
         """
         _check_ranks(query.shape, memory.shape, None if memory_mask is None else memory_mask.shape)
         if self.looks_back and not history:
@@ -146,12 +148,15 @@ class AttentionContext(Configured, keras.layers.Layer):
             memory_mask = ops.ones_like(memory[..., 0], dtype="bool")
         if keys is None or (isinstance(keys, list | tuple) and not len(keys)):
             keys = self.project_memory(memory)
-        found = self._attend(query, memory, keys, ops.expand_dims(memory_mask, 1), history, noise)
+        mask, instead = keras.tree.map_structure(
+            lambda x: ops.expand_dims(x, 1), (memory_mask, given_weights)
+        )
+        found = self._attend(query, memory, keys, mask, history, noise, instead)
         if one_step:
             found = keras.tree.map_structure(lambda x: ops.squeeze(x, axis=1), found)
         return found
 
-    def _attend(self, query, memory, keys, mask, history, noise):
+    def _attend(self, query, memory, keys, mask, history, noise, instead):
         # Idea 3: a score for every memory state, softmax, and the weighted sum of the memory, C.
         keys, values, own_keys = keys if isinstance(keys, list | tuple) else (keys, (), ())
         given = {"query": query, "keys": own_keys} if self.normalizer.reads_query else {}
@@ -160,7 +165,7 @@ class AttentionContext(Configured, keras.layers.Layer):
         past = history if self.score.looks_back else None
         if self.heads:
             query, keys, memory = self.heads.queries(query), fold(keys), fold(keys)
-            mask, given = keras.tree.map_structure(self.heads.repeat, (mask, given))
+            mask, given, instead = keras.tree.map_structure(self.heads.repeat, (mask, given, instead))
             past = past and keras.tree.map_structure(self.heads.repeat, past)
         scores = self.score(query, memory, keys, past)  # (B, T, S)
         if self.normalizer.looks_back:
@@ -168,6 +173,7 @@ class AttentionContext(Configured, keras.layers.Layer):
         weights, own = self.normalizer(scores, mask, **given), ()
         if self.normalizer.remembers:
             weights, own = weights
+        weights = with_given(weights, instead)
         if self.heads:
             context = self.heads.context(weights, values)
             weights, scores = (ops.mean(self.heads.unfold(x), axis=1) for x in (weights, scores))

@@ -6,7 +6,7 @@ from keras import ops
 from keras_attention.checks import check_flag, check_size
 from keras_attention.layers.heads import Head
 from keras_attention.layers.loop import over_time
-from keras_attention.layers.masking import first_position, masked_softmax, positions
+from keras_attention.layers.masking import first_position, masked_softmax, positions, with_given
 from keras_attention.layers.normalizers import Softmax
 from keras_attention.layers.states import DecoderStep, Encoded
 
@@ -105,8 +105,10 @@ class HardHead(Head):
             written = ops.one_hot(tokens, self.vocabulary_size, dtype="float32")
             written = ops.sum(emissions_before * ops.expand_dims(written, -2), axis=-1)  # (B, S)
             mask = encoded.memory_mask
-            mask = ops.expand_dims(mask, 1) if len(found.scores.shape) == 3 else mask
-            pi = _moved(_filtered(before, written), found.scores, mask)
+            given = encoded.given_weights
+            if len(found.scores.shape) == 3:
+                mask, given = keras.tree.map_structure(lambda x: ops.expand_dims(x, 1), (mask, given))
+            pi = with_given(_moved(_filtered(before, written), found.scores, mask), given)
             state = pi, emissions
         return _logits(pi, emissions), found._replace(weights=ops.cast(pi, found.weights.dtype)), state
 

@@ -56,6 +56,13 @@ def masked_softmax(scores, mask=None):
     return ops.cast(weights, dtype)
 
 
+def with_given(weights, given):
+    """(..., S) weights, with those of `given` that are not negative in their place; `()` gives none."""
+    if not keras.tree.flatten(given):
+        return weights
+    return ops.where(given < 0, weights, ops.cast(given, weights.dtype))
+
+
 def _softmax(scores):
     """Over the last axis. Avoids the warning of Keras (3.15) if it has one element: a one-token source."""
     return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)

@@ -14,6 +14,7 @@ class Encoded(NamedTuple):
     memory_mask: object  # (B, S) boolean, True = real token
     keys: object = ()  # a nest that the attention computes once per source: the projected memory or more
     tokens: object = ()  # (B, S) int32 source ids, for a head that copies
+    given_weights: object = ()  # (B, S) float32, used instead of the attention's where not negative
 
 
 class History(NamedTuple):

@@ -1,4 +1,4 @@
-"""What models that decode share: `generate`, `score`, `export`, and the graphs behind them."""
+"""What models that decode share: `generate`, `score`, `explain`, `export`, and the graphs behind them."""
 
 import contextlib
 import functools
@@ -14,10 +14,9 @@ from keras_attention.decoding.buffers import lists_of_steps
 from keras_attention.decoding.named import get_strategy
 from keras_attention.decoding.sampling import Greedy, Sample
 from keras_attention.decoding.strategy import Decoded, Strategy
+from keras_attention.models.explaining import DEFAULT_MAX_LENGTH, Explains
 from keras_attention.models.unfinished import step_of_unfinished
 from keras_attention.sources import as_array, as_arrays, check_source
-
-DEFAULT_MAX_LENGTH = 128
 
 # Registered here, because the modules that define them do not need Keras.
 for _strategy in (Greedy, Beam, Sample):
@@ -31,8 +30,8 @@ class Scored(NamedTuple):
     token_log_probs: object  # (B, T) float32, 0 on padding
 
 
-class Generates:
-    """`generate`, `score` and `export` for a Keras model that can encode and step.
+class Generates(Explains):
+    """`generate`, `score`, `explain` and `export` for a Keras model that can encode and step.
 
     The model has
 
@@ -46,6 +45,7 @@ class Generates:
     * `target_vocabulary_size`, `start_id`, `end_id`, `recurrent_layers`;
     * `right_to_left`: whether it writes a target from its end to its beginning, and `reads_source`: False
       for a language model, whose attention means nothing.
+    * `explain_step(tokens, states, encoded)` -> `(ExplainedStep, states)`, if one step has one h and one C.
     """
 
     right_to_left, reads_source = False, True

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_size, check_tokens, values_checked
+from keras_attention.decoding.explanation import ExplainedStep
 from keras_attention.layers.decoder import AttentionDecoder
 from keras_attention.layers.masking import padding_mask
 from keras_attention.layers.model_encoder import as_encoder
@@ -153,9 +154,21 @@ class Seq2Seq(Generates, keras.Model):
     def decode_step(self, tokens, states, encoded):
         """One step, as a `Strategy` expects it: previous tokens -> `(log_probs, states, weights)`."""
         logits, found, states = self.decoder.step(tokens, states, encoded)
+        return self._step_log_probs(logits), states, found.weights
+
+    def explain_step(self, tokens, states, encoded):
+        """`decode_step` with everything that it computed: previous tokens -> `(ExplainedStep, states)`.
+
+        `encoded.given_weights` (B, S) replace the attention's weights where they are not negative.
+        """
+        logits, found, states = self.decoder.step(tokens, states, encoded)
+        embedding, log_probs = self.decoder.embedding(tokens), self._step_log_probs(logits)
+        return ExplainedStep(embedding, **found._asdict(), log_probs=log_probs), states
+
+    def _step_log_probs(self, logits):
+        """(B, V) logits -> log-probabilities; padding is impossible."""
         not_padding = ops.not_equal(ops.arange(self.decoder.vocabulary_size), PADDING_ID)
-        log_probs = ops.where(not_padding, ops.log_softmax(logits, axis=-1), -float("inf"))
-        return log_probs, states, found.weights
+        return ops.where(not_padding, ops.log_softmax(logits, axis=-1), -float("inf"))
 
     def log_probs(self, source, target):
         """`score` as a part of a graph: tensors in, `Scored` tensors out. Ids are not checked."""

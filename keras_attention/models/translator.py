@@ -11,8 +11,9 @@ from keras_attention.choices import TOO_LONG
 from keras_attention.decoding.sampling import Greedy
 from keras_attention.models.generation import Generates
 from keras_attention.sources import as_source
+from keras_attention.text.explanations import as_texts
 from keras_attention.text.tokenizers import SentencePieceTokenizer
-from keras_attention.text.translations import TranslatesTexts, as_texts
+from keras_attention.text.translations import TranslatesTexts
 from keras_attention.tokens import END_ID, PADDING_ID, pad
 
 LONGEST = 2**16  # ids of a text
@@ -149,6 +150,9 @@ class Translator(TranslatesTexts, keras.Model):
             source = as_source({name: pad([side[i] for i in batch]) for name, side in sides.items()})
             log_probs[batch] = self.seq2seq.score(source, pad([targets[i] for i in batch])).log_probs
         return log_probs
+
+    def explain_ids(self, source, tokens, weights, temperature):
+        return self.seq2seq.explain(source, tokens, weights, temperature, self.max_target_length)
 
     def translate_tensors(self, texts, decode):
         """`translate` as a part of a graph: (B,) string -> (B,) string and (B,) float32 scores.

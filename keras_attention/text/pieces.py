@@ -70,6 +70,15 @@ class SentencePieces:
         """Ids -> their pieces as text, for the axes of a picture; a space shows as U+2581."""
         return [self.processor.id_to_piece(int(i)) for i in ids]
 
+    def id_of(self, piece: str | int) -> int:
+        """The id of a piece as `pieces` shows it, or an id; `ValueError` if there is no such piece."""
+        if not isinstance(piece, str):
+            return piece
+        id_ = self.processor.piece_to_id(piece)
+        if self.pieces([id_]) != [piece]:
+            raise ValueError(f"There is no such piece in the vocabulary. Received: {piece!r}.")
+        return id_
+
     def ids_in(self, other: "SentencePieces") -> list[int]:
         """For each id, the id of the same piece in another tokenizer, or 0 if it has none."""
         ids = (other.processor.piece_to_id(piece) for piece in self.pieces(range(self.vocabulary_size)))

@@ -11,6 +11,7 @@ from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.limits import possible
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.text.directions import turned
+from keras_attention.text.explanations import ExplainsTexts, as_texts
 from keras_attention.text.pieces import SPACE, SPACES
 from keras_attention.tokens import END_ID, UNKNOWN_ID, before_end, pad
 
@@ -25,14 +26,14 @@ class Translations(NamedTuple):
     target_pieces: list[list[str]]  # T pieces for each, the end included if there is one
 
 
-class TranslatesTexts:
+class TranslatesTexts(ExplainsTexts):
     """Base class of translators of texts: two tokenizers, two limits, and a decoder of ids.
 
     A subclass sets `source_tokenizer`, `target_tokenizer`, `max_source_length`, `max_target_length` and
-    `too_long`, as in `Translator`, and overrides `check_strategy` and `decode_ids`. If it has a
-    `features_tokenizer`, each text comes with features, and a source is a dict of both. If it is
-    `right_to_left`, `decode_ids` writes each text from its end to its beginning; everything that is
-    returned is in the order of reading.
+    `too_long`, as in `Translator`, and overrides `check_strategy`, `decode_ids` and `explain_ids`. If it
+    has a `features_tokenizer`, each text comes with features, and a source is a dict of both. If it is
+    `right_to_left`, `decode_ids` writes each text from its end to its beginning; everything that
+    `translate` returns is in the order of reading.
     """
 
     default_beam = Beam(5)
@@ -233,18 +234,3 @@ def gathered(answers) -> Translations:
     """Hypotheses of several texts, or of one, each a tuple of the fields of `Translations`."""
     texts, scores, *rest = [list(field) for field in zip(*answers, strict=True)] or [[]] * 5
     return Translations(texts, np.array(scores, "float32"), *rest)
-
-
-def as_texts(name, texts) -> list[bytes]:
-    """A user's texts as UTF-8; `TypeError` for anything else."""
-    if isinstance(texts, str | bytes):
-        raise TypeError(f"`{name}` must be a list of texts. Received: {texts!r}. One text: `[text]`.")
-    return [_as_bytes(text) for text in texts]
-
-
-def _as_bytes(text) -> bytes:
-    if isinstance(text, bytes):
-        return text
-    if isinstance(text, str):
-        return text.encode("utf-8", errors="replace")  # a lone surrogate has no UTF-8 form
-    raise TypeError(f"Texts must be str or bytes. Received: {text!r} of type {type(text).__name__}.")

@@ -1,0 +1,85 @@
+"""`explain` for translators of texts: everything that a model computes for one text."""
+
+from collections.abc import Mapping
+
+from keras_attention.decoding.explanation import Explanation
+from keras_attention.tokens import pad
+
+
+class ExplainsTexts:
+    """`explain` for a translator of texts, see `TranslatesTexts`."""
+
+    def explain_ids(self, source, tokens, weights, temperature) -> Explanation:
+        """A source of one row, as in `decode_ids` -> its `Explanation`, without pieces."""
+        raise NotImplementedError
+
+    def explain(
+        self,
+        text: str | bytes,
+        tokens: dict | None = None,
+        weights: dict | str | None = None,
+        temperature: float = 1.0,
+        features: str | bytes | None = None,
+    ) -> Explanation:
+        """Translates one text greedily and returns everything that each step computed.
+
+        Args:
+            text: `str`, or UTF-8 `bytes`.
+            tokens: what if other pieces were chosen: a dict from steps, counted from 0, to pieces such as
+                those in `target_pieces`, or to ids.
+            weights: what if the model looked elsewhere: a dict from steps to attention weights (S,), or to
+                `"uniform"`, or `"uniform"` for every step. A negative weight means the model's own; several
+                heads all get the same weights.
+            temperature: divides the log-probabilities, from 0.001 to 1000. The choice stays the same.
+            features: the features of the text, for a model that was trained with them.
+
+        Returns:
+            `Explanation`, a named tuple of NumPy arrays: `memory` (S, D), and for each step `fed`,
+            `embedding`, `h`, `scores`, `weights`, `context`, `vector`, `log_probs` and `tokens`; then the
+            `source_pieces`, the `target_pieces` and the `text`. The steps are in the order in which they
+            were written, also if that is from right to left.
+
+        Raises:
+            TypeError, ValueError: not a text, a text that is too long if `too_long` is `"refuse"`, a change
+                that is impossible, or a model whose steps cannot be explained, such as an `Ensemble`.
+
+        Example:
+            found = translator.explain("5.4.18", weights="uniform")
+            found.context - translator.explain("5.4.18").context
+        """
+        source, pieces = self._one_source(text, features)
+        ids = tokens
+        if isinstance(tokens, Mapping):
+            ids = {step: self.target_tokenizer.id_of(piece) for step, piece in tokens.items()}
+        found = self.explain_ids(source, ids, weights, temperature)
+        written = found.tokens[None, ::-1] if self.right_to_left else found.tokens[None]
+        return found._replace(
+            source_pieces=pieces,
+            target_pieces=self.target_tokenizer.pieces(found.tokens),
+            text=self.target_tokenizer.texts_of(written)[0],
+        )
+
+    def _one_source(self, text, features):
+        """A batch of one text, and the pieces of its memory."""
+        (row,) = self._source_ids(as_texts("text", [text]))
+        of_features = self._feature_ids(None if features is None else [features], 1)
+        pieces = self.source_tokenizer.pieces(row)
+        if not of_features:
+            return pad([row]), pieces
+        pieces += self.features_tokenizer.pieces(of_features[0])
+        return {"source": pad([row]), "features": pad(of_features)}, pieces
+
+
+def as_texts(name, texts) -> list[bytes]:
+    """A user's texts as UTF-8; `TypeError` for anything else."""
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"`{name}` must be a list of texts. Received: {texts!r}. One text: `[text]`.")
+    return [_as_bytes(text) for text in texts]
+
+
+def _as_bytes(text) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    if isinstance(text, str):
+        return text.encode("utf-8", errors="replace")  # a lone surrogate has no UTF-8 form
+    raise TypeError(f"Texts must be str or bytes. Received: {text!r} of type {type(text).__name__}.")
