@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 
-.PHONY: demo digits docs dist test test-oldest bench bench-peers clean
+.PHONY: demo digits explainer docs dist test test-oldest bench bench-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/train_dates.py --output build/demo
@@ -12,9 +12,14 @@ demo: $(VENV)/installed
 digits: $(VENV)/installed-digits
 	$(BIN)/python examples/read_digits.py --output build/digits
 
+# MODEL is a .tflite of this package; by default the one of this project, or else one that is trained on dates.
+explainer: $(VENV)/installed
+	npm install --prefix examples/web --silent --no-audit --no-fund --no-save
+	$(BIN)/python examples/explainer/serve.py $(if $(MODEL),--model $(MODEL))
+
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
-	if [ -d examples/explainer ]; then cp -R examples/explainer build/docs; fi
+	for part in explainer web models; do if [ -d examples/$$part ]; then cp -R examples/$$part build/docs; fi; done
 	@echo "Open build/docs/index.html. Its search needs a server: python3 -m http.server --directory build/docs"
 
 # The files for PyPI, checked as PyPI checks them.

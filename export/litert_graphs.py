@@ -75,7 +75,7 @@ def _decode_step(model, decoding, source_length):
 
     def decode_step(**fields):
         log_probs, state, weights = model.decode_step(*read(fields))
-        return {"log_probs": log_probs, "attention": weights, **_numbered("state", state)}
+        return {**_copies({"log_probs": log_probs, "attention": weights}), **_numbered("state", state)}
 
     return decode_step, inputs
 
@@ -88,7 +88,7 @@ def _explain_step(model, decoding, source_length):
     def explain_step(given_weights, **fields):
         token, state, encoded = read(fields)
         found, state = model.explain_step(token, state, encoded._replace(given_weights=given_weights))
-        return {**found._asdict(), **_numbered("state", state)}
+        return {**_copies(found._asdict()), **_numbered("state", state)}
 
     return explain_step, {**inputs, "given_weights": given}
 
@@ -120,6 +120,14 @@ def _named(encoded, state):
     for name, field in encoded._asdict().items():
         named |= {name: field} if tf.is_tensor(field) else _numbered(name, field)
     return named | _numbered("state", state)
+
+
+def _copies(outputs):
+    """Outputs that may also be states, as tensors of their own.
+
+    LiteRT.js (2.5.3) returns a tensor under only one of its names. The converter removes `tf.identity`.
+    """
+    return {name: tf.maximum(x, x) for name, x in outputs.items()}
 
 
 def _numbered(name, nest):

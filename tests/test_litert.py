@@ -114,6 +114,13 @@ def test_it_answers_like_the_model(model, file, signature, strategy):
             assert found[field].dtype == getattr(live, field).dtype
 
 
+def test_each_output_is_a_tensor_of_its_own(file):
+    """LiteRT.js returns a tensor under only one of its names; h is also a state."""
+    for name in ("encode", "decode_step", "explain_step"):
+        places = [output["index"] for output in runner(file, name).get_output_details().values()]
+        assert len(set(places)) == len(places)
+
+
 def test_it_reports_what_it_checked(tmp_path, capsys):
     model = make_model(cell="gru", score="additive", num_layers=2, input_feeding=True)
     options = {"signatures": ["greedy_decode"], "source_length": S, "max_length": T}

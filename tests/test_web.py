@@ -1,18 +1,11 @@
-"""The web page in a real browser: headless Chromium, driven by its DevTools protocol over a pipe."""
+"""The web page in a real browser, headless Chromium."""
 
-import functools
-import http.server
-import itertools
 import json
-import os
-import shutil
-import subprocess
-import threading
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from browser import CHROMIUM, RUNTIME, WEB, Browser, Server
 from conftest import DATA
 
 from keras_attention import (
@@ -26,9 +19,6 @@ from keras_attention import (
     export,
 )
 
-PAGE = Path(__file__).parent.parent / "examples" / "web"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-RUNTIME = PAGE / "node_modules" / "@litertjs" / "core"
 WORDS = ["anna", "otto", "baum", "haus", "ton", "not", "regal", "lager"]
 
 interpreters = pytest.importorskip("ai_edge_litert.interpreter")
@@ -52,71 +42,6 @@ RUN_A_SIGNATURE = """(async () => {
 })()"""
 
 
-class Browser:
-    """Chromium with one page, which evaluates expressions."""
-
-    def __init__(self, folder):
-        (read, self._out), (self._in, write) = os.pipe(), os.pipe()
-
-        def connect():  # Chromium reads commands from 3 and answers on 4
-            os.dup2(read, 100)
-            os.dup2(write, 101)
-            os.dup2(100, 3)
-            os.dup2(101, 4)
-
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
-        command = [CHROMIUM, *options, f"--user-data-dir={folder}", "about:blank"]
-        self.process = subprocess.Popen(
-            command,
-            preexec_fn=connect,
-            close_fds=False,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(read)
-        os.close(write)
-        self._ids, self._buffer, self._session = itertools.count(1), b"", {}
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = {"sessionId": attached["sessionId"]}
-
-    def call(self, method, **parameters):
-        message = {"id": next(self._ids), "method": method, "params": parameters, **self._session}
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while True:
-            while b"\0" not in self._buffer:
-                read = os.read(self._in, 1 << 16)
-                assert read, "Chromium went away"
-                self._buffer += read
-            answer, _, self._buffer = self._buffer.partition(b"\0")
-            answer = json.loads(answer)
-            if answer.get("id") == message["id"]:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def evaluate(self, expression):
-        found = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
-
-    def wait_for(self, condition):
-        """Waits about a minute for a condition; errors of a page that is still loading are ignored."""
-        look = f"new Promise((resolve) => setTimeout(() => resolve(Boolean({condition})), 50))"
-        for _ in range(1000):
-            try:
-                if self.evaluate(look):
-                    return
-            except AssertionError:  # the previous page has gone
-                continue
-        raise AssertionError(self.evaluate("document.body.innerText"))
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        os.close(self._out)
-        os.close(self._in)
-
-
 @pytest.fixture
 def browser(tmp_path):
     browser = Browser(tmp_path / "profile")
@@ -128,18 +53,10 @@ def browser(tmp_path):
 def server(tmp_path):
     """Serves the pages, and the files that a test puts beside them."""
     (tmp_path / "www").mkdir()
-    for file in PAGE.iterdir():
+    for file in WEB.iterdir():
         (tmp_path / "www" / file.name).symlink_to(file)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Quiet, directory=str(tmp_path / "www"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield tmp_path / "www", f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
+    with Server(tmp_path / "www") as address:
+        yield tmp_path / "www", address
 
 
 def make_translator():
