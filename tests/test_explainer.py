@@ -207,7 +207,7 @@ class TestPage:
         np.testing.assert_allclose([x for _, x in rows], [*greedy.scores, *beam.scores], atol=2e-4)
         page.evaluate("after(() => document.querySelectorAll('#hypotheses button')[2].click())")
         written = page.evaluate("steps().map(({ textContent }) => textContent)")
-        assert written == [piece.replace("</s>", "end") for piece in beam.target_pieces[1]]
+        assert written == [piece.replace("</s>", "‹end›") for piece in beam.target_pieces[1]]
 
     def test_a_link_leads_to_a_place(self, page, address):
         page.open(f"{address}&text=otto&step=2&at=softmax")

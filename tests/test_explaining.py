@@ -1,5 +1,8 @@
 """`explain`: what a model computed for one source, and what if something were different."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -88,6 +91,14 @@ def test_a_translator_explains_a_text(translator):
     changed = translator.explain("nota", {0: "o", 1: "</s>"})
     assert changed.target_pieces == ["o", "</s>"]
     assert changed.text == "o"
+
+
+def test_the_code_of_the_page_about_the_explainer_runs(translator):
+    text = (Path(__file__).parent.parent / "docs" / "explainer.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(compile(block, "explainer.md", "exec"), {"translator": translator})
+    for file in re.findall(r"explainer/\w+\.png", text):
+        assert (Path(__file__).parent.parent / "docs" / file).stat().st_size < 100_000
 
 
 def test_vectors_are_explained():

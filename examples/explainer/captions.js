@@ -26,8 +26,9 @@ function looks(pieces, weights) {
   return parts.map((s) => `${percent(weights[s])} ${quoted(pieces[s])}`).join(", ").replace(/, ([^,]*)$/, " and $1");
 }
 
-// (sub-step, {t, step, memory, pieces, name, units}) -> a text of two or three sentences.
-export function caption(subStep, { t, step, memory, pieces, name, vocabulary }) {
+// (sub-step, step number t and what is known of it) -> a text of two or three sentences. `before` is the token of this step
+// without what-ifs.
+export function caption(subStep, { t, step, before, memory, pieces, name, vocabulary, endId }) {
   const { scores, weights, context, logProbs, token } = step;
   const top = largest(scores, 1)[0];
   switch (subStep) {
@@ -81,7 +82,8 @@ export function caption(subStep, { t, step, memory, pieces, name, vocabulary }) 
         (step.forced
           ? `You chose ${quoted(name(token))} (${percent(Math.exp(logProbs[token]))}) instead of ${quoted(name(step.likeliest))}. `
           : `The likeliest is ${quoted(name(token))}: ${percent(Math.exp(logProbs[token]))}. `) +
-        (name(token) === "end" ? "It is the end sign, so the decoder stops." : "The next step reads it.")
+        (before !== undefined && before !== token ? `Without your changes it wrote ${quoted(name(before))} here. ` : "") +
+        (token === endId ? "It is the end sign, so the decoder stops." : `The next step reads ${quoted(name(token))}.`)
       );
   }
 }

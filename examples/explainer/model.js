@@ -25,6 +25,10 @@ export class Model {
     if (source) this.translator = new Translator(decoder, source, target);
   }
 
+  get sizes() {
+    return { vocabulary: this.limits.target_vocabulary_size, endId: this.limits.end_id };
+  }
+
   // Text -> {pieces, ids, cut}, the end included. Kinds without a tokenizer in this page take pieces with spaces between.
   tokenize(text) {
     if (this.kind === "char") return this.translator.tokenize(text);
@@ -42,7 +46,7 @@ export class Model {
 
   // Id -> how this page writes it.
   name(id) {
-    if (id === this.limits.end_id) return "end";
+    if (id === this.limits.end_id) return "‹end›";
     return this.target ? this.target[id].replaceAll(SPACE, " ").trim() || "space" : String(id);
   }
 

@@ -69,7 +69,7 @@ function show() {
   state.t = Math.min(state.t, found.steps.length - 1);
   if (state.t && state.at === "encode") state.at = "read";
   const [step, name] = [found.steps[state.t], (id) => model.name(id)];
-  const view = { ...state, ...found, step, name, vocabulary: model.limits.target_vocabulary_size, force };
+  const view = { ...state, ...found, step, before: own.steps[state.t]?.token, name, force, ...model.sizes };
   showStep(view);
   showSubStep(state.at);
   element("equation").hidden = SUBSTEPS.indexOf(state.at) < SUBSTEPS.indexOf("sum");

@@ -102,7 +102,7 @@ function showLikeliest({ logProbs, token }, name, force) {
 // Shows only what has been computed at a sub-step, and marks what happens in it.
 export function showSubStep(at) {
   const now = SUBSTEPS.indexOf(at);
-  document.body.classList.toggle("weighs", now >= SUBSTEPS.indexOf("weigh"));
+  for (const name of ["softmax", "weigh"]) document.body.classList.toggle(name, now >= SUBSTEPS.indexOf(name));
   for (const block of document.querySelectorAll(".block")) {
     block.hidden = Number(block.dataset.from) > now;
     block.classList.toggle("now", block.dataset.parts.split(" ").includes(at));

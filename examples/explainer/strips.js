@@ -11,10 +11,12 @@ export function newStrip(tensor, label, space = tensor) {
     strip.setAttribute(name, value);
   }
   strip.setAttribute("aria-label", label);
-  strip.addEventListener("pointermove", (event) => {
-    const box = strip.getBoundingClientRect();
-    point(strip, Math.floor(((event.clientX - box.left) / box.width) * strip.values.length));
-  });
+  for (const name of ["pointerdown", "pointermove"]) {
+    strip.addEventListener(name, (event) => {
+      const box = strip.getBoundingClientRect();
+      point(strip, Math.floor(((event.clientX - box.left) / box.width) * strip.values.length));
+    });
+  }
   strip.addEventListener("pointerleave", () => point(strip, null));
   strip.addEventListener("focus", () => point(strip, strip.index ?? 0));
   strip.addEventListener("blur", () => point(strip, null));
