@@ -80,7 +80,9 @@ def _requests(model, decoding, source_length, names):
     lengths = np.linspace(1, source_length, SOURCES).astype(int)
     inputs = example_sources(seq2seq, lengths, source_length)
     source = as_source(inputs)
-    strategies = {"greedy_decode": Greedy(), "beam_decode": decoding.beam}
+    strategies = {"greedy_decode": Greedy()}
+    if "beam_decode" in names:
+        strategies["beam_decode"] = decoding.beam
     expected, requests = {}, {f"{SOURCE}{name}": values for name, values in inputs.items()}
     requests |= {"start_id": seq2seq.start_id, "end_id": seq2seq.end_id, "max_length": decoding.max_length}
     for name, strategy in strategies.items():

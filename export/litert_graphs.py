@@ -64,7 +64,8 @@ def _encode(model, decoding, source_length):
 
     def encode(**inputs):
         encoded, state = model.encode(_possible_source(model, inputs))
-        return _named(encoded._replace(memory_mask=tf.cast(encoded.memory_mask, tf.int32)), state)
+        mask = tf.cast(encoded.memory_mask, tf.int32)
+        return _apart(_named(encoded._replace(memory_mask=mask), state), mask)
 
     return encode, source_tensors(model, 1, source_length)
 
@@ -75,7 +76,8 @@ def _decode_step(model, decoding, source_length):
 
     def decode_step(**fields):
         log_probs, state, weights = model.decode_step(*read(fields))
-        return {**_copies({"log_probs": log_probs, "attention": weights}), **_numbered("state", state)}
+        found = {"log_probs": log_probs, "attention": weights, **_numbered("state", state)}
+        return _apart(found, fields["memory_mask"])
 
     return decode_step, inputs
 
@@ -88,7 +90,7 @@ def _explain_step(model, decoding, source_length):
     def explain_step(given_weights, **fields):
         token, state, encoded = read(fields)
         found, state = model.explain_step(token, state, encoded._replace(given_weights=given_weights))
-        return {**_copies(found._asdict()), **_numbered("state", state)}
+        return _apart({**found._asdict(), **_numbered("state", state)}, fields["memory_mask"])
 
     return explain_step, {**inputs, "given_weights": given}
 
@@ -122,12 +124,15 @@ def _named(encoded, state):
     return named | _numbered("state", state)
 
 
-def _copies(outputs):
-    """Outputs that may also be states, as tensors of their own.
+def _apart(outputs, mask):
+    """Outputs by name as tensors of their own; `mask` is the memory's, int32.
 
-    LiteRT.js (2.5.3) returns a tensor under only one of its names. The converter removes `tf.identity`.
+    LiteRT.js (2.5.3) returns a tensor under only one of its names, and h is also a state. The converter
+    merges equal operations and constants, so each output adds another multiple of a zero that only the
+    running file computes.
     """
-    return {name: tf.maximum(x, x) for name, x in outputs.items()}
+    zero = tf.cast(tf.reduce_min(mask) < 0, tf.int32)
+    return {name: x + i * tf.cast(zero, x.dtype) for i, (name, x) in enumerate(outputs.items(), start=1)}
 
 
 def _numbered(name, nest):

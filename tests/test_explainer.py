@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 
+import keras
 import numpy as np
 import pytest
 from browser import CHROMIUM, RUNTIME, Browser, Server
@@ -12,7 +13,7 @@ from conftest import DATA
 from test_web import WORDS, make_translator
 
 import keras_attention
-from keras_attention import Beam
+from keras_attention import AttentionDecoder, Beam, Encoder, Seq2Seq
 
 ROOT = DATA.parent.parent
 PAGE = ROOT / "examples" / "explainer"
@@ -67,8 +68,8 @@ SHOWN = """
 """
 POSITION = "document.getElementById('position').textContent"
 WIDTH = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-WIDE = """all("body :not(.wide *)", (one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect().right])
-    .filter(([, right]) => right > 360)"""
+WIDE = """all("body :not(.wide *)", (one) => [one.outerHTML, one.getBoundingClientRect().right])
+    .filter(([, right]) => right > 360).map(([html]) => html.slice(0, 80))"""
 
 
 class Page(Browser):
@@ -95,11 +96,23 @@ def translator():
     return translator
 
 
+def other_model():
+    keras.utils.set_random_seed(4)
+    options = {"cell": "gru", "num_layers": 2, "score": "location", "head": "pointer"}
+    model = Seq2Seq(Encoder(11, 5, 6), AttentionDecoder(11, 7, 4, input_feeding=True, **options))
+    for weight in model.trainable_weights:  # larger than they start, so that attention is not uniform
+        weight.assign(weight * 4)
+    model.run_eagerly = True
+    return model
+
+
 @pytest.fixture(scope="module")
 def address(translator, tmp_path_factory):
     folder = tmp_path_factory.mktemp("www")
     names = ["encode", "explain_step"]
     translator.export(folder / "m.tflite", "litert", signatures=names)
+    sizes = {"source_length": 8, "max_length": 6}
+    other_model().export(folder / "ids.tflite", "litert", signatures=names, **sizes)
     for name in ("examples", "keras_attention"):
         (folder / name).symlink_to(ROOT / name)
     with Server(folder) as running:
@@ -114,8 +127,8 @@ def page(address, tmp_path_factory):
     page.close()
 
 
-def assert_shows(shown, found):
-    """The steps that the page shows are those of an `Explanation`."""
+def assert_shows(shown, found, rtol=0):
+    """The steps that the page shows are those of an `Explanation`; `rtol` is for the log-probabilities."""
     assert len(shown) == len(found.tokens)
     for t, step in enumerate(shown):
         assert step["token"] == found.tokens[t]
@@ -125,7 +138,7 @@ def assert_shows(shown, found):
         np.testing.assert_allclose(step["memory"], found.memory, atol=1e-4)
         np.testing.assert_allclose(step["weighted"], found.weights[t][:, None] * found.memory, atol=1e-4)
         ids, log_probs = np.array(step["likeliest"]).T
-        np.testing.assert_allclose(log_probs, found.log_probs[t, ids.astype(int)], atol=1e-4)
+        np.testing.assert_allclose(log_probs, found.log_probs[t, ids.astype(int)], rtol, atol=1e-4)
 
 
 class TestPage:
@@ -207,7 +220,7 @@ class TestPage:
         np.testing.assert_allclose([x for _, x in rows], [*greedy.scores, *beam.scores], atol=2e-4)
         page.evaluate("after(() => document.querySelectorAll('#hypotheses button')[2].click())")
         written = page.evaluate("steps().map(({ textContent }) => textContent)")
-        assert written == [piece.replace("</s>", "‹end›") for piece in beam.target_pieces[1]]
+        assert written == [piece.replace("</s>", "\u2039end\u203a") for piece in beam.target_pieces[1]]
 
     def test_a_link_leads_to_a_place(self, page, address):
         page.open(f"{address}&text=otto&step=2&at=softmax")
@@ -243,6 +256,19 @@ class TestPage:
             }})""")
             assert page.evaluate("document.getElementById('status').className") == "error"
             assert reason in page.evaluate("document.getElementById('status').textContent")
+
+    def test_a_model_of_ids_with_another_kind_of_attention(self, page, address):
+        model, source = other_model(), np.array([[3, 7, 4, 2]])
+        page.open(f"{address.replace('m.tflite', 'ids.tflite')}&text=3+7+4")
+        # A pointer's 1 - copied loses digits where almost everything is copied.
+        assert_shows(page.evaluate("allSteps()"), model.explain(source, max_length=6), 2e-4)
+        page.evaluate("after(() => document.getElementById('uniform-every').click())")
+        found = model.explain(source, weights="uniform", max_length=6)
+        assert_shows(page.evaluate("allSteps()"), found, 2e-4)
+        caption = "document.getElementById('caption').textContent"
+        assert "These are your weights" in page.evaluate(
+            f"all('#rail button', (b) => b)[4].click(), {caption}"
+        )
 
 
 def ideas():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
+from test_litert import check_outputs_are_apart
 
 from keras_attention import (
     AttentionDecoder,
@@ -218,3 +219,5 @@ def test_the_litert_file_passes_its_check(model, number, tmp_path):
     signatures = SIGNATURES[number % 3]
     model.export(tmp_path / "model.tflite", "litert", signatures=signatures, max_length=5, source_length=8)
     assert (tmp_path / "model.tflite").is_file()
+    if "encode" in signatures:
+        check_outputs_are_apart(tmp_path / "model.tflite")

@@ -3,6 +3,9 @@ export const SUBSTEPS = ["encode", "read", "recur", "score", "softmax", "weigh",
 
 const percent = (weight) => `${(100 * weight).toFixed(weight < 0.0995 ? 1 : 0)}%`;
 const quoted = (piece) => `“${piece}”`;
+// A letter by its name, and by its place if it occurs more than once.
+export const letter = (pieces, s) =>
+  quoted(pieces[s]) + (pieces.indexOf(pieces[s]) === pieces.lastIndexOf(pieces[s]) ? "" : ` (letter ${s + 1})`);
 const close = (one, other) => one.every((x, i) => Math.abs(x - other[i]) < 1e-3);
 
 // The places with the largest numbers, largest first.
@@ -23,7 +26,7 @@ export function weightedSum(memory, weights) {
 // What the model looks at, in words: "63% “O” and 21% “U”".
 function looks(pieces, weights) {
   const parts = largest(weights, 3).filter((s, rank) => rank === 0 || weights[s] > 0.05);
-  return parts.map((s) => `${percent(weights[s])} ${quoted(pieces[s])}`).join(", ").replace(/, ([^,]*)$/, " and $1");
+  return parts.map((s) => `${percent(weights[s])} ${letter(pieces, s)}`).join(", ").replace(/, ([^,]*)$/, " and $1");
 }
 
 // (sub-step, step number t and what is known of it) -> a text of two or three sentences. `before` is the token of this step
@@ -44,13 +47,13 @@ export function caption(subStep, { t, step, before, memory, pieces, name, vocabu
         : `The decoder reads what it wrote last, ${quoted(name(step.fed))}. It looks up the embedding: the list of numbers that stands for it.`;
     case "recur":
       return (
-        "The recurrent network mixes the embedding with its previous state. The result is h: all that the decoder knows " +
-        "about its own writing so far. It has not looked at the letters yet."
+        "The recurrent network mixes the embedding with its previous state. The result is h: what the decoder remembers so far. " +
+        "In this step it has not looked at the letters yet."
       );
     case "score":
       return (
-        `Which letters matter now? Each state of the memory is compared with h and gets a score. The highest score has ` +
-        `${quoted(pieces[top])}: ${scores[top].toFixed(2)}.`
+        `Which letters matter now? Each state of the memory is compared with h and gets a score. The highest is ` +
+        `${scores[top].toFixed(2)}, for ${letter(pieces, top)}.`
       );
     case "softmax":
       if (step.given) return `These are your weights, not the model's: ${looks(pieces, weights)}. The model's scores stay as they were.`;
@@ -70,7 +73,7 @@ export function caption(subStep, { t, step, before, memory, pieces, name, vocabu
         `what the decoder sees of the letters right now. This C is ${looks(pieces, weights)}. Point at one of its numbers to see how it is made.`
       );
     case "concatenate":
-      return "h knows what was written so far. C knows which letters matter now. They are put side by side: [h; C].";
+      return "h is what the decoder remembers, C is what it sees. They are put side by side: [h; C].";
     case "feed-forward":
       return (
         "A feed-forward layer mixes h and C into one new list of numbers. Because of C, it depends on the letters that the decoder has " +

@@ -6,6 +6,7 @@ import { caption, SUBSTEPS } from "./captions.js";
 import { IDEAS, showIdeas } from "./ideas.js";
 import { Model } from "./model.js";
 import { make } from "./make.js";
+import { newMap } from "./strips.js";
 import { newLetters, showEquation, showStep, showSubStep } from "./stage.js";
 
 const element = (id) => document.getElementById(id);
@@ -86,9 +87,10 @@ function show() {
 function showOutputs() {
   const now = SUBSTEPS.indexOf(state.at);
   element("outputs").replaceChildren(
-    ...found.steps.map(({ token, forced }, t) => {
+    ...found.steps.map(({ token, forced, weights }, t) => {
       const isWritten = t < state.t || (t === state.t && now === SUBSTEPS.length - 1);
-      const button = make("button", { textContent: model.name(token), className: `${isWritten ? "" : "later"} ${forced ? "forced" : ""}` });
+      const className = `${isWritten ? "" : "later"} ${forced ? "forced" : ""}`;
+      const button = make("button", { className, title: "below: where it looked" }, model.name(token), newMap(weights));
       if (t === state.t) button.setAttribute("aria-current", "step");
       button.setAttribute("aria-label", `step ${t + 1}, ${model.name(token)}`);
       button.addEventListener("click", () => go(t, state.at === "encode" ? "read" : state.at));

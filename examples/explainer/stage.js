@@ -1,6 +1,6 @@
 // The stage: one step of the decoder, from the token that it reads to the token that it chooses.
 import { best } from "./model.js";
-import { percent, SUBSTEPS } from "./captions.js";
+import { letter, percent, SUBSTEPS } from "./captions.js";
 import { make } from "./make.js";
 import { fill, largestOf, newStrip } from "./strips.js";
 
@@ -121,7 +121,7 @@ export function showEquation({ index, strip }, { step, memory, pieces }) {
     return;
   }
   const order = pieces.map((_, s) => s).sort((one, other) => step.weights[other] - step.weights[one]);
-  const of = (s) => (index === null ? `state of “${pieces[s]}”` : `${memory[s][index].toFixed(3)} (${pieces[s]})`);
+  const of = (s) => (index === null ? `state of ${letter(pieces, s)}` : `${memory[s][index].toFixed(3)} from ${letter(pieces, s)}`);
   const terms = order.slice(0, 3).map((s) => `${step.weights[s].toFixed(2)} × ${of(s)}`);
   const sum = `${terms.join(" + ")}${pieces.length > 3 ? " + …" : ""}`;
   line.textContent = index === null ? `C = ${sum}` : `number ${index + 1} of C: ${sum} = ${step.context[index].toFixed(4)}`;

@@ -46,6 +46,17 @@ export function fill(strip, values, scale = largestOf(values)) {
   return strip;
 }
 
+// The weights of a step as a small picture.
+export function newMap(weights) {
+  const canvas = Object.assign(document.createElement("canvas"), { className: "map", width: weights.length, height: 1 });
+  const context = canvas.getContext("2d");
+  weights.forEach((weight, s) => {
+    context.fillStyle = `rgba(${NEGATIVE}, ${weight})`;
+    context.fillRect(s, 0, 1, 1);
+  });
+  return canvas;
+}
+
 export const largestOf = (...vectors) => Math.max(1e-9, ...vectors.map((values) => values.reduce((most, x) => Math.max(most, Math.abs(x)), 0)));
 
 function describe(strip, index) {
