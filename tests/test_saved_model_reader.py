@@ -37,6 +37,11 @@ def test_a_saved_model_translates_as_the_model_does(translator, exported, strate
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+def test_a_saved_model_cannot_be_explained(exported):
+    with pytest.raises(ValueError, match="no signature explain_step"):
+        SavedModelTranslator(exported).explain(WORDS[0])
+
+
 def test_the_command_line_reads_a_saved_model(translator, exported, tmp_path, capsys):
     test_file = tmp_path / "test.tsv"
     test_file.write_text("".join(f"{word}\t{word}\n" for word in WORDS))
