@@ -51,6 +51,12 @@ def test_the_same_ids_give_the_texts_backwards(translators):
                 np.testing.assert_array_equal(attention, right[rows])
 
 
+def test_an_explanation_is_in_the_order_of_writing(translators):
+    right, left = (translator.explain(WORDS[0]) for translator in translators)
+    assert left.target_pieces == right.target_pieces
+    assert left.text == right.text[::-1] == translators[1].translate(WORDS[:1]).texts[0]
+
+
 def test_turned_twice_it_is_as_before():
     tokens = np.array([[[3, 4, 5, 2, 0], [6, 7, 8, 9, 3]], [[2, 0, 0, 0, 0], [5, 2, 0, 0, 0]]])
     random = np.random.default_rng(0)
