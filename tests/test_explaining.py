@@ -135,6 +135,8 @@ def test_what_cannot_be_explained_is_refused(model, translator):
         model.explain(np.tile(SOURCE, (2, 1)))
     with pytest.raises(ValueError, match="Each member of this Ensemble has its own h and C"):
         ka.Ensemble([model]).explain(SOURCE)
+    with pytest.raises(ValueError, match="A Rescored has no h and C of its own"):
+        ka.Rescored(translator, translator).explain("nota")
     with pytest.raises(ValueError, match=r"no such piece in the vocabulary\. Received: 'zz'"):
         translator.explain("nota", {0: "zz"})
     with pytest.raises(TypeError, match="must be str or bytes"):

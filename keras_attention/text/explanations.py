@@ -7,11 +7,12 @@ from keras_attention.tokens import pad
 
 
 class ExplainsTexts:
-    """`explain` for a translator of texts, see `TranslatesTexts`."""
+    """`explain` for a translator of texts, see `TranslatesTexts`.
 
-    def explain_ids(self, source, tokens, weights, temperature) -> Explanation:
-        """A source of one row, as in `decode_ids` -> its `Explanation`, without pieces."""
-        raise NotImplementedError
+    A translator that has one h and one C at each step has `explain_ids(source, tokens, weights,
+    temperature)`, which takes a source of one row, as in `decode_ids`, and returns an `Explanation` without
+    pieces.
+    """
 
     def explain(
         self,
@@ -47,6 +48,8 @@ class ExplainsTexts:
             found = translator.explain("5.4.18", weights="uniform")
             found.context - translator.explain("5.4.18").context
         """
+        if not hasattr(self, "explain_ids"):
+            raise ValueError(f"A {type(self).__name__} has no h and C of its own. Explain its models.")
         source, pieces = self._one_source(text, features)
         ids = tokens
         if isinstance(tokens, Mapping):

@@ -30,8 +30,8 @@ class TranslatesTexts(ExplainsTexts):
     """Base class of translators of texts: two tokenizers, two limits, and a decoder of ids.
 
     A subclass sets `source_tokenizer`, `target_tokenizer`, `max_source_length`, `max_target_length` and
-    `too_long`, as in `Translator`, and overrides `check_strategy`, `decode_ids` and `explain_ids`. If it
-    has a `features_tokenizer`, each text comes with features, and a source is a dict of both. If it is
+    `too_long`, as in `Translator`, and overrides `check_strategy` and `decode_ids`. If it has a
+    `features_tokenizer`, each text comes with features, and a source is a dict of both. If it is
     `right_to_left`, `decode_ids` writes each text from its end to its beginning; everything that
     `translate` returns is in the order of reading.
     """
