@@ -1,5 +1,6 @@
 """The layers, the loss and decoding use only public Keras, so they run on its other backends."""
 
+import functools
 import importlib.util
 import os
 import random
@@ -98,14 +99,16 @@ def test_another_backend_trains_a_model_that_tensorflow_loads(backend, tmp_path)
     np.testing.assert_allclose(here.attention, there["attention"], atol=1e-5)
 
 
-def run_command(backend, *arguments, given=None):
+def run_command(backend, *arguments, cache, given=None):
     """The output of `keras-attention` on a backend, where TensorFlow is not installed."""
+    # A resumed training runs the programs that the first one compiled.
+    cache = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     code = (
         "import sys; sys.modules['tensorflow'] = None; sys.argv[0] = 'keras-attention'\n"
         "from keras_attention.cli import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", code, "--backend", backend, *map(str, arguments)]
-    done = subprocess.run(command, input=given, capture_output=True, text=True)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, env={**os.environ, **cache})
     assert done.returncode == 0, done.stderr
     assert "tensorflow" not in done.stderr.lower(), done.stderr
     return done.stdout
@@ -118,10 +121,11 @@ def test_the_command_line_trains_and_translates_without_tensorflow(tmp_path):
     (tmp_path / "pairs.tsv").write_text("".join(f"{word}\t{word.upper()}\n" for word in words))
     train = ("train", tmp_path / "pairs.tsv", "--output", tmp_path / "run")
     small = ("--units", 16, "--embedding-dim", 8, "--no-input-feeding")
-    run_command("jax", *train, *small, "--epochs", 1)
-    assert "stopped after 2 epochs" in run_command("jax", *train, "--resume", "--epochs", 2)
+    run = functools.partial(run_command, "jax", cache=str(tmp_path / "cache"))
+    run(*train, *small, "--epochs", 1)
+    assert "stopped after 2 epochs" in run(*train, "--resume", "--epochs", 2)
     texts = words[:20]
-    there = run_command("jax", "translate", tmp_path / "run", given="\n".join(texts))
+    there = run("translate", tmp_path / "run", given="\n".join(texts))
     here = load_translator(tmp_path / "run" / "translator.keras").translate(texts).texts
     assert there.split("\n")[:-1] == here
 
