@@ -31,10 +31,13 @@ class SavedModelTranslator(ReadsExports):
 
     def __init__(self, path: str | os.PathLike):
         if not Path(path, IN_SAVED_MODEL).is_file():
-            raise ValueError(f"{path} was not written by keras_attention.export, or is damaged.")
+            raise ValueError(
+                f"{path} was not written by keras_attention.export, or by an older version, or it is "
+                "damaged. Export the model again."
+            )
         check_sums(path)
         super().__init__(path, *read_associated_files(Path(path, IN_SAVED_MODEL)))
-        with quick_start():
+        with quick_start("tensorflow"):
             import tensorflow as tf
             import tensorflow_text  # noqa: F401  (its operators are in the signatures of text)
         with damage_reported(path, tf.errors.OpError):

@@ -22,6 +22,7 @@ from keras_attention.quiet import is_command
 
 if TYPE_CHECKING:
     from keras_attention.decoding.beam import Beam
+    from keras_attention.decoding.explanation import Explanation
     from keras_attention.decoding.sampling import Greedy, Sample
     from keras_attention.decoding.strategy import Decoded, Strategy
     from keras_attention.sources import SourceSpec
@@ -56,6 +57,7 @@ __all__ = [
     "Ensemble",
     "Entmax15",
     "ExactMatch",
+    "Explanation",
     "FeaturesEncoder",
     "Gated",
     "GeneralScore",
@@ -103,6 +105,7 @@ __all__ = [
 
 WITHOUT_KERAS = {
     "decoding.beam": ("Beam",),
+    "decoding.explanation": ("Explanation",),
     "decoding.sampling": ("Greedy", "Sample"),
     "decoding.strategy": ("Decoded", "Strategy"),
     "sources": ("SourceSpec",),

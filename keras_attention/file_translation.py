@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from keras_attention.decoding.sampling import Sample
 from keras_attention.decoding.strategy import Strategy
-from keras_attention.files import write_atomically
+from keras_attention.files import on_disk, write_atomically
 from keras_attention.loading import load, rescored
 from keras_attention.locks import locked
 from keras_attention.quiet import print_warnings
@@ -79,15 +79,17 @@ def translate_file(
 ) -> BadLines:
     """Translates the lines of a file, plain or gzip, into another; gzip if its name ends in `.gz`.
 
+    Call it under `if __name__ == "__main__":`, because each process imports the main module again.
+
     Args:
         job: the model and the strategy.
         source: the file to read. Its lines have features after a tab if the model takes features.
         output: the file to write.
-        workers: the number of processes. Several have one thread each.
+        workers: the number of processes. Several have one thread each (on TensorFlow and in LiteRT).
         progress: is called with the number of lines that are done, again and again.
 
     Returns:
-        The lines without features, where the model takes some.
+        The lines without features, where the model takes some, since this call began.
 
     Raises:
         FileExistsError: `output` exists, or another process writes it.
@@ -108,6 +110,7 @@ def translate_file(
         if taken is False:
             raise FileExistsError(f"Another process is writing {part}.")
         state, bad_lines = _begun(journal, part, description), BadLines(outcome="read as far as possible")
+        write_atomically(journal, json.dumps(state).encode("utf-8"))
         pack = gzip.compress if output.suffix == ".gz" else bytes  # parts of a gzip file may be gzip files
         try:
             with part.open("rb+") as file:
@@ -115,10 +118,8 @@ def translate_file(
                 file.seek(state["bytes"])
                 for lines, answers, bad in _answers(job, source, state["lines"], workers):
                     file.write(pack(answers))
-                    file.flush()
-                    os.fsync(file.fileno())
+                    state["bytes"] = on_disk(file)
                     state["lines"] += lines
-                    state["bytes"] = file.tell()
                     write_atomically(journal, json.dumps(state).encode("utf-8"))
                     bad_lines.update(bad)
                     progress(state["lines"])
@@ -148,6 +149,8 @@ def _begun(journal, part, description) -> dict:
     """How far the job has come."""
     state = {"lines": 0, "bytes": 0, "job": description}
     if not journal.is_file():
+        if part.stat().st_size:
+            raise FileExistsError(f"{part} is in the way. Remove it, or choose another output.")
         return state
     try:
         state = json.loads(journal.read_text(encoding="utf-8"))
@@ -156,8 +159,8 @@ def _begun(journal, part, description) -> dict:
         same, size = False, 0
     if not same:
         raise ValueError(
-            f"{journal} is of another job: the model, the input or the options have changed. Remove it and "
-            f"{part.name} to begin again."
+            f"{journal} belongs to another job: the model, the input or the options have changed. Remove "
+            f"it and {part.name} to begin again."
         )
     return state if part.stat().st_size >= size else {"lines": 0, "bytes": 0, "job": description}
 
@@ -178,8 +181,8 @@ def _answers(job, source, done, workers) -> Iterator[tuple[int, bytes, BadLines]
                 yield waiting.popleft().result()
         except BrokenProcessPool:
             raise OSError(
-                "A process of the translation was killed, perhaps for its memory. The same command goes on "
-                "from here; try fewer --workers or a smaller --batch-size."
+                "A process of the translation ended: it was killed, perhaps for its memory, or could not "
+                "start. The same command goes on from here; try fewer --workers or a smaller --batch-size."
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)

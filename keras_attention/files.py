@@ -4,6 +4,14 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+
+def on_disk(file: BinaryIO) -> int:
+    """Waits until what was written is on the disk, and returns the place in the file."""
+    file.flush()
+    os.fsync(file.fileno())
+    return file.tell()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Locks on folders. A killed process releases its locks."""
+"""Locks on folders and files. A killed process releases its locks."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ except ImportError:  # Windows
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[bool | None]:
-    """Locks a folder for this process, if no other process has locked it.
+    """Locks a folder, or a file, for this process, if no other process has locked it.
 
     Yields:
         Whether the lock was taken; None where there are no locks (Windows, some network file systems).

@@ -26,15 +26,22 @@ def is_command() -> bool:
 
 
 @contextlib.contextmanager
-def quick_start() -> Iterator[None]:
-    """Makes the imports of a command quick and quiet. Outside the command line it does nothing."""
+def quick_start(*needed: str) -> Iterator[None]:
+    """Makes the imports of a command quick and quiet. Outside the command line it does nothing.
+
+    Args:
+        *needed: modules among `NOT_NEEDED` that are imported here, besides the backend.
+    """
     if not is_command():
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Exports need TensorFlow, whatever keras.json says; --backend and the environment may say otherwise.
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    hidden = NOT_NEEDED - sys.modules.keys() - {backend}
+    for name in needed:
+        if sys.modules.get(name, True) is None:  # an earlier start hides it
+            del sys.modules[name]
+    hidden = NOT_NEEDED - sys.modules.keys() - {backend, *needed}
     sys.modules.update(dict.fromkeys(hidden))  # `import name` raises ImportError
     gc.disable()  # imported objects stay: the collector would search a million of them in vain
     try:

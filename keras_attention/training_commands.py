@@ -1,5 +1,6 @@
 """What the commands do that train: `train` and `distill`."""
 
+import contextlib
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -43,7 +44,7 @@ def _train(options, output, given, resume):
     with quick_start():
         from keras_attention.training.train import train as train_on_file
     keep_freed_memory()
-    try:
+    with _memory_reported():
         train_on_file(
             options.train_file,
             output,
@@ -54,6 +55,13 @@ def _train(options, output, given, resume):
             verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line per epoch
             say=_say(options),
         )
+
+
+@contextlib.contextmanager
+def _memory_reported():
+    """Turns what a backend raises when memory or a disk is full into an error of one line."""
+    try:
+        yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -84,7 +92,10 @@ def distill(options):
         student = replace(student, columns=columns_of(options.teacher) or columns)
     goes_on, teacher = has_begun(output), Teacher(translator, strategy, options.targets)
     files = options.train_file, options.sources, options.validation
-    student = write_pairs(teacher, *files, output, student, options.resume, options.strict, _say(options))
+    with _memory_reported():
+        student = write_pairs(
+            teacher, *files, output, student, options.resume, options.strict, _say(options)
+        )
     if not goes_on:
         vars(options).update(vars(student))
     options.train_file, options.resume = output / PAIRS, goes_on

@@ -1,5 +1,6 @@
 """How the commands start: what they import, and what they print besides their answers."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import keras_attention
-from keras_attention import choices
+from keras_attention import choices, quiet
 from keras_attention.cli import main
 from keras_attention.decoding import named
 from keras_attention.layers.context import NORMALIZERS, SCORES
@@ -97,3 +98,14 @@ def test_a_head_and_copying_exclude_each_other(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["train", "pairs.tsv", "--output", "run", "--head", "hard", "--copy"])
     assert "argument --copy: not allowed with argument --head" in capsys.readouterr().err
+
+
+def test_a_start_hides_what_it_does_not_need(monkeypatch):
+    monkeypatch.setattr(quiet, "is_command", lambda: True)
+    monkeypatch.setattr(quiet, "NOT_NEEDED", {"wave"})
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    with quiet.quick_start(), pytest.raises(ImportError):
+        importlib.import_module("wave")
+    monkeypatch.setitem(sys.modules, "wave", None)  # an earlier start, on another backend, hid it for good
+    with quiet.quick_start("wave"):
+        importlib.import_module("wave")

@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -84,17 +85,21 @@ def test_hypotheses_have_the_numbers_of_their_lines(file, translator, source, tm
     assert [row[2] for row in rows[-6:]] == [text for hypotheses in found for text in hypotheses.texts]
 
 
+def has_begun(journal):
+    return journal.exists() and json.loads(journal.read_text())["lines"] > 0
+
+
 def test_a_killed_translation_goes_on_where_it_stopped(file, source, expected, tmp_path):
     output, part, journal = (tmp_path / f"out.txt{end}" for end in ("", ".part", ".part.json"))
     process = subprocess.Popen([sys.executable, "-c", TRANSLATE, file, source, output])
     deadline = time.monotonic() + 60
-    while not journal.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not has_begun(journal) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     with part.open("ab") as half_written:
         half_written.write(b"half")
-    with pytest.raises(ValueError, match="is of another job"):
+    with pytest.raises(ValueError, match="belongs to another job"):
         translate_file(Job(str(file), Beam(2), 1), source, output)
     done = []
     translate_file(Job(str(file), Greedy(), 1), source, output, progress=done.append)
@@ -110,6 +115,10 @@ def test_a_failure_before_the_first_line_leaves_nothing(file, source, tmp_path):
     with pytest.raises(ValueError, match="supports only Greedy"):
         translate_file(Job(str(file), Beam(7)), source, tmp_path / "out.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
+    (tmp_path / "out.txt.part").write_text("of somebody else")
+    with pytest.raises(FileExistsError, match="in the way"):
+        translate_file(Job(str(file), Greedy()), source, tmp_path / "out.txt")
+    assert (tmp_path / "out.txt.part").read_text() == "of somebody else"
     empty = tmp_path / "empty.txt"
     empty.touch()
     translate_file(Job(str(file), Greedy()), empty, tmp_path / "out.gz")

@@ -1,4 +1,4 @@
-// The position and the what-ifs in the address: ?text=THOUGH&step=3&at=softmax&tokens=2:DH&weights=1:uniform
+// The position and the what-ifs in the address: ?text=THOUGH&step=3&at=softmax&token=2:DH&weights=1:uniform
 import { SUBSTEPS } from "./captions.js";
 
 export function readAddress(search) {
@@ -21,17 +21,17 @@ export function readAddress(search) {
     at: SUBSTEPS.includes(asked.get("at")) ? asked.get("at") : "encode",
     temperature: Math.min(Math.max(Number(asked.get("temperature")) || 1, 0.1), 10),
     weights,
-    tokens, // names, which the page looks up in the vocabulary of the model
+    tokens, // pieces, which the page looks up in the vocabulary of the model
   };
 }
 
-export function writeAddress({ model, text, t, at, temperature, weights, tokens }, name) {
+export function writeAddress({ model, text, t, at, temperature, weights, tokens }, piece) {
   const parts = new URLSearchParams();
   if (model) parts.set("model", model);
   parts.set("text", text);
   parts.set("step", t + 1);
   parts.set("at", at);
-  for (const [step, id] of Object.entries(tokens)) parts.append("token", `${Number(step) + 1}:${name(id)}`);
+  for (const [step, id] of Object.entries(tokens)) parts.append("token", `${Number(step) + 1}:${piece(id)}`);
   const given = Object.entries(weights).map(([step, values]) => {
     const written = values === "uniform" ? values : Array.from(values, (x) => Number(x.toFixed(4))).join(",");
     return step === "every" ? written : `${Number(step) + 1}:${written}`;

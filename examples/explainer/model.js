@@ -44,6 +44,11 @@ export class Model {
     };
   }
 
+  // Id -> how the address writes it.
+  piece(id) {
+    return this.target?.[id] ?? String(id);
+  }
+
   // Id -> how this page writes it.
   name(id) {
     if (id === this.limits.end_id) return "‹end›";

@@ -14,6 +14,7 @@ const DEFAULTS = { model: "../models/g2p_en.tflite", text: "THOUGH" };
 const state = { ...readAddress(location.search), file: null };
 let model = null;
 let found = null; // the explanation, with its pieces
+let about = ""; // the model
 let own = null; // the explanation without what-ifs
 let playing = null;
 
@@ -36,11 +37,12 @@ async function load(buffer, name) {
   model = await Model.load(buffer);
   const { source_length, target_vocabulary_size } = model.limits;
   const reads = { char: "letters", ids: "ids with spaces between" }[model.kind] ?? "pieces with spaces between";
-  say(`${name}: reads up to ${source_length - 1} ${reads}, writes with ${target_vocabulary_size - 1} pieces. Everything runs in this page.`);
+  about = `${name}: reads up to ${source_length - 1} ${reads}, writes with ${target_vocabulary_size - 1} pieces. Everything runs in this page.`;
+  say(about);
   const names = Array.from({ length: target_vocabulary_size }, (_, id) => model.name(id));
   element("any").replaceChildren(make("option", { value: "", textContent: "…" }));
   names.forEach((text, id) => id && element("any").append(make("option", { value: id, textContent: text })));
-  const idOf = new Map(names.map((text, id) => [text, id]));
+  const idOf = new Map(names.map((_, id) => [model.piece(id), id]));
   state.tokens = Object.fromEntries(Object.entries(state.tokens).map(([t, text]) => [t, idOf.get(text)]).filter(([, id]) => id));
   element("text").disabled = false;
   own = null;
@@ -51,14 +53,15 @@ const isChanged = () => state.temperature !== 1 || Object.keys({ ...state.tokens
 // Computes everything again, after the text or a what-if changed.
 const explain = () =>
   queued(async () => {
-    const { pieces, ids, cut } = model.tokenize(state.text);
+    const { text } = state; // which may change before the model has answered
+    const { pieces, ids, cut } = model.tokenize(text);
     const fits = (given) => given === "uniform" || given.length === ids.length;
     state.weights = Object.fromEntries(Object.entries(state.weights).filter(([, given]) => fits(given)));
-    const isNew = !own || own.text !== state.text;
+    const isNew = !own || own.text !== text;
     if (isNew) {
-      own = { ...(await model.explain(ids)), text: state.text };
+      own = { ...(await model.explain(ids)), text };
       newLetters(pieces, editWeight);
-      if (cut) say(`The last ${cut} pieces of the text were cut off.`, true);
+      say(cut ? `The last ${cut} pieces of the text were cut off.` : about, cut > 0);
     }
     found = { ...(isChanged() ? await model.explain(ids, state) : own), pieces, ids };
     show();
@@ -81,7 +84,7 @@ function show() {
   showRail();
   showWhatIfs();
   for (const [i, item] of [...document.querySelectorAll("#ideas li")].entries()) item.classList.toggle("now", IDEAS[i].at.includes(state.at));
-  history.replaceState(null, "", writeAddress({ ...state, model: state.file ? null : state.model }, name));
+  history.replaceState(null, "", writeAddress({ ...state, model: state.file ? null : state.model }, (id) => model.piece(id)));
 }
 
 function showOutputs() {

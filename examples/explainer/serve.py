@@ -4,6 +4,7 @@ python examples/explainer/serve.py [--model FILE.tflite] [--text TEXT] [--port 8
 """
 
 import argparse
+import contextlib
 import functools
 import http.server
 import sys
@@ -46,7 +47,8 @@ def train_on_dates() -> None:
     file.write_text("".join(f"{written}\t{standard}\n" for written, standard in pairs), encoding="utf-8")
     kinds = {"source_tokenizer": "char", "target_tokenizer": "char"}
     options = Options(units=64, embedding_dim=32, dropout=0.0, batch_size=64, epochs=5, **kinds)
-    translator = train(file, BUILD / "run", options)
+    run = BUILD / "run"
+    translator = train(file, run, options, resume=(run / "config.json").is_file())
     translator.export(DATES, "litert", signatures=["encode", "explain_step"], overwrite=True)
 
 
@@ -65,7 +67,11 @@ def main() -> None:
     text = options.text or {G2P: "THOUGH", DATES: "5.4.18"}.get(model, "")
     asked = urllib.parse.urlencode({"model": "/model.tflite", "text": text}, safe="/")
     handler = functools.partial(Handler, model=model)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", options.port), handler) as server:
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), handler)
+    except OSError as error:
+        parser.error(f"port {options.port} cannot be used ({error}); choose another --port")
+    with server, contextlib.suppress(KeyboardInterrupt):
         print(
             f"The explainer: http://127.0.0.1:{server.server_port}/examples/explainer/?{asked}", flush=True
         )

@@ -141,5 +141,9 @@ class _Passes(keras.utils.PyDataset):
     def __getitem__(self, index):
         return self.batch(self.start + index)
 
+    def map(self, function):
+        """As `tf.data.Dataset.map`."""
+        return _Passes(lambda place: function(*self.batch(place)), self.size, self.start // self.size)
+
     def on_epoch_end(self):
         self.start += self.size

@@ -67,13 +67,11 @@ class Rescored(TranslatesTexts):
 
     def translate_by_weight(self, weights, texts, strategy=None, *decoding) -> dict[float, Translations]:
         """What `translate` returns for each of several weights. The texts are decoded only once."""
+        weights = [check_between("weight", weight, 0, 1) for weight in weights]
         beam, max_length = self.check_strategy(strategy)
         candidates = self._candidates(texts, beam, max_length, *decoding)
         return {
-            weight: gathered(
-                best for best, *_ in _ordered(candidates, beam, check_between("weight", weight, 0, 1))
-            )
-            for weight in weights
+            weight: gathered(best for best, *_ in _ordered(candidates, beam, weight)) for weight in weights
         }
 
     def _hypotheses(self, texts, strategy, *decoding):

@@ -15,6 +15,7 @@ from keras_attention.models.translator import Translator
 from keras_attention.training.distilled_pairs import PAIRS, PROGRESS, Inputs, Progress, write_distilled
 from keras_attention.training.folder import one_training
 from keras_attention.training.options import Options
+from keras_attention.training.selection import check_available
 from keras_attention.training.teacher import Teacher
 from keras_attention.training.train import splitter, train
 
@@ -88,8 +89,9 @@ def write_pairs(
 
     These are the given ones, or, if `resume` is True, those of the first call with what may change.
     """
+    check_available(options.select)  # fails now rather than after the teacher, and so does this:
     if validation_file is not None:
-        Path(validation_file).open("rb").close()  # fails now rather than after the teacher
+        Path(validation_file).open("rb").close()
     recipe = _recipe(teacher, train_file, sources_file, validation_file)
     with one_training(output):
         if resume:
@@ -98,6 +100,8 @@ def write_pairs(
             options = progress.student().resumed_with(options.not_default())
         elif has_begun(output) or any((output / name).exists() for name in ("translator.keras", PROGRESS)):
             raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
+        elif (output / PAIRS).exists() and (output / PAIRS).stat().st_size:  # a kill leaves it empty
+            raise FileExistsError(f"{output / PAIRS} is not of a distillation. Take another folder.")
         else:
             progress = Progress(recipe, options.to_dict())
         if options.has_features != (teacher.translator.features_tokenizer is not None):

@@ -10,13 +10,12 @@ size of the complete chunks. What a killed process wrote after them is cut off.
 import contextlib
 import itertools
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from keras_attention.files import write_atomically
+from keras_attention.files import on_disk, write_atomically
 from keras_attention.text.pair_files import BadLines, Pair, chunks, read_pairs
 from keras_attention.training.options import Options
 from keras_attention.training.teacher import Teacher
@@ -135,10 +134,8 @@ def _append(inputs, teacher, is_training, file, output, progress, say):
             line = "\t".join(getattr(pair, column) for column in inputs.columns)
             file.write(f"{line}\n".encode())
             progress.lines[kind] += 1
-        file.flush()
-        os.fsync(file.fileno())
+        progress.size = on_disk(file)
         progress.read += len(chunk)
-        progress.size = file.tell()
         progress.unfit = {name: asdict(outputs) for name, outputs in unfit.items()}
         progress.save(output)
         if time.monotonic() > reported + REPORT_SECONDS:

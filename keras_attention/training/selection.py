@@ -41,7 +41,6 @@ class GreedySelection(Selection):
         batch_size: how many sources are translated at once.
 
     Raises:
-        ImportError: sacrebleu is not installed, for `"bleu"`.
         ValueError: all references are single words, for `"bleu"`.
     """
 
@@ -53,14 +52,11 @@ class GreedySelection(Selection):
             self.features = None
         composed = translator.target_tokenizer.composed  # in the same form as the output
         self.references = [[composed(text) for text in alternatives] for alternatives in references]
-        if name == "bleu":
-            if not importlib.util.find_spec("sacrebleu"):
-                raise ImportError("BLEU needs sacrebleu: `pip install 'keras-attention[metrics]'`.")
-            if are_single_words(self.references):
-                raise ValueError(
-                    "`select='bleu'` needs targets of several words. Received: single words. "
-                    "Choose `select='exact_match'`."
-                )
+        if name == "bleu" and are_single_words(self.references):
+            raise ValueError(
+                "`select='bleu'` needs targets of several words. Received: single words. "
+                "Choose `select='exact_match'`."
+            )
 
     def measure(self):
         found = self.translator.translate(self.sources, None, self.batch_size, features=self.features)
@@ -68,6 +64,12 @@ class GreedySelection(Selection):
 
     def value(self, figures):
         return -figures[self.key] if self.name in LOWER_IS_BETTER else figures[self.key]
+
+
+def check_available(name: str) -> None:
+    """Raises `ImportError` if sacrebleu is not installed, for `"bleu"`."""
+    if name == "bleu" and not importlib.util.find_spec("sacrebleu"):
+        raise ImportError("BLEU needs sacrebleu: `pip install 'keras-attention[metrics]'`.")
 
 
 def selection_of(translator, file, keep, options) -> Selection:

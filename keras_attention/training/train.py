@@ -22,7 +22,7 @@ from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAcc
 from keras_attention.training.options import AUTO, PART, Options
 from keras_attention.training.precision import suitable_precision
 from keras_attention.training.run import Run, load_checkpoint, new_state
-from keras_attention.training.selection import selection_of
+from keras_attention.training.selection import check_available, selection_of
 
 STEPS_PER_EXECUTION = 8
 
@@ -80,6 +80,7 @@ def train(
         stored = Options.from_json(output / "config.json")
         options = stored.resumed_with(options.not_default()) if options else stored
     options = options or Options()
+    check_available(options.select)
     if options.precision == AUTO:
         options = replace(options, precision=suitable_precision())
         say(f"precision: {options.precision}")
