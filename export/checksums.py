@@ -20,7 +20,10 @@ def check_sums(folder) -> None:
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{folder} is damaged: {SUMS} cannot be read: {error}") from None
+        raise ValueError(
+            f"{SUMS} in {folder} cannot be read ({error}). An older version wrote the export, or it is "
+            "damaged. Export the model again."
+        ) from None
     listed = [re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines]
     sums = {match[2]: match[1] for match in listed if match}
     if None in listed or not sums:

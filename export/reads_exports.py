@@ -62,7 +62,7 @@ class ReadsExports(TranslatesTexts):
                 f"Received: {strategy!r}."
             )
         if DECODING[is_beam] not in self._runners:
-            raise ValueError(f"The export was written without the signature {DECODING[is_beam]}.")
+            raise ValueError(f"The export has no signature {DECODING[is_beam]}. Export again with it.")
         return strategy, self.max_target_length
 
     def decode_ids(self, source, strategy, max_length, prefix, noise):

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from keras_attention.decoding.strategy import Decoded
-from keras_attention.quiet import quick_start
+from keras_attention.quiet import quick_start, quiet
 
 from .associated_files import IN_SAVED_MODEL, read_associated_files
 from .checksums import check_sums
@@ -40,7 +40,7 @@ class SavedModelTranslator(ReadsExports):
         with quick_start("tensorflow"):
             import tensorflow as tf
             import tensorflow_text  # noqa: F401  (its operators are in the signatures of text)
-        with damage_reported(path, tf.errors.OpError):
+        with quiet(), damage_reported(path, tf.errors.OpError):
             # Kept, because the variables live as long as it.
             self._loaded = tf.saved_model.load(str(path))
         self._tensor = tf.constant

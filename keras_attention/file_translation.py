@@ -100,7 +100,10 @@ def translate_file(
         raise ValueError(
             "Only greedy and beam decoding can go on after a kill. Sample from standard input."
         )
-    source.open("rb").close()  # fails now
+    if not source.is_file():
+        raise FileNotFoundError(f"There is no file {source}. What is not a file goes to standard input.")
+    if not output.absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder for {output}.")
     if output.exists():
         raise FileExistsError(f"{output} exists. Choose another output, or remove it.")
     part, journal = (output.with_name(output.name + end) for end in (".part", ".part.json"))

@@ -24,7 +24,9 @@ def load(run):
         return SavedModelTranslator(path)
     path = path / "translator.keras" if path.is_dir() else path
     if not path.is_file():
-        raise FileNotFoundError(f"There is no trained model at {path}. Train one: keras-attention train")
+        versions = sorted(folder.parent for folder in Path(run).glob("[0-9]*/saved_model.pb"))
+        meant = f"Did you mean {versions[-1]}?" if versions else "Train one: keras-attention train"
+        raise FileNotFoundError(f"There is no trained model at {path}. {meant}")
     with quick_start():
         import keras_attention.with_keras  # noqa: F401  (registers the classes that a file may name)
         from keras_attention.models.translator import load_translator

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import logging
 import os
 import sys
 import warnings
@@ -50,6 +51,7 @@ def quick_start(*needed: str) -> Iterator[None]:
     finally:
         for name in hidden - {"tensorflow"}:  # which stays hidden: on another backend nothing needs it
             del sys.modules[name]
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each new shape
         gc.freeze()
         gc.enable()
 

@@ -100,6 +100,13 @@ def test_a_head_and_copying_exclude_each_other(capsys):
     assert "argument --copy: not allowed with argument --head" in capsys.readouterr().err
 
 
+def test_the_folder_of_versions_is_not_a_model(tmp_path, capsys):
+    (tmp_path / "served" / "1").mkdir(parents=True)
+    (tmp_path / "served" / "1" / "saved_model.pb").touch()
+    assert main(["translate", str(tmp_path / "served")]) == 2
+    assert f"Did you mean {tmp_path / 'served' / '1'}?" in capsys.readouterr().err
+
+
 def test_a_start_hides_what_it_does_not_need(monkeypatch):
     monkeypatch.setattr(quiet, "is_command", lambda: True)
     monkeypatch.setattr(quiet, "NOT_NEEDED", {"wave"})

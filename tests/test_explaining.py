@@ -120,6 +120,8 @@ def test_vectors_are_explained():
         ({"weights": "even"}, TypeError, "`weights` must be a dict from steps to arrays, or 'uniform'"),
         ({"weights": {0: [1, 0]}}, ValueError, r"`weights\[0\]` must be 5 finite numbers"),
         ({"weights": {0: [np.nan] * 5}}, ValueError, "finite"),
+        ({"weights": {0: [1e39] * 5}}, ValueError, "finite numbers of float32"),
+        ({"weights": {0: [[1], [1, 2]]}}, ValueError, "finite"),
         ({"weights": {0: "even"}}, ValueError, r"`weights\[0\]`"),
         ({"temperature": 0}, ValueError, "`temperature` must be from 0.001 to 1000"),
         ({"max_length": 0}, ValueError, "`max_length` must be an integer >= 1"),

@@ -95,6 +95,9 @@ def test_what_does_not_go_together_is_refused(translators):
         ka.Rescored(one, two).translate(WORDS, "greedy")
     with pytest.raises(ValueError, match="one item for each text"):
         one.score(WORDS, WORDS[1:])
+    with pytest.raises(ValueError, match="one item for each text"):
+        one.score(WORDS, [])
+    assert one.score([], []).shape == (0,)
     assert ka.Rescored(one, two).translate([]).texts == []
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_attention
 from keras_attention import (
     AttentionDecoder,
     Encoder,
@@ -19,7 +20,7 @@ from keras_attention import (
     TokenCrossentropy,
     shift_right,
 )
-from keras_attention.training.run import Run, new_state, scheduled_rate
+from keras_attention.training.run import Run, load_checkpoint, new_state, save_checkpoint, scheduled_rate
 from keras_attention.training.train import LogsOfEpochs, Options
 
 VOCABULARY_SIZE, ROWS, BATCH = 7, 48, 16
@@ -330,3 +331,17 @@ def test_the_rate_rises_over_2_percent_or_64_updates_and_falls_to_zero(updates, 
     assert (np.diff(rates[highest:]) <= 0).all()
     assert rates[highest] > 0.0995
     assert rates[-1] == 0
+
+
+def test_a_checkpoint_of_another_backend_is_loaded(tmp_path):
+    """The state of a dropout is int64 on TensorFlow and uint32 on JAX."""
+    encoder = keras_attention.Encoder(9, 3, 4, dropout=0.1)
+    model = keras_attention.Seq2Seq(encoder, keras_attention.AttentionDecoder(9, 3, 4))
+    model.compile(keras_attention.Muon(0.01), keras_attention.TokenCrossentropy())
+    model.optimizer.build(model.trainable_variables)
+    save_checkpoint(model, new_state(), tmp_path / "checkpoint.npz")
+    arrays = dict(np.load(tmp_path / "checkpoint.npz"))
+    counters = [name for name, array in arrays.items() if array.dtype == "int64"]
+    np.savez(tmp_path / "jax.npz", **arrays | {name: arrays[name].astype("uint32") for name in counters})
+    assert counters
+    assert load_checkpoint(model, tmp_path / "jax.npz") == new_state()

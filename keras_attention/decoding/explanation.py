@@ -82,13 +82,17 @@ class WhatIf:
             return weights
         if isinstance(given, str) and given == UNIFORM:
             given = np.full(length, 1 / max(length, 1))
-        given = np.asarray(given)
-        if given.shape != (length,) or given.dtype.kind not in "fiu" or not np.isfinite(given).all():
+        try:
+            with np.errstate(over="ignore"):
+                numbers = np.asarray(given, "float32")
+        except (TypeError, ValueError):
+            numbers = np.zeros(0)
+        if isinstance(given, str) or numbers.shape != (length,) or not np.isfinite(numbers).all():
             raise ValueError(
-                f"`weights[{step}]` must be {length} finite numbers, one for each memory state, or "
-                f"{UNIFORM!r}. Received: the shape {given.shape} of {given.dtype}."
+                f"`weights[{step}]` must be {length} finite numbers of float32, one for each memory state, "
+                f"or {UNIFORM!r}. Received: {str(given)[:80]}."
             )
-        weights[mask] = given
+        weights[mask] = numbers
         return weights
 
     def log_probs_of(self, log_probs: np.ndarray) -> np.ndarray:

@@ -65,6 +65,8 @@ class GraphPieces(SentencePieces):
             return getattr(self.operators, method)(argument)
 
     def ids_of(self, texts) -> list[np.ndarray]:
+        if not len(texts):
+            return []
         ids = self.ragged_ids(texts)  # the same ids as in the exported graph
         starts, values = ids.row_splits.numpy(), ids.flat_values.numpy()
         return [values[a:b] for a, b in itertools.pairwise(starts)]

@@ -154,8 +154,10 @@ def load_checkpoint(model: keras.Model, path: Path) -> dict:
             state = json.loads(str(saved["state"]))
             arrays = [saved[str(i)] for i in range(len(variables))]
         state = {key: type(start)(state[key]) for key, start in new_state().items()}
-        for i, (variable, array) in enumerate(zip(variables, arrays, strict=True)):
-            expected = f"{tuple(variable.shape)} {variable.dtype}"
+        for i, variable in enumerate(variables):
+            expected, array = f"{tuple(variable.shape)} {variable.dtype}", arrays[i]
+            if array.dtype.kind in "iu" and "int" in variable.dtype:  # backends count in other types
+                array = arrays[i] = array.astype(variable.dtype)
             if f"{array.shape} {array.dtype}" != expected or not np.isfinite(array).all():
                 raise ValueError(f"array {i} must be {expected} of finite numbers")
     except Exception as error:  # zipfile, zlib, NumPy's reader and json raise many kinds
