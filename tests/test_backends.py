@@ -48,7 +48,6 @@ assert (found.tokens[:, :2] == target).all(), found.tokens
 np.testing.assert_allclose(model.score(source, found.tokens)[0], found.scores, rtol=1e-4)
 beam = model.generate(source, ka.Beam(3, 0.6, 0.2, no_repeat_ngram_size=2), max_length=4)
 assert (beam.tokens[:, 0, :2] == target).all(), beam.tokens
-assert (model.generate(source, ka.Sample(top_p=0.01, seed=1), 4).tokens == found.tokens).all()
 explained = model.explain(source[:1], weights={0: "uniform"}, max_length=4)
 assert (explained.tokens[:2] == target[0]).all() and np.allclose(explained.weights[0], 1 / 3)
 cell = keras.layers.GRU(1, recurrent_dropout=0.2)
@@ -58,14 +57,11 @@ other = ka.Seq2Seq(ka.Encoder(7, 5, 6, bidirectional="first"), ka.AttentionDecod
 other.compile(ka.Muon(0.05), ka.TokenCrossentropy())
 losses = other.fit(inputs, target, epochs=20, verbose=0).history["loss"]
 assert losses[-1] < losses[0], losses
-best = other.generate(source, "beam", 4)
-assert best.tokens.shape == (2, 5, 4), best.tokens.shape
 vectors = {"source": np.random.default_rng(0).normal(size=(2, 5, 3)), "source_lengths": np.array([5, 3])}
 reader = ka.Seq2Seq(ka.VectorEncoder(3, 6, pyramid=1), ka.AttentionDecoder(7, 5, 4))
 reader.compile(ka.Muon(0.05), ka.TokenCrossentropy())
 losses = reader.fit({**vectors, "target": inputs["target"]}, target, epochs=20, verbose=0).history["loss"]
 assert losses[-1] < losses[0], losses
-assert reader.generate(vectors, max_length=4).attention.shape == (2, 4, 3)
 try:
     model({**inputs, "source": np.array([[3, 9], [2, 2]])})
 except ValueError as error:

@@ -439,7 +439,7 @@ def test_overwrite_replaces_the_whole_saved_model(exported, tmp_path):
     saved_model_at(tmp_path / "1", exported)
     (tmp_path / "1" / "assets.extra" / "older").touch()
     export.saved_model(exported.model, tmp_path / "1", max_length=3, overwrite=True, warmup=False)
-    assert not (tmp_path / "1" / "assets.extra").exists()
+    assert not (tmp_path / "1" / "assets.extra" / "older").exists()
     loaded = tf.saved_model.load(str(tmp_path / "1"))
     assert run(loaded, "greedy_decode", source=GOOD)["tokens"].shape == (2, 3)
     assert [item.name for item in tmp_path.iterdir()] == ["1"]
@@ -568,7 +568,7 @@ def test_without_tensorflow_serving_api_a_warning_says_what_to_install(exported,
     with pytest.warns(UserWarning, match="pip install tensorflow-serving-api") as warned:
         export.saved_model(exported.model, tmp_path / "1", max_length=MAX_LENGTH)
     assert warned.pop(UserWarning).filename == __file__  # the caller's line
-    assert not (tmp_path / "1" / "assets.extra").exists()
+    assert not (tmp_path / "1" / "assets.extra" / "tf_serving_warmup_requests").exists()
     loaded = tf.saved_model.load(str(tmp_path / "1"))
     assert_same_answers(
         run(loaded, "greedy_decode", source=GOOD), run(exported.loaded, "greedy_decode", source=GOOD)
@@ -582,7 +582,7 @@ def test_warmup_false_writes_none_and_does_not_warn(exported, tmp_path, monkeypa
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         export.saved_model(exported.model, tmp_path / "1", max_length=3, warmup=False)
-    assert not (tmp_path / "1" / "assets.extra").exists()
+    assert not (tmp_path / "1" / "assets.extra" / "tf_serving_warmup_requests").exists()
 
 
 # What an export leaves as it was.

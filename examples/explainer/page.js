@@ -11,10 +11,9 @@ import { newLetters, showEquation, showStep, showSubStep } from "./stage.js";
 
 const element = (id) => document.getElementById(id);
 const DEFAULTS = { model: "../models/g2p_en.tflite", text: "THOUGH" };
-const state = { ...readAddress(location.search), file: null };
+const state = { ...readAddress(location.search), file: null, about: "" };
 let model = null;
 let found = null; // the explanation, with its pieces
-let about = ""; // the model
 let own = null; // the explanation without what-ifs
 let playing = null;
 
@@ -37,8 +36,8 @@ async function load(buffer, name) {
   model = await Model.load(buffer);
   const { source_length, target_vocabulary_size } = model.limits;
   const reads = { char: "letters", ids: "ids with spaces between" }[model.kind] ?? "pieces with spaces between";
-  about = `${name}: reads up to ${source_length - 1} ${reads}, writes with ${target_vocabulary_size - 1} pieces. Everything runs in this page.`;
-  say(about);
+  state.about = `${name}: reads up to ${source_length - 1} ${reads}, writes with ${target_vocabulary_size - 1} pieces. Everything runs in this page.`;
+  say(state.about);
   const names = Array.from({ length: target_vocabulary_size }, (_, id) => model.name(id));
   element("any").replaceChildren(make("option", { value: "", textContent: "…" }));
   names.forEach((text, id) => id && element("any").append(make("option", { value: id, textContent: text })));
@@ -61,7 +60,7 @@ const explain = () =>
     if (isNew) {
       own = { ...(await model.explain(ids)), text };
       newLetters(pieces, editWeight);
-      say(cut ? `The last ${cut} pieces of the text were cut off.` : about, cut > 0);
+      say(cut ? `The last ${cut} pieces of the text were cut off.` : state.about, cut > 0);
     }
     found = { ...(isChanged() ? await model.explain(ids, state) : own), pieces, ids };
     show();
