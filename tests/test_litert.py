@@ -263,7 +263,7 @@ def test_the_command_line_writes_and_runs_it(translator, tmp_path, capfdbinary):
     for arguments, reason in (
         (
             ["evaluate", name, str(tmp_path / "test.tsv"), "--beam", "5"],
-            b"without the signature beam_decode",
+            b"has no signature beam_decode",
         ),
         (["evaluate", name, str(tmp_path / "test.tsv"), "--seed", "5"], b"supports only Greedy()"),
         (["export", str(tmp_path / "t.keras"), "--output", name, "--quantize", "int8"], b"belongs to"),
