@@ -78,9 +78,6 @@ class ReadsExports(TranslatesTexts):
         decoded = decoded._replace(scores=np.where(missing, -np.inf, decoded.scores))
         return Decoded(*(field[:, : strategy.n_best] for field in decoded)) if is_beam else decoded
 
-    def explain_ids(self, source, tokens, weights, temperature):
-        raise ValueError("A SavedModel has no signature explain_step. Explain the model or a LiteRT file.")
-
     def run(self, signature: str, inputs: dict) -> Decoded:
         """Runs a signature on int32 ids (B, S) of each input."""
         raise NotImplementedError

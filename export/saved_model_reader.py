@@ -47,6 +47,9 @@ class SavedModelTranslator(ReadsExports):
         signatures = self._loaded.signatures
         self._runners = {name: signatures[name] for name in DECODING if name in signatures}
 
+    def explain_ids(self, source, tokens, weights, temperature):
+        raise ValueError("A SavedModel has no signature explain_step. Explain the model or a LiteRT file.")
+
     def run(self, signature, inputs):
         found = self._runners[signature](**{name: self._tensor(ids) for name, ids in inputs.items()})
         return Decoded(*(found[field].numpy() for field in Decoded._fields))

@@ -14,6 +14,7 @@ from keras_attention.choices import COLUMNS, RESCORE_WEIGHT, STRATEGIES
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.named import get_strategy
 from keras_attention.file_translation import Job, translate_file
+from keras_attention.files import write_atomically
 from keras_attention.loading import (
     ENSEMBLE,
     check_not_exported,
@@ -153,7 +154,7 @@ def ensemble(options):
                     f"{options.runs[0]}. Only their seeds may differ."
                 )
     from keras_attention.models.ensemble import Ensemble
-    from keras_attention.training.folder import save_atomically, write_atomically
+    from keras_attention.training.folder import save_atomically
 
     members = [translator.seq2seq for translator in translators]
     together = Ensemble(members, options.average, options.weights)

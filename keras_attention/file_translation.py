@@ -150,11 +150,11 @@ def _description(job, source) -> dict:
 
 def _begun(journal, part, description) -> dict:
     """How far the job has come."""
-    state = {"lines": 0, "bytes": 0, "job": description}
+    beginning = {"lines": 0, "bytes": 0, "job": description}
     if not journal.is_file():
         if part.stat().st_size:
             raise FileExistsError(f"{part} is in the way. Remove it, or choose another output.")
-        return state
+        return beginning
     try:
         state = json.loads(journal.read_text(encoding="utf-8"))
         same, size = state["job"] == description, int(state["bytes"])
@@ -165,7 +165,7 @@ def _begun(journal, part, description) -> dict:
             f"{journal} belongs to another job: the model, the input or the options have changed. Remove "
             f"it and {part.name} to begin again."
         )
-    return state if part.stat().st_size >= size else {"lines": 0, "bytes": 0, "job": description}
+    return state if part.stat().st_size >= size else beginning
 
 
 def _answers(job, source, done, workers) -> Iterator[tuple[int, bytes, BadLines]]:

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 
 from keras_attention.archives import check_unpacked_size
-from keras_attention.training.folder import replacing, save_atomically, write_atomically
+from keras_attention.files import replacing, write_atomically
+from keras_attention.training.folder import save_atomically
 from keras_attention.training.selection import Selection
 
 WARMUP, WARMUP_UPDATES = 0.02, 64  # fraction of the training, updates

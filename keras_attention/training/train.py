@@ -10,12 +10,13 @@ from pathlib import Path
 
 import keras
 
+from keras_attention.files import write_atomically
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator, load_translator
 from keras_attention.text.datasets import SequencePairs, tokenize_pairs
 from keras_attention.text.pair_files import BadLines, Pair, read_pairs
 from keras_attention.training.attention_losses import CoverageLoss
-from keras_attention.training.folder import announced, one_training, write_atomically
+from keras_attention.training.folder import announced, one_training
 from keras_attention.training.muon import Muon
 from keras_attention.training.new_translator import new_translator
 from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
