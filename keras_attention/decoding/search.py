@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_attention.decoding.buffers import new_buffer, steps_of, write, write_step
 from keras_attention.decoding.limits import NEVER, possible
-from keras_attention.decoding.strategy import Decoded
+from keras_attention.decoding.strategy import Decoded, after_step
 from keras_attention.decoding.top_k import blockwise_top_k, take_places
 from keras_attention.tokens import PADDING_ID
 
@@ -101,12 +101,16 @@ class Search:
         return ops.logical_not(ops.any(may_win, axis=1, keepdims=True))
 
     def advance(self, index, previous, states, places, found, log):
-        log_probs, states, weights = self.step(previous, states)
+        def likeliest(log_probs, rows):
+            written, forced = rows.get("written"), rows.get("forced")
+            log_probs = self.beam.limit(log_probs, index, written, self.end_id, forced)
+            # Only the K likeliest tokens of each parent can be among the K best, so drop the rest early.
+            return blockwise_top_k(log_probs, min(self.width, log_probs.shape[-1]))
+
+        rows = self.beam.rows(index, self.prefix, lambda: self._follow(log.tokens, places.paths))
+        candidates, states, weights = after_step(self.step, likeliest, previous, states, rows)
         weights = ops.cast(weights, "float32")
-        log_probs = self.beam.limit(
-            log_probs, index, lambda: self._follow(log.tokens, places.paths), self.end_id, self.prefix
-        )
-        token, gain, parent, places = self._choose(log_probs, weights, places)
+        token, gain, parent, places = self._choose(*candidates, weights, places)
         ended = ops.logical_and(ops.equal(token, self.end_id), ops.logical_not(places.finished))
         states = keras.tree.map_structure(lambda x: take_places(x, parent), states)
         log = _Log(
@@ -123,11 +127,12 @@ class Search:
         places = places._replace(finished=finished)
         return index + 1, ops.where(finished, PADDING_ID, token), states, places, found, log
 
-    def _choose(self, log_probs, weights, places):
-        """The K best of all continuations: tokens, scores, parents, places. Finished hypotheses stay."""
-        # Only the K likeliest tokens of each parent can be among the K best, so drop the rest early.
-        candidates = min(self.width, log_probs.shape[-1])
-        log_probs, tokens = blockwise_top_k(log_probs, candidates)
+    def _choose(self, log_probs, tokens, weights, places):
+        """The K best of all continuations: tokens, scores, parents, places. Finished hypotheses stay.
+
+        (B, K, C) log-probabilities and tokens: the C likeliest of each hypothesis.
+        """
+        candidates = tokens.shape[-1]
         finished = ops.expand_dims(places.finished, -1)
         stay = ops.where(ops.arange(candidates) < 1, 0.0, NEVER)  # token 0 at no cost
         log_probs = ops.where(finished, stay, log_probs)

@@ -132,19 +132,23 @@ class Strategy:
         noise=None,
     ):
         batch = ops.shape(start_tokens)[0]
-        rows = ops.arange(batch, dtype="int32")
 
         def unfinished(index, finished, *_):
             return ops.logical_and(index < max_length, ops.logical_not(ops.all(finished)))
 
         def advance(index, finished, previous, states, decoded):
-            log_probs, states, weights = step(previous, states)
-            allowed = self.limit(log_probs, index, lambda: decoded.tokens, end_id, prefix)
-            drawn = None if noise is None else ops.take(noise, index, axis=1)
-            token = ops.where(finished, 0, ops.cast(self.choose(allowed, drawn), "int32"))
-            # Takes one number per row: comparing all V tokens is a tenth of the loop's time at V = 8,000.
-            gain = ops.take(ops.reshape(log_probs, (-1,)), rows * log_probs.shape[-1] + token)
-            gain = ops.where(finished, 0.0, gain)
+            def next_token(log_probs, rows):
+                allowed = self.limit(log_probs, index, rows.get("written"), end_id, rows.get("forced"))
+                token = ops.cast(self.choose(allowed, rows.get("noise")), "int32")
+                # One number per row: comparing all V tokens is a tenth of the loop's time at V = 8,000.
+                first = ops.arange(ops.shape(token)[0], dtype="int32") * log_probs.shape[-1]
+                return token, ops.take(ops.reshape(log_probs, (-1,)), first + token)
+
+            rows = self.rows(index, prefix, lambda: decoded.tokens)
+            if noise is not None:
+                rows["noise"] = ops.take(noise, index, axis=1)
+            (token, gain), states, weights = after_step(step, next_token, previous, states, rows)
+            token, gain = ops.where(finished, 0, token), ops.where(finished, 0.0, gain)
             weights = ops.where(ops.expand_dims(finished, 1), 0.0, ops.cast(weights, "float32"))
             decoded = Decoded(
                 tokens=write(decoded.tokens, index, token, axis=1),
@@ -169,23 +173,33 @@ class Strategy:
         decoded = ops.while_loop(unfinished, advance, start)[-1]
         return decoded._replace(attention=steps_of(decoded.attention))
 
-    def limit(self, log_probs, index, written, end_id, prefix):
+    def rows(self, index, prefix, written) -> dict:
+        """What `limit` reads of each row besides its log-probabilities. `written()` is called if needed."""
+        rows = {}
+        if self.no_repeat_ngram_size:
+            rows["written"] = written()
+        if prefix is not None:
+            rows["forced"] = ops.take(prefix, index, axis=1)
+        return rows
+
+    def limit(self, log_probs, index, written, end_id, forced):
         """(B, ..., V) log-probabilities of the token at `index`, -inf where the limits forbid it.
 
-        `written()` returns the (B, ..., T) tokens before it. Only some limits call it.
+        `written` are the (B, ..., T) tokens before it, and `forced` is the prefix's (B,) token at `index`;
+        see `rows`.
         """
         limited = log_probs
         if self.forbidden_ids:
             self.check_vocabulary(log_probs.shape[-1])
             limited = forbid(limited, self.forbidden_ids)
         if self.no_repeat_ngram_size:
-            limited = forbid_repeats(limited, written(), index, self.no_repeat_ngram_size)
+            limited = forbid_repeats(limited, written, index, self.no_repeat_ngram_size)
         if self.min_length > 1:
             limited = forbid(limited, (end_id,), unless=index + 1 >= self.min_length)
         if limited is not log_probs:
             limited = or_else(limited, log_probs, end_id)
-        if prefix is not None:
-            limited = force(limited, log_probs, ops.take(prefix, index, axis=1))
+        if forced is not None:
+            limited = force(limited, log_probs, forced)
         return limited
 
     def get_config(self):
@@ -210,3 +224,22 @@ class Strategy:
     def __repr__(self):
         options = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({options})"
+
+
+def after_step(step, function, tokens, states, rows):
+    """One step, and what a strategy needs of its log-probabilities.
+
+    Args:
+        step: as a `Strategy` takes it. If it has a method `then`, it computes only some of the rows, and
+            calls the function for these: (B, K, V) numbers are too many to be copied.
+        function: `function(log_probs, rows)`, a nest of tensors, batch first.
+        tokens, states: what the step takes.
+        rows: a dict of tensors, batch first, that the function reads.
+
+    Returns:
+        What the function returned, the new states and the weights.
+    """
+    if hasattr(step, "then"):
+        return step.then(function, tokens, states, rows)
+    log_probs, states, weights = step(tokens, states)
+    return function(log_probs, rows), states, weights

@@ -15,7 +15,7 @@ from keras_attention.decoding.named import get_strategy
 from keras_attention.decoding.sampling import Greedy, Sample
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.models.explaining import DEFAULT_MAX_LENGTH, Explains
-from keras_attention.models.unfinished import step_of_unfinished
+from keras_attention.models.unfinished import StepOfUnfinished
 from keras_attention.sources import as_array, as_arrays, check_source
 
 # Registered here, because the modules that define them do not need Keras.
@@ -158,7 +158,7 @@ class Generates(Explains):
         batch = encoded.memory_mask[:, 0]  # (B,)
         in_place = in_place and batch.shape[0] != 1
         if in_place:
-            step = step_of_unfinished(self.decode_step, encoded)
+            step = StepOfUnfinished(self.decode_step, encoded)
         else:
             step = functools.partial(self.decode_step, encoded=encoded)
         with lists_of_steps() if in_place else contextlib.nullcontext():
