@@ -75,6 +75,8 @@ def test_a_teacher_reads_the_features(translator):
 def test_missing_features_are_refused(translator, features):
     with pytest.raises((TypeError, ValueError), match="features"):
         translator.translate(LEMMAS, features=features)
+    with pytest.raises(ValueError, match="`features` must have one item for each text"):
+        translator.translate([], features=TAGS)
 
 
 def test_a_model_without_features_refuses_them(translator):

@@ -72,6 +72,7 @@ ORDER = [
     "text.graph_pieces",
     "text.tokenizers",
     "text.directions",
+    "text.inputs",
     "text.explanations",
     "text.translations",
     "text.rescoring",

@@ -10,8 +10,7 @@ from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import TOO_LONG
 from keras_attention.decoding.sampling import Greedy
 from keras_attention.models.generation import Generates
-from keras_attention.sources import as_source
-from keras_attention.text.explanations import as_texts
+from keras_attention.text.inputs import as_texts, batches_by_length, padded, source_rows
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.text.translations import TranslatesTexts
 from keras_attention.tokens import END_ID, PADDING_ID, pad
@@ -132,23 +131,13 @@ class Translator(TranslatesTexts, keras.Model):
             TypeError, ValueError: as `translate`, or more or fewer targets than texts.
         """
         batch_size = check_size("batch_size", batch_size)
-        rows = self._source_ids(as_texts("texts", texts))
-        targets = self.written_ids(as_texts("targets", targets))
-        targets = [np.append(ids, np.int32(END_ID)) for ids in targets]
-        if len(targets) != len(rows):
-            raise ValueError(
-                "`targets` must have one item for each text. "
-                f"Received: {len(targets)} for {len(rows)} texts."
-            )
-        sides = {"source": rows}
-        if feature_rows := self._feature_ids(features, len(rows)):
-            sides["features"] = feature_rows
-        order = np.lexsort(([len(row) for row in rows], [len(row) for row in targets]))
-        log_probs = np.zeros(len(rows), "float32")
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            source = as_source({name: pad([side[i] for i in batch]) for name, side in sides.items()})
-            log_probs[batch] = self.seq2seq.score(source, pad([targets[i] for i in batch])).log_probs
+        texts = as_texts("texts", texts)
+        rows = source_rows(self, texts, features)
+        targets = self.written_ids(as_texts("targets", targets, len(texts)))
+        log_probs = np.zeros(len(texts), "float32")
+        for batch in batches_by_length(batch_size, [row["source"] for row in rows], targets):
+            ended = pad([np.append(targets[i], np.int32(END_ID)) for i in batch])
+            log_probs[batch] = self.seq2seq.score(padded([rows[i] for i in batch]), ended).log_probs
         return log_probs
 
     def explain_ids(self, source, tokens, weights, temperature):

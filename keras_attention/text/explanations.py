@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from keras_attention.decoding.explanation import Explanation
-from keras_attention.tokens import pad
+from keras_attention.text.inputs import as_texts, padded, source_pieces, source_rows
 
 
 class ExplainsTexts:
@@ -64,25 +64,6 @@ class ExplainsTexts:
 
     def _one_source(self, text, features):
         """A batch of one text, and the pieces of its memory."""
-        (row,) = self._source_ids(as_texts("text", [text]))
-        of_features = self._feature_ids(None if features is None else [features], 1)
-        pieces = self.source_tokenizer.pieces(row)
-        if not of_features:
-            return pad([row]), pieces
-        pieces += self.features_tokenizer.pieces(of_features[0])
-        return {"source": pad([row]), "features": pad(of_features)}, pieces
-
-
-def as_texts(name, texts) -> list[bytes]:
-    """A user's texts as UTF-8; `TypeError` for anything else."""
-    if isinstance(texts, str | bytes):
-        raise TypeError(f"`{name}` must be a list of texts. Received: {texts!r}. One text: `[text]`.")
-    return [_as_bytes(text) for text in texts]
-
-
-def _as_bytes(text) -> bytes:
-    if isinstance(text, bytes):
-        return text
-    if isinstance(text, str):
-        return text.encode("utf-8", errors="replace")  # a lone surrogate has no UTF-8 form
-    raise TypeError(f"Texts must be str or bytes. Received: {text!r} of type {type(text).__name__}.")
+        texts = as_texts("text", [text])
+        (row,) = source_rows(self, texts, None if features is None else [features])
+        return padded([row]), source_pieces(self, row)

@@ -84,6 +84,15 @@ class SentencePieces:
         ids = (other.processor.piece_to_id(piece) for piece in self.pieces(range(self.vocabulary_size)))
         return [0 if id_ == UNKNOWN_ID else id_ for id_ in ids]
 
+    def surfaces(self, text: bytes) -> list[str]:
+        """The pieces of a text as they are written in it, unknown ones included, without the end."""
+        pieces = self.processor.encode(text.decode("utf-8", errors="replace"), out_type=str)
+        return [self.composed(piece) for piece in pieces]
+
+    def joined(self, pieces: Iterable[str]) -> str:
+        """The text of pieces, as `texts_of` writes the text of ids."""
+        return self.composed("".join(pieces).replace(SPACE, " ").strip(SPACES))
+
     def composed(self, text: str) -> str:
         """A text of joined pieces as this tokenizer writes it: composed if it has a `unicode_form`."""
         return unicodedata.normalize("NFC", text) if self.unicode_form else text

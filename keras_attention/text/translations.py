@@ -1,6 +1,5 @@
 """Text in, text out, for any decoder of ids: tokenization, batches by length, prefixes, pieces."""
 
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,9 +10,16 @@ from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.limits import possible
 from keras_attention.decoding.strategy import Decoded, Strategy
 from keras_attention.text.directions import turned
-from keras_attention.text.explanations import ExplainsTexts, as_texts
-from keras_attention.text.pieces import SPACE, SPACES
-from keras_attention.tokens import END_ID, UNKNOWN_ID, before_end, pad
+from keras_attention.text.explanations import ExplainsTexts
+from keras_attention.text.inputs import (
+    as_texts,
+    batches_by_length,
+    padded,
+    prefix_rows,
+    source_pieces,
+    source_rows,
+)
+from keras_attention.tokens import END_ID, UNKNOWN_ID, before_end
 
 
 class Translations(NamedTuple):
@@ -108,126 +114,58 @@ class TranslatesTexts(ExplainsTexts):
         """The hypotheses of each text, best first, each a tuple of the fields of `Translations`."""
         batch_size = check_size("batch_size", batch_size)
         texts = as_texts("texts", texts)
-        rows = self._source_ids(texts)
-        feature_rows = self._feature_ids(features, len(rows))
-        prefix = None if prefixes is None else self._prefix_ids(prefixes, len(rows), max_length)
-        noise = strategy.noise(len(rows), max_length)
-        order = np.argsort([len(row) for row in rows], kind="stable")
-        answers = [None] * len(rows)
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            source = pad([rows[i] for i in batch])
-            length = source.shape[1]
-            if feature_rows:
-                source = {"source": source, "features": pad([feature_rows[i] for i in batch])}
-            found = self.decode_ids(
-                source,
-                strategy,
-                max_length,
-                None if prefix is None else prefix[batch],
-                None if noise is None else noise[batch],
-            )
-            if self.right_to_left:
-                found = turned(found)
-            one_each = found.tokens.ndim == 2  # else K hypotheses of a beam
-            columns = Decoded(*(field[:, None] for field in found)) if one_each else found
-            texts_found = self.target_tokenizer.texts_of(np.concatenate(columns.tokens))
-            width = columns.tokens.shape[1]  # hypotheses of each row
-            for row, index in enumerate(batch):
-                surfaces = self._surfaces(texts[index]) if replace_unknown else None
-                hypotheses = [Decoded(*fields) for fields in zip(*(f[row] for f in columns), strict=True)]
-                texts_of_row = texts_found[row * width : (row + 1) * width]
-                features_of_row = (length, feature_rows[index]) if feature_rows else None
-                answers[index] = [
-                    self._hypothesis(rows[index], features_of_row, text, hypothesis, surfaces)
-                    for text, hypothesis in zip(texts_of_row, hypotheses, strict=True)
+        rows = source_rows(self, texts, features)
+        if prefixes is not None:
+            prefixes = as_texts("prefixes", prefixes, len(texts))
+            prefixes = prefix_rows(prefixes, self.written_ids(prefixes), max_length)
+        noise = strategy.noise(len(texts), max_length)
+        answers = [None] * len(texts)
+        for batch in batches_by_length(batch_size, [row["source"] for row in rows]):
+            given = (None if of_all is None else of_all[batch] for of_all in (prefixes, noise))
+            found = self.decode_ids(padded([rows[i] for i in batch]), strategy, max_length, *given)
+            starts = 0, max(len(rows[i]["source"]) for i in batch)  # features come after the padded texts
+            for i, hypotheses in zip(batch, self._of_rows(found), strict=True):
+                replacing = texts[i] if replace_unknown else None
+                answers[i] = [
+                    self._answer(text, hypothesis, rows[i], starts, replacing)
+                    for text, hypothesis in hypotheses
                     if possible(hypothesis.scores)  # the others only fill up a beam
                 ]
-                if not answers[index]:
+                if not answers[i]:
                     raise ValueError(
-                        f"No answer has a valid probability; the best score is {found.scores[row]}. "
+                        f"No answer has a valid probability; the best score is {hypotheses[0][1].scores}. "
                         "NaN: the model diverged in training. -inf: the strategy allowed no token."
                     )
         return answers
 
-    def _hypothesis(self, row, features, text, found, surfaces):
-        ids = found.tokens[: found.lengths]
-        attention = found.attention[: found.lengths, : len(row)]
-        source_pieces = self.source_tokenizer.pieces(row)
-        if features:  # they come after the padded sources
-            start, feature_row = features
-            to_features = found.attention[: found.lengths, start : start + len(feature_row)]
-            attention = np.concatenate([attention, to_features], axis=1)
-            source_pieces += self.features_tokenizer.pieces(feature_row)
+    def _of_rows(self, found):
+        """The hypotheses of each row, best first: texts, and `Decoded` of one hypothesis each."""
+        if self.right_to_left:
+            found = turned(found)
+        if found.tokens.ndim == 2:  # else K hypotheses of a beam
+            found = Decoded(*(field[:, None] for field in found))
+        texts = iter(self.target_tokenizer.texts_of(np.concatenate(found.tokens)))
+        for row in zip(*found, strict=True):
+            yield [(next(texts), Decoded(*fields)) for fields in zip(*row, strict=True)]
+
+    def _answer(self, text, found, row, starts, replacing):
+        """One hypothesis. `replacing` is the source, if its pieces replace unknown ones, or else None."""
+        ids, attention = found.tokens[: found.lengths], found.attention[: found.lengths]
+        read = zip(starts, row.values(), strict=False)
+        attention = np.concatenate([attention[:, a : a + len(part)] for a, part in read], axis=1)
         pieces = self.target_tokenizer.pieces(ids)
-        if surfaces and UNKNOWN_ID in ids:
+        surfaces = self.source_tokenizer.surfaces(replacing) if replacing and UNKNOWN_ID in ids else []
+        if surfaces := surfaces[before_end(self.max_source_length)]:
             for t in np.flatnonzero(ids == UNKNOWN_ID):
                 pieces[t] = surfaces[int(attention[t, : len(surfaces)].argmax())]
-            written = (piece for piece, i in zip(pieces, ids, strict=True) if i != END_ID)
-            text = self.target_tokenizer.composed("".join(written).replace(SPACE, " ").strip(SPACES))
-        return text, found.scores, attention, source_pieces, pieces
-
-    def _surfaces(self, text: bytes) -> list[str]:
-        """The pieces of a source as it is written, unknown ones included, without the end."""
-        text = text.decode("utf-8", errors="replace")
-        pieces = self.source_tokenizer.processor.encode(text, out_type=str)
-        read = pieces[before_end(self.max_source_length)]
-        return [self.source_tokenizer.composed(piece) for piece in read]
-
-    def _prefix_ids(self, prefixes, rows, max_length):
-        """(N, P) ids of the prefixes, without the end."""
-        prefixes = as_texts("prefixes", prefixes)
-        if len(prefixes) != rows:
-            raise ValueError(
-                f"`prefixes` must have one item for each text. Received: {len(prefixes)} for {rows} texts."
-            )
-        if not rows:
-            return None
-        ids = self.written_ids(prefixes)
-        longest = max(range(rows), key=lambda row: len(ids[row]))
-        if len(ids[longest]) >= max_length:
-            start = prefixes[longest][:80].decode("utf-8", "replace")
-            raise ValueError(
-                f"`prefixes` must leave room within the {max_length} ids that are written. Received: "
-                f"{len(ids[longest])} ids at index {longest}, which begin {start!r}."
-            )
-        return pad([*ids, np.zeros(max_length)])[:-1]
+            written = (piece for piece, id_ in zip(pieces, ids, strict=True) if id_ != END_ID)
+            text = self.target_tokenizer.joined(written)
+        return text, found.scores, attention, source_pieces(self, row), pieces
 
     def written_ids(self, texts: Sequence[bytes]) -> list[np.ndarray]:
         """The ids of each target in the order in which the model writes them, without the end."""
         ids = [row[:-1] for row in self.target_tokenizer.ids_of(texts)]
         return [row[::-1] for row in ids] if self.right_to_left else ids
-
-    def _feature_ids(self, features, rows) -> list[np.ndarray] | None:
-        if (features is None) != (self.features_tokenizer is None):
-            needs = "no features" if features is not None else "features for each text"
-            raise ValueError(f"This model takes {needs}. Received: features={str(features)[:80]}.")
-        if features is None or not rows:
-            return None
-        features = as_texts("features", features)
-        if len(features) != rows:
-            raise ValueError(
-                f"`features` must have one item for each text. Received: {len(features)} for {rows} texts."
-            )
-        return self.features_tokenizer.ids_of(features)
-
-    def _source_ids(self, texts) -> list[np.ndarray]:
-        if not texts:
-            return []
-        rows = self.source_tokenizer.ids_of(texts)
-        long = [i for i, row in enumerate(rows) if len(row) > self.max_source_length]
-        if not long:
-            return rows
-        message = (
-            f"{len(long)} of {len(rows)} texts have more than {self.max_source_length} ids, "
-            f"the first at index {long[0]} with {len(rows[long[0]])}"
-        )
-        if self.too_long == "refuse":
-            raise ValueError(f"{message}. Shorten them, or take `too_long='cut'`.")
-        warnings.warn(f"{message}; they were cut.", stacklevel=4)
-        for i in long:
-            rows[i] = np.append(rows[i][before_end(self.max_source_length)], np.int32(END_ID))
-        return rows
 
 
 def gathered(answers) -> Translations:
