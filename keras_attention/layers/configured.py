@@ -31,14 +31,19 @@ class Configured:
 
     @classmethod
     def from_config(cls, config):
-        return super().from_config({name: _deserialized(name, value) for name, value in config.items()})
+        return super().from_config(deserialized(config))
 
 
-def _deserialized(name, value):
-    if isinstance(value, list):
-        return [_deserialized(name, item) for item in value]
-    is_object = isinstance(value, dict) and "class_name" in value and name != "dtype"
-    return keras.saving.deserialize_keras_object(value) if is_object else value
+def deserialized(config: dict, custom_objects: dict | None = None) -> dict:
+    """A configuration with the Keras objects, also those in lists, in the place of their configurations."""
+
+    def made(name, value):
+        if isinstance(value, list):
+            return [made(name, item) for item in value]
+        is_object = isinstance(value, dict) and "class_name" in value and name != "dtype"
+        return keras.saving.deserialize_keras_object(value, custom_objects) if is_object else value
+
+    return {name: made(name, value) for name, value in config.items()}
 
 
 def _arguments(class_: type) -> list[str]:

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_attention.checks import check_between, check_choice, values_checked
 from keras_attention.choices import AVERAGES
+from keras_attention.layers.configured import deserialized
 from keras_attention.layers.states import Encoded
 from keras_attention.models.generation import Generates, Scored
 from keras_attention.models.seq2seq import token_scores
@@ -156,8 +157,7 @@ class Ensemble(Generates, keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        members = [keras.saving.deserialize_keras_object(m, custom_objects) for m in config["members"]]
-        return cls(**{**config, "members": members})
+        return cls(**deserialized(config, custom_objects))
 
 
 def _weighted_mean(weights, tensors):

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.checks import check_flag, check_size, check_tokens, values_checked
 from keras_attention.decoding.explanation import ExplainedStep
+from keras_attention.layers.configured import deserialized
 from keras_attention.layers.decoder import AttentionDecoder
 from keras_attention.layers.masking import padding_mask
 from keras_attention.layers.model_encoder import as_encoder
@@ -197,11 +198,7 @@ class Seq2Seq(Generates, keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            key: keras.saving.deserialize_keras_object(config[key], custom_objects)
-            for key in ("encoder", "decoder")
-        }
-        return cls(**{**config, **parts})
+        return cls(**deserialized(config, custom_objects))
 
 
 def token_scores(logits, target):
