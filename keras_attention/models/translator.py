@@ -9,11 +9,12 @@ from keras_attention.archives import check_unpacked_size
 from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import TOO_LONG
 from keras_attention.decoding.sampling import Greedy
+from keras_attention.layers.configured import deserialized
 from keras_attention.models.generation import Generates
 from keras_attention.text.inputs import as_texts, batches_by_length, padded, source_rows
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.text.translations import TranslatesTexts
-from keras_attention.tokens import END_ID, PADDING_ID, pad
+from keras_attention.tokens import END_ID, pad
 
 LONGEST = 2**16  # ids of a text
 
@@ -52,31 +53,10 @@ class Translator(TranslatesTexts, keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not isinstance(seq2seq, Generates):
-            raise TypeError(f"`seq2seq` must be a Seq2Seq or an Ensemble. Received: seq2seq={seq2seq!r}.")
-        specs = seq2seq.source_specs()
-        needed = {"source", "features"} if features_tokenizer else {"source"}
-        if specs.keys() != needed or not all(spec.is_integer for spec in specs.values()):
-            raise ValueError(
-                f"The inputs of `seq2seq` must be ids for these tokenizers: {', '.join(sorted(needed))}. "
-                f"Received: source_specs()={specs!r}."
-            )
-        parts = [
-            ("source", source_tokenizer, specs["source"].vocabulary_size),
-            ("target", target_tokenizer, seq2seq.target_vocabulary_size),
-        ]
+        tokenizers = {"source": source_tokenizer, "target": target_tokenizer}
         if features_tokenizer:
-            parts.append(("features", features_tokenizer, specs["features"].vocabulary_size))
-        for side, tokenizer, size in parts:
-            if not isinstance(tokenizer, SentencePieceTokenizer):
-                raise TypeError(
-                    f"`{side}_tokenizer` must be a SentencePieceTokenizer. Received: {tokenizer!r}."
-                )
-            if tokenizer.vocabulary_size != size:
-                raise ValueError(
-                    f"`{side}_tokenizer` and its layer must have one vocabulary. Received: "
-                    f"{tokenizer.vocabulary_size} and {size} ids."
-                )
+            tokenizers["features"] = features_tokenizer
+        _check_vocabularies(seq2seq, tokenizers)
         self.seq2seq = seq2seq
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
@@ -149,7 +129,7 @@ class Translator(TranslatesTexts, keras.Model):
         With features, `texts` is a dict of `text` and `features`. `decode` maps a source to `Decoded`. A
         `Beam` gives all its hypotheses: (B, K) and (B, K).
         """
-        import tensorflow as tf  # late, here and below: other backends have no strings
+        import tensorflow as tf  # late: other backends have no strings
 
         found = decode(self.source_tensors(texts))
         shape = tf.shape(found.tokens)
@@ -163,27 +143,11 @@ class Translator(TranslatesTexts, keras.Model):
 
         With features, a dict of `text` and `features` -> a dict of `source` and `features`.
         """
-        if self.features_tokenizer:
-            features = self.features_tokenizer.tokenize(texts["features"])
-            return {"source": self._text_ids(texts["text"]), "features": features}
-        return self._text_ids(texts)
-
-    def _text_ids(self, texts):
-        import tensorflow as tf
-
-        ids, is_longer = self.source_tokenizer.ragged_ids_within(texts, self.max_source_length)
-        too_long = tf.reduce_sum(tf.cast(is_longer, tf.int32))
-        limit = f"texts have more than {self.max_source_length} ids"
-        if self.too_long == "refuse":
-            check = tf.debugging.Assert(tf.equal(too_long, 0), [too_long, limit])
-        else:
-            check = tf.cond(
-                too_long > 0,
-                lambda: tf.print("keras_attention:", too_long, limit + "; they were cut."),
-                tf.no_op,
-            )
-        with tf.control_dependencies([check]):
-            return ids.to_tensor(PADDING_ID)
+        limits = self.max_source_length, self.too_long == "refuse"
+        if not self.features_tokenizer:
+            return self.source_tokenizer.tokenize_within(texts, *limits)
+        source = self.source_tokenizer.tokenize_within(texts["text"], *limits)
+        return {"source": source, "features": self.features_tokenizer.tokenize(texts["features"])}
 
     def export(self, filepath, format="tf_saved_model", verbose=None, **options):
         """Writes a LiteRT file or a SavedModel. If `translate` is written, it is `serving_default`."""
@@ -196,41 +160,47 @@ class Translator(TranslatesTexts, keras.Model):
 
     def with_seq2seq(self, seq2seq) -> "Translator":
         """A translator with the same tokenizers and limits around another model."""
-        return Translator(
-            seq2seq,
-            self.source_tokenizer,
-            self.target_tokenizer,
-            self.max_source_length,
-            self.max_target_length,
-            self.too_long,
-            self.features_tokenizer,
-        )
+        return Translator(seq2seq, **self._around_it())
+
+    def _around_it(self) -> dict:
+        """The arguments of the constructor, except for `seq2seq`."""
+        names = ("features_tokenizer",) if self.features_tokenizer else ()
+        names += ("source_tokenizer", "target_tokenizer")
+        names += ("max_source_length", "max_target_length", "too_long")
+        return {name: getattr(self, name) for name in names}
 
     def get_config(self):
+        parts = {"seq2seq": self.seq2seq, **self._around_it()}
         serialize = keras.saving.serialize_keras_object
-        features = (
-            {"features_tokenizer": serialize(self.features_tokenizer)} if self.features_tokenizer else {}
-        )
-        return {
-            **features,
-            "name": self.name,
-            "seq2seq": serialize(self.seq2seq),
-            "source_tokenizer": serialize(self.source_tokenizer),
-            "target_tokenizer": serialize(self.target_tokenizer),
-            "max_source_length": self.max_source_length,
-            "max_target_length": self.max_target_length,
-            "too_long": self.too_long,
-        }
+        return {"name": self.name, **{name: serialize(part) for name, part in parts.items()}}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        names = ("seq2seq", "source_tokenizer", "target_tokenizer", "features_tokenizer")
-        parts = {
-            key: keras.saving.deserialize_keras_object(config[key], custom_objects)
-            for key in names
-            if key in config
-        }
-        return cls(**{**config, **parts})
+        return cls(**deserialized(config, custom_objects))
+
+
+def _check_vocabularies(seq2seq, tokenizers: dict) -> None:
+    """Raises unless the model reads and writes the ids of the tokenizers: a dict with a key `target`."""
+    if not isinstance(seq2seq, Generates):
+        raise TypeError(f"`seq2seq` must be a Seq2Seq or an Ensemble. Received: seq2seq={seq2seq!r}.")
+    specs, needed = seq2seq.source_specs(), tokenizers.keys() - {"target"}
+    if specs.keys() != needed or not all(spec.is_integer for spec in specs.values()):
+        raise ValueError(
+            f"The inputs of `seq2seq` must be ids for these tokenizers: {', '.join(sorted(needed))}. "
+            f"Received: source_specs()={specs!r}."
+        )
+    sizes = {name: spec.vocabulary_size for name, spec in specs.items()}
+    sizes["target"] = seq2seq.target_vocabulary_size
+    for side, tokenizer in tokenizers.items():
+        if not isinstance(tokenizer, SentencePieceTokenizer):
+            raise TypeError(
+                f"`{side}_tokenizer` must be a SentencePieceTokenizer. Received: {tokenizer!r}."
+            )
+        if tokenizer.vocabulary_size != sizes[side]:
+            raise ValueError(
+                f"`{side}_tokenizer` and its layer must have one vocabulary. Received: "
+                f"{tokenizer.vocabulary_size} and {sizes[side]} ids."
+            )
 
 
 def load_translator(path) -> Translator:

@@ -42,10 +42,22 @@ class GraphPieces(SentencePieces):
         """(B,) string -> ragged (B, None) int32: the pieces of each text and the end id."""
         return _with_ends(self._run("tokenize", texts))
 
-    def ragged_ids_within(self, texts, most: int) -> tuple[tf.RaggedTensor, tf.Tensor]:
-        """`ragged_ids` cut to at most `most` ids, and (B,) boolean: which texts were longer."""
+    def tokenize_within(self, texts, most: int, refuses: bool) -> tf.Tensor:
+        """`tokenize` to at most `most` ids; it refuses longer texts, or cuts them and says so."""
         pieces = self._run("tokenize", texts)
-        return _with_ends(pieces[:, before_end(most)]), pieces.row_lengths() >= most
+        ids = _with_ends(pieces[:, before_end(most)])
+        too_long = tf.reduce_sum(tf.cast(pieces.row_lengths() >= most, tf.int32))
+        limit = f"texts have more than {most} ids"
+        if refuses:
+            check = tf.debugging.Assert(tf.equal(too_long, 0), [too_long, limit])
+        else:
+            check = tf.cond(
+                too_long > 0,
+                lambda: tf.print("keras_attention:", too_long, limit + "; they were cut."),
+                tf.no_op,
+            )
+        with tf.control_dependencies([check]):
+            return ids.to_tensor(PADDING_ID)
 
     def detokenize(self, tokens) -> tf.Tensor:
         """(B, T) int32 ids, with or without end ids and padding -> (B,) string."""
