@@ -82,6 +82,7 @@ ORDER = [
     "models.unfinished",
     "models.explaining",
     "models.generation",
+    "models.encoder_contract",
     "models.seq2seq",
     "models.ensemble",
     "models.translator",

@@ -9,8 +9,9 @@ from keras_attention.layers.configured import deserialized
 from keras_attention.layers.decoder import AttentionDecoder
 from keras_attention.layers.masking import padding_mask
 from keras_attention.layers.model_encoder import as_encoder
+from keras_attention.models.encoder_contract import checked_specs, read
 from keras_attention.models.generation import Generates, Scored
-from keras_attention.sources import RESERVED, SourceSpec, as_source, check_source, named_inputs
+from keras_attention.sources import as_source, check_source, named_inputs
 from keras_attention.tokens import END_ID, PADDING_ID, shift_right
 
 BOTH = ("logits", "attention")
@@ -68,33 +69,16 @@ class Seq2Seq(Generates, keras.Model):
         right_to_left = check_flag("right_to_left", right_to_left)
         if outputs not in ("logits", BOTH, list(BOTH)):
             raise ValueError(f"`outputs` must be 'logits' or {BOTH}. Received: outputs={outputs!r}.")
-        encoder = as_encoder(encoder)
-        if not isinstance(decoder, AttentionDecoder):
-            raise TypeError(
-                "`decoder` must be a keras_attention.AttentionDecoder. "
-                f"Received: decoder={decoder!r} of type {type(decoder).__name__}."
-            )
+        encoder, decoder = as_encoder(encoder), _checked_decoder(decoder)
         end_id = _check_id("end_id", end_id, decoder)
         start_id = end_id if start_id is None else _check_id("start_id", start_id, decoder)
-        sources = {
-            name: keras.Input(spec.shape[1:], dtype=spec.dtype, name=name)
-            for name, spec in _checked_specs(encoder, decoder).items()
-        }
-        target = keras.Input((None,), dtype="int32", name="target")
-        source = as_source(sources)
-        memory, final_state, memory_mask = _read(encoder, source)
-        more = {"memory_mask": memory_mask, "source": source if decoder.head.copies else None}
-        more = {name: tensor for name, tensor in more.items() if tensor is not None}
-        logits, attention = decoder(target, memory, final_state, **more)
-        inputs = {**sources, "target": target}
-        found = logits if outputs == "logits" else {"logits": logits, "attention": attention}
+        inputs, found = _under_teacher_forcing(encoder, decoder)
+        found = found["logits"] if outputs == "logits" else found
         super().__init__(inputs=inputs, outputs=found, name=name)
         if not trainable:  # True would unfreeze parts that are frozen
             self.trainable = False
-        self.encoder = encoder
-        self.decoder = decoder
-        self.start_id = start_id
-        self.end_id = end_id
+        self.encoder, self.decoder = encoder, decoder
+        self.start_id, self.end_id = start_id, end_id
         # Not `outputs`, which Keras uses for the output tensors.
         self.which_outputs = outputs if outputs == "logits" else BOTH
         self.right_to_left = right_to_left
@@ -148,14 +132,14 @@ class Seq2Seq(Generates, keras.Model):
 
     def encode(self, source):
         """A source -> `Encoded` and the first `DecoderState`: what is computed once per source."""
-        memory, final_state, memory_mask = _read(self.encoder, source)
+        memory, final_state, memory_mask = read(self.encoder, source)
         encoded = self.decoder.encode(memory, memory_mask, source)
         return encoded, self.decoder.initial_state(encoded, final_state)
 
     def decode_step(self, tokens, states, encoded):
         """One step, as a `Strategy` expects it: previous tokens -> `(log_probs, states, weights)`."""
         logits, found, states = self.decoder.step(tokens, states, encoded)
-        return self._step_log_probs(logits), states, found.weights
+        return _log_probs(logits), states, found.weights
 
     def explain_step(self, tokens, states, encoded):
         """`decode_step` with everything that it computed: previous tokens -> `(ExplainedStep, states)`.
@@ -163,13 +147,8 @@ class Seq2Seq(Generates, keras.Model):
         `encoded.given_weights` (B, S) replace the attention's weights where they are not negative.
         """
         logits, found, states = self.decoder.step(tokens, states, encoded)
-        embedding, log_probs = self.decoder.embedding(tokens), self._step_log_probs(logits)
-        return ExplainedStep(embedding, **found._asdict(), log_probs=log_probs), states
-
-    def _step_log_probs(self, logits):
-        """(B, V) logits -> log-probabilities; padding is impossible."""
-        not_padding = ops.not_equal(ops.arange(self.decoder.vocabulary_size), PADDING_ID)
-        return ops.where(not_padding, ops.log_softmax(logits, axis=-1), -float("inf"))
+        embedding = self.decoder.embedding(tokens)
+        return ExplainedStep(embedding, **found._asdict(), log_probs=_log_probs(logits)), states
 
     def log_probs(self, source, target):
         """`score` as a part of a graph: tensors in, `Scored` tensors out. Ids are not checked."""
@@ -201,6 +180,12 @@ class Seq2Seq(Generates, keras.Model):
         return cls(**deserialized(config, custom_objects))
 
 
+def _log_probs(logits):
+    """(..., V) logits of one step -> log-probabilities; padding is impossible."""
+    not_padding = ops.not_equal(ops.arange(logits.shape[-1]), PADDING_ID)
+    return ops.where(not_padding, ops.log_softmax(logits, axis=-1), -float("inf"))
+
+
 def token_scores(logits, target):
     """(B, T, V) logits, (B, T) target -> log-probability of each row (B,) and of each token (B, T)."""
     losses = ops.sparse_categorical_crossentropy(target, logits, from_logits=True)
@@ -208,47 +193,28 @@ def token_scores(logits, target):
     return ops.sum(of_tokens, axis=1), of_tokens
 
 
-def _read(encoder, source):
-    """Encodes a source: `(memory, final_state, memory_mask)`."""
-    found = encoder(source)
-    if not isinstance(found, list | tuple) or len(found) != 2 or len(getattr(found[0], "shape", ())) != 3:
-        raise ValueError(
-            f"`encoder` must return (memory, final_state), memory (B, S', D). Received from {encoder!r}: "
-            f"{keras.tree.map_structure(lambda x: getattr(x, 'shape', x), found)}."
-        )
-    mask, *_ = keras.tree.flatten(encoder.compute_mask(source, None))
-    if mask is not None and len(mask.shape) != 2:
-        raise ValueError(
-            "`encoder.compute_mask(source, None)` must return the mask of the memory, (B, S') boolean. "
-            f"Received from {encoder!r}: the shape {mask.shape}."
-        )
-    memory, final_state = found
-    if isinstance(final_state, tuple | list):
-        if len(final_state):
-            raise ValueError(
-                "The final state of `encoder` must be one tensor (B, any depth), or (). Received from "
-                f"{encoder!r}: {[x.shape for x in final_state]}. Concatenate them."
-            )
-        final_state = None
-    return memory, final_state, mask
+def _under_teacher_forcing(encoder, decoder):
+    """The inputs of a functional model, and its logits and attention: two dicts of `KerasTensor`s."""
+    specs = checked_specs(encoder, decoder.head.copies)
+    inputs = {
+        name: keras.Input(spec.shape[1:], dtype=spec.dtype, name=name) for name, spec in specs.items()
+    }
+    source = as_source(inputs)
+    inputs["target"] = keras.Input((None,), dtype="int32", name="target")
+    memory, final_state, memory_mask = read(encoder, source)
+    more = {"memory_mask": memory_mask, "source": source if decoder.head.copies else None}
+    more = {name: tensor for name, tensor in more.items() if tensor is not None}
+    logits, attention = decoder(inputs["target"], memory, final_state, **more)
+    return inputs, {"logits": logits, "attention": attention}
 
 
-def _checked_specs(encoder, decoder):
-    """The encoder's `source_specs()`; raises `ValueError` if they are wrong."""
-    specs = encoder.source_specs()
-    is_right = isinstance(specs, dict) and specs and not RESERVED & specs.keys()
-    if not is_right or not all(isinstance(spec, SourceSpec) for spec in specs.values()):
-        raise ValueError(
-            "`encoder.source_specs()` must return a dict of `keras_attention.SourceSpec`, with other "
-            f"names than {', '.join(sorted(RESERVED))}. Received: {specs!r}."
+def _checked_decoder(decoder):
+    if not isinstance(decoder, AttentionDecoder):
+        raise TypeError(
+            "`decoder` must be a keras_attention.AttentionDecoder. "
+            f"Received: decoder={decoder!r} of type {type(decoder).__name__}."
         )
-    is_ids = [spec.is_integer and len(spec.shape) == 2 for spec in specs.values()] == [True]
-    if decoder.head.copies and not is_ids:
-        raise ValueError(
-            "This decoder's head copies from the source, whose only input must be ids (B, S). "
-            f"Received: source_specs()={specs!r}."
-        )
-    return specs
+    return decoder
 
 
 def _check_id(name: str, value: int, decoder: AttentionDecoder) -> int:
