@@ -90,7 +90,8 @@ class Generates(Explains):
         rows = check_source(specs, source)
         strategy, max_length = self.check_strategy(strategy, max_length)
         if prefix is not None:
-            prefix = self._check_prefix(as_array("prefix", prefix), rows, max_length)
+            prefix = as_array("prefix", prefix)
+            prefix = _checked_prefix(prefix, rows, max_length, self.target_vocabulary_size)
         return self.run(source, strategy, max_length, prefix, strategy.noise(rows, max_length))
 
     def check_strategy(self, strategy, max_length) -> tuple[Strategy, int]:
@@ -132,16 +133,6 @@ class Generates(Explains):
         self.check_pairs(source, target)
         log_probs = self._compiled("log_probs", run_eagerly=self.run_eagerly)
         return Scored(**log_probs.predict_on_batch({"source": source, "target": target}))
-
-    def _check_prefix(self, prefix, rows, max_length):
-        """The prefix, padded to `max_length`, so that a new length of prefix needs no new graph."""
-        check_tokens(prefix, "prefix", self.target_vocabulary_size)
-        if len(prefix) != rows or prefix.shape[1] > max_length:
-            raise ValueError(
-                f"`prefix` must have one row for each of the {rows} sources and at most {max_length} "
-                f"columns (`max_length`). Received: prefix.shape={prefix.shape}."
-            )
-        return np.pad(prefix, ((0, 0), (0, max_length - prefix.shape[1]))).astype("int32")
 
     def decode(self, source, strategy, max_length, prefix=None, noise=None, in_place=False):
         """`generate` as a part of a graph: tensors in, `Decoded` tensors out. Ids are not checked.
@@ -195,6 +186,17 @@ class Generates(Explains):
             "Keras' `quantize` is not supported: Keras could not load the file that it saves. "
             'Quantize the export: model.export("model.tflite", format="litert", quantize="int8").'
         )
+
+
+def _checked_prefix(prefix, rows, max_length, vocabulary_size):
+    """The prefix, padded to `max_length`, so that a new length of prefix needs no new graph."""
+    check_tokens(prefix, "prefix", vocabulary_size)
+    if len(prefix) != rows or prefix.shape[1] > max_length:
+        raise ValueError(
+            f"`prefix` must have one row for each of the {rows} sources and at most {max_length} "
+            f"columns (`max_length`). Received: prefix.shape={prefix.shape}."
+        )
+    return np.pad(prefix, ((0, 0), (0, max_length - prefix.shape[1]))).astype("int32")
 
 
 class _Compiled(keras.Model):
