@@ -60,6 +60,7 @@ ORDER = [
     "decoding.limits",
     "decoding.top_k",
     "decoding.buffers",
+    "decoding.after_step",
     "decoding.strategy",
     "decoding.explanation",
     "decoding.sampling",

@@ -63,16 +63,7 @@ class Beam(Strategy):
             )
 
     def __call__(
-        self,
-        step,
-        states,
-        start_tokens,
-        *,
-        end_id,
-        max_length,
-        source_mask,
-        prefix=None,
-        noise=None,
+        self, step, states, start_tokens, *, end_id, max_length, source_mask, prefix=None, noise=None
     ):
         from keras_attention.decoding.search import Search  # imported late, because it imports Keras
 

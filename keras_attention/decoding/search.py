@@ -5,9 +5,10 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from keras_attention.decoding.after_step import after_step
 from keras_attention.decoding.buffers import new_buffer, steps_of, write, write_step
 from keras_attention.decoding.limits import NEVER, possible
-from keras_attention.decoding.strategy import Decoded, after_step
+from keras_attention.decoding.strategy import Decoded
 from keras_attention.decoding.top_k import blockwise_top_k, take_places
 from keras_attention.tokens import PADDING_ID
 

@@ -1,10 +1,12 @@
 """Strategy, the base class of the strategies: writes one hypothesis of each source within limits."""
 
+import functools
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import keras_attention.ops as ops
 from keras_attention.checks import check_size
+from keras_attention.decoding.after_step import after_step
 from keras_attention.decoding.buffers import new_buffer, steps_of, write, write_step
 from keras_attention.decoding.limits import forbid, forbid_repeats, force, or_else
 from keras_attention.tokens import PADDING_ID
@@ -120,58 +122,11 @@ class Strategy:
         return longest
 
     def __call__(
-        self,
-        step,
-        states,
-        start_tokens,
-        *,
-        end_id,
-        max_length,
-        source_mask,
-        prefix=None,
-        noise=None,
+        self, step, states, start_tokens, *, end_id, max_length, source_mask, prefix=None, noise=None
     ):
-        batch = ops.shape(start_tokens)[0]
-
-        def unfinished(index, finished, *_):
-            return ops.logical_and(index < max_length, ops.logical_not(ops.all(finished)))
-
-        def advance(index, finished, previous, states, decoded):
-            def next_token(log_probs, rows):
-                allowed = self.limit(log_probs, index, rows.get("written"), end_id, rows.get("forced"))
-                token = ops.cast(self.choose(allowed, rows.get("noise")), "int32")
-                # One number per row: comparing all V tokens is a tenth of the loop's time at V = 8,000.
-                first = ops.arange(ops.shape(token)[0], dtype="int32") * log_probs.shape[-1]
-                return token, ops.take(ops.reshape(log_probs, (-1,)), first + token)
-
-            rows = self.rows(index, prefix, lambda: decoded.tokens)
-            if noise is not None:
-                rows["noise"] = ops.take(noise, index, axis=1)
-            (token, gain), states, weights = after_step(step, next_token, previous, states, rows)
-            token, gain = ops.where(finished, 0, token), ops.where(finished, 0.0, gain)
-            weights = ops.where(ops.expand_dims(finished, 1), 0.0, ops.cast(weights, "float32"))
-            decoded = Decoded(
-                tokens=write(decoded.tokens, index, token, axis=1),
-                lengths=decoded.lengths + ops.cast(ops.logical_not(finished), "int32"),
-                scores=decoded.scores + gain,
-                token_scores=write(decoded.token_scores, index, gain, axis=1),
-                attention=write_step(decoded.attention, index, weights),
-            )
-            finished = ops.logical_or(finished, ops.equal(token, end_id))
-            # Idea 5: repeat, feeding the token back, until all rows have ended.
-            return index + 1, finished, ops.where(finished, PADDING_ID, token), states, decoded
-
-        nothing = Decoded(
-            tokens=ops.zeros((batch, max_length), dtype="int32"),
-            lengths=ops.zeros((batch,), dtype="int32"),
-            scores=ops.zeros((batch,), dtype="float32"),
-            token_scores=ops.zeros((batch, max_length), dtype="float32"),
-            attention=new_buffer(max_length, ops.zeros_like(source_mask, dtype="float32")),
-        )
-        finished = ops.zeros((batch,), dtype="bool")
-        start = (ops.convert_to_tensor(0, "int32"), finished, start_tokens, states, nothing)
-        decoded = ops.while_loop(unfinished, advance, start)[-1]
-        return decoded._replace(attention=steps_of(decoded.attention))
+        loop = _Loop(self, step, end_id, max_length, source_mask, prefix, noise)
+        start = loop.start(states, start_tokens)
+        return loop.result(ops.while_loop(loop.goes_on, loop.advance, start))
 
     def rows(self, index, prefix, written) -> dict:
         """What `limit` reads of each row besides its log-probabilities. `written()` is called if needed."""
@@ -226,20 +181,59 @@ class Strategy:
         return f"{type(self).__name__}({options})"
 
 
-def after_step(step, function, tokens, states, rows):
-    """One step, and what a strategy needs of its log-probabilities.
+class _Loop:
+    """The loop of a strategy: the values that stay constant while it runs, and its functions.
 
-    Args:
-        step: as a `Strategy` takes it. If it has a method `then`, it computes only some of the rows, and
-            calls the function for these: (B, K, V) numbers are too many to be copied.
-        function: `function(log_probs, rows)`, a nest of tensors, batch first.
-        tokens, states: what the step takes.
-        rows: a dict of tensors, batch first, that the function reads.
-
-    Returns:
-        What the function returned, the new states and the weights.
+    It carries `index, finished, previous, states, decoded`.
     """
-    if hasattr(step, "then"):
-        return step.then(function, tokens, states, rows)
-    log_probs, states, weights = step(tokens, states)
-    return function(log_probs, rows), states, weights
+
+    def __init__(self, strategy, step, end_id, max_length, source_mask, prefix, noise):
+        self.strategy, self.step, self.end_id, self.max_length = strategy, step, end_id, max_length
+        self.source_mask, self.prefix, self.noise = source_mask, prefix, noise
+
+    def start(self, states, start_tokens):
+        batch = ops.shape(start_tokens)[0]
+        nothing = Decoded(
+            tokens=ops.zeros((batch, self.max_length), dtype="int32"),
+            lengths=ops.zeros((batch,), dtype="int32"),
+            scores=ops.zeros((batch,), dtype="float32"),
+            token_scores=ops.zeros((batch, self.max_length), dtype="float32"),
+            attention=new_buffer(self.max_length, ops.zeros_like(self.source_mask, dtype="float32")),
+        )
+        finished = ops.zeros((batch,), dtype="bool")
+        return ops.convert_to_tensor(0, "int32"), finished, start_tokens, states, nothing
+
+    def goes_on(self, index, finished, previous, states, decoded):
+        return ops.logical_and(index < self.max_length, ops.logical_not(ops.all(finished)))
+
+    def advance(self, index, finished, previous, states, decoded):
+        choose = functools.partial(self._next_token, index)
+        rows = self.strategy.rows(index, self.prefix, lambda: decoded.tokens)
+        if self.noise is not None:
+            rows["noise"] = ops.take(self.noise, index, axis=1)
+        (token, gain), states, weights = after_step(self.step, choose, previous, states, rows)
+        token, gain = ops.where(finished, 0, token), ops.where(finished, 0.0, gain)
+        weights = ops.where(ops.expand_dims(finished, 1), 0.0, ops.cast(weights, "float32"))
+        decoded = Decoded(
+            tokens=write(decoded.tokens, index, token, axis=1),
+            lengths=decoded.lengths + ops.cast(ops.logical_not(finished), "int32"),
+            scores=decoded.scores + gain,
+            token_scores=write(decoded.token_scores, index, gain, axis=1),
+            attention=write_step(decoded.attention, index, weights),
+        )
+        finished = ops.logical_or(finished, ops.equal(token, self.end_id))
+        # Idea 5: repeat, feeding the token back, until all rows have ended.
+        return index + 1, finished, ops.where(finished, PADDING_ID, token), states, decoded
+
+    def _next_token(self, index, log_probs, rows):
+        """(B, V) log-probabilities -> the next tokens and their log-probabilities, (B,)."""
+        strategy = self.strategy
+        allowed = strategy.limit(log_probs, index, rows.get("written"), self.end_id, rows.get("forced"))
+        token = ops.cast(strategy.choose(allowed, rows.get("noise")), "int32")
+        # One number per row: comparing all V tokens is a tenth of the loop's time at V = 8,000.
+        first = ops.arange(ops.shape(token)[0], dtype="int32") * log_probs.shape[-1]
+        return token, ops.take(ops.reshape(log_probs, (-1,)), first + token)
+
+    def result(self, loop):
+        decoded = loop[-1]
+        return decoded._replace(attention=steps_of(decoded.attention))
