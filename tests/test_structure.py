@@ -64,6 +64,7 @@ ORDER = [
     "decoding.strategy",
     "decoding.explanation",
     "decoding.sampling",
+    "decoding.search_log",
     "decoding.search",
     "decoding.beam",
     "decoding.named",

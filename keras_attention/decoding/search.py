@@ -1,13 +1,15 @@
 """One beam search: the loop behind `Beam`."""
 
+import functools
 from typing import NamedTuple
 
 import keras
 from keras import ops
 
 from keras_attention.decoding.after_step import after_step
-from keras_attention.decoding.buffers import new_buffer, steps_of, write, write_step
+from keras_attention.decoding.buffers import steps_of, write
 from keras_attention.decoding.limits import NEVER, possible
+from keras_attention.decoding.search_log import follow, new_log, trace, with_step
 from keras_attention.decoding.strategy import Decoded
 from keras_attention.decoding.top_k import blockwise_top_k, take_places
 from keras_attention.tokens import PADDING_ID
@@ -30,15 +32,6 @@ class _Found(NamedTuple):
     place: object  # (B, N) int32, the place of each at its last step
     log_probs: object  # (B, N) float32
     lengths: object  # (B, N) int32
-
-
-class _Log(NamedTuple):
-    """What was written at each step and place. The path of a hypothesis leads to its own tokens."""
-
-    tokens: object  # (B, T, K) int32
-    token_scores: object  # (B, T, K) float32
-    attention: object  # buffer of (B, K, S) float32
-    parents: object  # buffer of (B, K) int32: the place at the step before
 
 
 class Search:
@@ -71,12 +64,7 @@ class Search:
             log_probs=ops.full((batch, self.beam.n_best), NEVER, "float32"),
             lengths=places.lengths[:, : self.beam.n_best],
         )
-        log = _Log(
-            tokens=ops.zeros((batch, self.max_length, width), "int32"),
-            token_scores=ops.zeros((batch, self.max_length, width), "float32"),
-            attention=new_buffer(self.max_length, weights),
-            parents=new_buffer(self.max_length, places.lengths),
-        )
+        log = new_log(self.max_length, weights, places.lengths)
         previous, states = keras.tree.map_structure(self._repeat, (start_tokens, states))
         return ops.convert_to_tensor(0, "int32"), previous, states, places, found, log
 
@@ -102,24 +90,15 @@ class Search:
         return ops.logical_not(ops.any(may_win, axis=1, keepdims=True))
 
     def advance(self, index, previous, states, places, found, log):
-        def likeliest(log_probs, rows):
-            written, forced = rows.get("written"), rows.get("forced")
-            log_probs = self.beam.limit(log_probs, index, written, self.end_id, forced)
-            # Only the K likeliest tokens of each parent can be among the K best, so drop the rest early.
-            return blockwise_top_k(log_probs, min(self.width, log_probs.shape[-1]))
-
-        rows = self.beam.rows(index, self.prefix, lambda: self._follow(log.tokens, places.paths))
+        written = functools.partial(follow, log.tokens, places.paths, self.max_length)
+        rows = self.beam.rows(index, self.prefix, written)
+        likeliest = functools.partial(self._likeliest, index)
         candidates, states, weights = after_step(self.step, likeliest, previous, states, rows)
         weights = ops.cast(weights, "float32")
         token, gain, parent, places = self._choose(*candidates, weights, places)
         ended = ops.logical_and(ops.equal(token, self.end_id), ops.logical_not(places.finished))
         states = keras.tree.map_structure(lambda x: take_places(x, parent), states)
-        log = _Log(
-            write(log.tokens, index, token, axis=1),
-            write(log.token_scores, index, gain, axis=1),
-            write_step(log.attention, index, take_places(weights, parent)),
-            write_step(log.parents, index, parent),
-        )
+        log = with_step(log, index, token, gain, take_places(weights, parent), parent)
         places = places._replace(finished=ops.logical_or(places.finished, ended))
         if self.keeps_paths:
             places = places._replace(paths=write(places.paths, index, self._here(token), axis=2))
@@ -127,6 +106,13 @@ class Search:
         finished = ops.logical_or(places.finished, self._is_decided(places, found))
         places = places._replace(finished=finished)
         return index + 1, ops.where(finished, PADDING_ID, token), states, places, found, log
+
+    def _likeliest(self, index, log_probs, rows):
+        """(B, K, V) log-probabilities -> those of the C likeliest tokens, and these, (B, K, C)."""
+        written, forced = rows.get("written"), rows.get("forced")
+        log_probs = self.beam.limit(log_probs, index, written, self.end_id, forced)
+        # Only the K likeliest tokens of each parent can be among the K best, so drop the rest early.
+        return blockwise_top_k(log_probs, min(self.width, log_probs.shape[-1]))
 
     def _choose(self, log_probs, tokens, weights, places):
         """The K best of all continuations: tokens, scores, parents, places. Finished hypotheses stay.
@@ -186,41 +172,20 @@ class Search:
         """(B, K) -> (B, K) int32, the number of each place."""
         return ops.arange(self.width, dtype="int32") + ops.zeros_like(x, dtype="int32")
 
-    def _trace(self, found, parents):
-        """(B, N, T) paths of the hypotheses, traced from the last step of each back to the first."""
-
-        def goes_on(step, place, paths):
-            return step >= 0
-
-        def back(step, place, paths):
-            paths = write_step(paths, step, place)
-            parent = take_places(ops.take(parents, step, axis=1), place)
-            return step - 1, ops.where(step < found.lengths, parent, place), paths
-
-        paths = new_buffer(self.max_length, found.place)
-        start = ops.max(found.lengths) - 1, found.place, paths
-        return ops.transpose(steps_of(ops.while_loop(goes_on, back, start)[-1]), (0, 2, 1))
-
-    def _follow(self, log, paths):
-        """(B, T, K, ...) log, (B, N, T) paths -> (B, N, T, ...), what each hypothesis wrote."""
-        steps = ops.arange(self.batch * self.max_length, dtype="int32")
-        steps = ops.reshape(steps, (-1, 1, self.max_length))
-        rows = ops.reshape(log, (-1, *ops.shape(log)[3:]))
-        return ops.take(rows, steps * self.width + paths, axis=0)
-
     def result(self, loop):
         *_, places, found, log = loop
         found = self._remember(found, places, ops.logical_not(places.finished))
         exists = possible(found.log_probs)
         lengths = ops.where(exists, found.lengths, 0)
         steps = ops.arange(self.max_length, dtype="int32")
-        written = steps < ops.expand_dims(lengths, -1)
-        paths = self._trace(found, steps_of(log.parents))
-        attention = self._follow(steps_of(log.attention), paths)
+        exists_at = steps < ops.expand_dims(lengths, -1)  # (B, N, T)
+        fields = log.tokens, log.token_scores, steps_of(log.attention)
+        paths = trace(steps_of(log.parents), found.place, found.lengths, self.max_length)
+        tokens, token_scores, attention = (follow(field, paths, self.max_length) for field in fields)
         return Decoded(
-            tokens=ops.where(written, self._follow(log.tokens, paths), 0),
+            tokens=ops.where(exists_at, tokens, 0),
             lengths=lengths,
             scores=ops.where(exists, found.log_probs, NEVER),
-            token_scores=ops.where(written, self._follow(log.token_scores, paths), 0.0),
-            attention=ops.where(ops.expand_dims(written, -1), attention, 0.0),
+            token_scores=ops.where(exists_at, token_scores, 0.0),
+            attention=ops.where(ops.expand_dims(exists_at, -1), attention, 0.0),
         )
