@@ -89,12 +89,11 @@ def _translate_standard_input(job, progress):
 
 def evaluate(options):
     strategy = strategy_of(options)
-    bad_lines = BadLines(options.strict)
     translator, columns = None, options.columns or columns_of(options.run)
     if columns is None:
         translator = load(options.run)
         columns = COLUMNS if translator.features_tokenizer else PAIR
-    columns = check_columns(columns)
+    columns, bad_lines = check_columns(columns), BadLines(options.strict)
     pairs = read_references(options.test_file, bad_lines, columns, options.each_line)
     if len(bad_lines):
         print(bad_lines, file=sys.stderr)
@@ -117,25 +116,34 @@ def evaluate(options):
             "its alternative references. With --each-line every line counts.",
             file=sys.stderr,
         )
-    decoding = (texts, strategy, options.batch_size, None, options.replace_unknown)
-    decoding += (features if has_features else None,)
-    found = []
-    if options.rescore:
-        weights = options.rescore_weight or [RESCORE_WEIGHT]
-        for weight, answers in translator.translate_by_weight(weights, *decoding).items():
-            figures = compare(answers.texts, references, options.bleu_tokenizer)
-            found.append({**figures, "rescore": options.rescore, "rescore_weight": weight})
-    else:
-        answers = translator.translate(*decoding)
-        found.append(compare(answers.texts, references, options.bleu_tokenizer))
-    if options.json:
+    features = features if has_features else None
+    decoding = texts, strategy, options.batch_size, None, options.replace_unknown, features
+    found = [
+        compare(answers.texts, references, options.bleu_tokenizer) | rescoring
+        for answers, rescoring in _answers_by_weight(translator, decoding, options)
+    ]
+    _print_figures(found, strategy, options.json)
+
+
+def _answers_by_weight(translator, decoding, options):
+    """The answers by each weight of the second run, and what names them in the figures."""
+    if not options.rescore:
+        yield translator.translate(*decoding), {}
+        return
+    weights = options.rescore_weight or [RESCORE_WEIGHT]
+    for weight, answers in translator.translate_by_weight(weights, *decoding).items():
+        yield answers, {"rescore": options.rescore, "rescore_weight": weight}
+
+
+def _print_figures(found, strategy, as_json):
+    if as_json:
         strategy = {"name": type(strategy).__name__, **strategy.get_config()}
         found = [{**figures, "strategy": strategy} for figures in found]
         print(json.dumps(found if len(found) > 1 else found[0], indent=2))
-    else:
-        for figures in found:
-            for name, value in {**figures, "strategy": strategy}.items():
-                print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
+        return
+    for figures in found:
+        for name, value in {**figures, "strategy": strategy}.items():
+            print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
 
 
 def ensemble(options):
