@@ -12,8 +12,7 @@ import keras_attention
 from keras_attention import choices, quiet
 from keras_attention.cli import main
 from keras_attention.decoding import named
-from keras_attention.layers.context import NORMALIZERS, SCORES
-from keras_attention.layers.decoder import HEADS
+from keras_attention.layers.named import HEADS, NORMALIZERS, SCORES
 from keras_attention.layers.recurrent import RECURRENT_LAYERS
 
 SCRIPT = [str(Path(sys.executable).with_name("keras-attention"))]

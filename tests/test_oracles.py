@@ -14,9 +14,9 @@ from keras_attention import (
     Greedy,
     sequence_lengths,
 )
-from keras_attention.layers.context import NORMALIZERS
 from keras_attention.layers.heads import PointerHead
 from keras_attention.layers.location import LocationScore
+from keras_attention.layers.named import NORMALIZERS
 from keras_attention.layers.states import DecoderState, DecoderStep, Encoded
 
 TOLERANCE = 1e-5

@@ -18,9 +18,9 @@ from keras_attention import (
     TokenCrossentropy,
     shift_right,
 )
-from keras_attention.layers.context import NORMALIZERS, SCORES
 from keras_attention.layers.heads import DenseHead, PointerHead
 from keras_attention.layers.location import LocationScore
+from keras_attention.layers.named import NORMALIZERS, SCORES
 from keras_attention.layers.stack import RecurrentStack
 
 SOURCE_SIZE, TARGET_SIZE = 11, 13

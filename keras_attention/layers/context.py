@@ -5,41 +5,12 @@ from keras import ops
 
 from keras_attention.checks import check_size
 from keras_attention.layers.configured import Configured
-from keras_attention.layers.local import LocalMonotonic, LocalPredictive
-from keras_attention.layers.location import CoverageScore, LocationScore
 from keras_attention.layers.masking import with_given
-from keras_attention.layers.monotonic import Chunkwise, Monotonic
 from keras_attention.layers.multi_head import HeadProjections, fold
-from keras_attention.layers.named import get_layer
-from keras_attention.layers.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
-from keras_attention.layers.scores import (
-    AdditiveScore,
-    ConcatScore,
-    DotScore,
-    GeneralScore,
-    ScaledDotScore,
-    Score,
-)
+from keras_attention.layers.named import NORMALIZERS, SCORES, get_layer
+from keras_attention.layers.normalizers import Normalizer
+from keras_attention.layers.scores import Score
 from keras_attention.layers.states import Attended, History
-
-SCORES = {
-    "dot": DotScore,
-    "scaled_dot": ScaledDotScore,
-    "general": GeneralScore,
-    "additive": AdditiveScore,
-    "concat": ConcatScore,
-    "location": LocationScore,
-    "coverage": CoverageScore,
-}
-NORMALIZERS = {
-    "softmax": Softmax,
-    "sparsemax": Sparsemax,
-    "entmax15": Entmax15,
-    "local_m": LocalMonotonic,
-    "local_p": LocalPredictive,
-    "monotonic": Monotonic,
-    "chunkwise": Chunkwise,
-}
 
 
 @keras.saving.register_keras_serializable("keras_attention")

@@ -1,6 +1,5 @@
 """AttentionDecoder: computes the logits of the next token from the tokens so far and the memory."""
 
-import functools
 import inspect
 import operator
 
@@ -11,19 +10,11 @@ from keras_attention.checks import check_flag, check_rate, check_size, check_tok
 from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.configured import Configured
 from keras_attention.layers.embedding import Embedding
-from keras_attention.layers.hard_attention import HardHead
-from keras_attention.layers.heads import DenseHead, Head, PointerHead, TiedHead
-from keras_attention.layers.named import get_layer
+from keras_attention.layers.heads import Head
+from keras_attention.layers.named import HEADS, get_layer
 from keras_attention.layers.states import DecoderStep, Encoded
 from keras_attention.tokens import PADDING_ID
 
-HEADS = {
-    "dense": DenseHead,
-    "tied": TiedHead,
-    "pointer": PointerHead,
-    "hard": HardHead,
-    "hard_monotonic": functools.partial(HardHead, monotonic=True),
-}
 CELL_ARGUMENTS = frozenset(inspect.signature(AttentionDecoderCell).parameters) - {"kwargs"}
 
 
