@@ -63,16 +63,7 @@ class AttentionContext(Configured, keras.layers.Layer):
         self.heads = HeadProjections(num_heads, units, **shared) if num_heads > 1 else None
         self.score = get_layer("score", score, Score, SCORES, None if self.heads else units, **shared)
         self.normalizer = get_layer("normalizer", normalizer, Normalizer, NORMALIZERS, **shared)
-        if not self.heads and units not in (None, self.score.units):
-            raise ValueError(
-                f"`units` differs from the `units` of the score layer. Received: units={units}, "
-                f"score.units={self.score.units}. Pass it to only one of them."
-            )
-        if self.heads and self.normalizer.looks_back:
-            raise ValueError(
-                f"{type(self.normalizer).__name__} continues from the weights of a single head. "
-                f"Received: num_heads={num_heads}. Use one head or another normalizer."
-            )
+        _check_parts(units, num_heads, self.score, self.normalizer)
 
     @property
     def looks_back(self):
@@ -112,20 +103,14 @@ class AttentionContext(Configured, keras.layers.Layer):
             )
         one_step = len(query.shape) == 2
         if one_step:
-            query, history, noise = keras.tree.map_structure(
-                lambda x: ops.expand_dims(x, 1), (query, history or (), noise)
-            )
+            query, history, noise = _with_steps((query, history or (), noise))
         if memory_mask is None:
             memory_mask = ops.ones_like(memory[..., 0], dtype="bool")
         if keys is None or (isinstance(keys, list | tuple) and not len(keys)):
             keys = self.project_memory(memory)
-        mask, instead = keras.tree.map_structure(
-            lambda x: ops.expand_dims(x, 1), (memory_mask, given_weights)
-        )
+        mask, instead = _with_steps((memory_mask, given_weights))
         found = self._attend(query, memory, keys, mask, history, noise, instead)
-        if one_step:
-            found = keras.tree.map_structure(lambda x: ops.squeeze(x, axis=1), found)
-        return found
+        return keras.tree.map_structure(lambda x: ops.squeeze(x, axis=1), found) if one_step else found
 
     def _attend(self, query, memory, keys, mask, history, noise, instead):
         # Idea 3: a score for every memory state, softmax, and the weighted sum of the memory, C.
@@ -156,9 +141,8 @@ class AttentionContext(Configured, keras.layers.Layer):
         """(B, S) boolean mask -> the `History` before the first step, or `()` if no step looks back."""
         if not self.looks_back:
             return ()
-        total = ops.zeros_like(memory_mask, "float32")
-        own = self.normalizer.first_memory(memory_mask)
-        return History(self.normalizer.first_weights(memory_mask), total, own)
+        normalizer, total = self.normalizer, ops.zeros_like(memory_mask, "float32")
+        return History(normalizer.first_weights(memory_mask), total, normalizer.first_memory(memory_mask))
 
     def next_history(self, history, weights, own=()):
         """The history after a step with these weights; `own` is what the normalizer remembers."""
@@ -177,29 +161,50 @@ class AttentionContext(Configured, keras.layers.Layer):
             ValueError: the layer has no weights yet, or `memory` is a `KerasTensor`. This is not a layer
                 call, so a functional model could not train through it.
         """
-        if isinstance(memory, keras.KerasTensor):
-            raise ValueError(
-                "`project_memory` takes tensors, not KerasTensors. In a functional model, leave out "
-                "`keys`, or call `project_memory` inside your own layer."
-            )
-        if not self.built:
-            raise ValueError(
-                "This AttentionContext has no weights yet. "
-                "Call it once, or `build(query_shape, memory_shape)`, before `project_memory`."
-            )
+        _check_projection(self.built, memory)
         own = self.normalizer.project_memory(memory)
         if not self.heads:
             keys = self.score.project_memory(memory)
             return (keys, (), own) if keras.tree.flatten(own) else keys
         keys, values = self.heads.keys_and_values(memory)
-        keys = self.score.project_memory(fold(keys))
-        return self.heads.unfold(keys), values, own
+        return self.heads.unfold(self.score.project_memory(fold(keys))), values, own
 
     def compute_mask(self, query, previous_mask=None):
         return previous_mask, None  # the query's mask is also the context's
 
     def compute_output_shape(self, query_shape, memory_shape, **kwargs):
         return (*query_shape[:-1], memory_shape[-1]), (*query_shape[:-1], memory_shape[1])
+
+
+def _with_steps(nest):
+    """A nest of (B, ...) tensors -> (B, 1, ...)"""
+    return keras.tree.map_structure(lambda x: ops.expand_dims(x, 1), nest)
+
+
+def _check_parts(units, num_heads, score, normalizer) -> None:
+    if num_heads == 1 and units not in (None, score.units):
+        raise ValueError(
+            f"`units` differs from the `units` of the score layer. Received: units={units}, "
+            f"score.units={score.units}. Pass it to only one of them."
+        )
+    if num_heads > 1 and normalizer.looks_back:
+        raise ValueError(
+            f"{type(normalizer).__name__} continues from the weights of a single head. "
+            f"Received: num_heads={num_heads}. Use one head or another normalizer."
+        )
+
+
+def _check_projection(has_weights, memory) -> None:
+    if isinstance(memory, keras.KerasTensor):
+        raise ValueError(
+            "`project_memory` takes tensors, not KerasTensors. In a functional model, leave out "
+            "`keys`, or call `project_memory` inside your own layer."
+        )
+    if not has_weights:
+        raise ValueError(
+            "This AttentionContext has no weights yet. "
+            "Call it once, or `build(query_shape, memory_shape)`, before `project_memory`."
+        )
 
 
 def _check_ranks(query_shape, memory_shape, mask_shape=None) -> None:
