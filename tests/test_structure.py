@@ -56,6 +56,7 @@ ORDER = [
     "layers.features",
     "layers.unrolling",
     "layers.cell",
+    "layers.bridge",
     "layers.decoder",
     "decoding.limits",
     "decoding.top_k",

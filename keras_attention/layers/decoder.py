@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_attention.checks import check_flag, check_rate, check_size, check_tokens
+from keras_attention.layers.bridge import bridge_layers, bridged, check_final_state
 from keras_attention.layers.cell import AttentionDecoderCell
 from keras_attention.layers.configured import Configured
 from keras_attention.layers.embedding import Embedding
@@ -97,30 +98,13 @@ class AttentionDecoder(Configured, keras.layers.Layer):
         self.embedding_dim = embedding_dim = check_size("embedding_dim", embedding_dim)
         self.bridge = check_flag("bridge", bridge)
         self.head_initializer = keras.initializers.get(head_initializer)
-        more = {} if head == "tied" else {"kernel_initializer": self.head_initializer}
-        self.head = get_layer("head", head, Head, HEADS, vocabulary_size, **more, **shared, name="head")
-        if self.head.vocabulary_size != vocabulary_size:
-            raise ValueError(
-                "`head` must have the decoder's vocabulary size. Received: "
-                f"head.vocabulary_size={self.head.vocabulary_size}, vocabulary_size={vocabulary_size}."
-            )
+        self.head = _get_head(head, vocabulary_size, self.head_initializer, **shared)
         options.setdefault("attentional_layer", self.head.reads_vector)
         self.attention_cell = AttentionDecoderCell(units, cell, num_layers, score, **options, **shared)
         self.head.check_normalizer(self.attention_cell.normalizer)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.embedding = Embedding(vocabulary_size, embedding_dim, self.embeddings_initializer, **shared)
-        stack = self.attention_cell.stack
-        self.bridge_layers = []
-        if bridge:
-            self.bridge_layers = [
-                keras.layers.Dense(
-                    self.attention_cell.units,
-                    activation="tanh",
-                    **shared,
-                    name=f"bridge_{i}",
-                )
-                for i in range(stack.num_layers * stack.states_per_layer)
-            ]
+        self.bridge_layers = bridge_layers(self.attention_cell, **shared) if bridge else []
         self.head.tie(self.embedding)
         self.scheduled_sampling = check_rate("scheduled_sampling", scheduled_sampling)
         self.word_dropout = check_rate("word_dropout", word_dropout)
@@ -128,11 +112,7 @@ class AttentionDecoder(Configured, keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator() if scheduled_sampling else None
 
     def build(self, target_shape, memory_shape, final_state_shape=None):
-        if self.bridge and final_state_shape is None:
-            raise ValueError(
-                "The decoder's bridge computes the first states from the encoder's `final_state`, which is "
-                "missing. Pass `final_state`, or use `bridge=False` to start from zeros."
-            )
+        check_final_state(self.bridge_layers, final_state_shape)
         batch, cell = target_shape[0], self.attention_cell
         self.embedding.build(target_shape)
         cell.build((batch, self.embedding_dim), None, Encoded(memory_shape, None))
@@ -145,10 +125,10 @@ class AttentionDecoder(Configured, keras.layers.Layer):
     def call(self, target, memory, final_state=None, memory_mask=None, source=None, training=False):
         check_tokens(target, "target", self.vocabulary_size)
         encoded = self.encode(memory, memory_mask, source)
-        state = self._bridged(encoded, final_state)
+        state = bridged(self.bridge_layers, final_state, self.attention_cell.zero_state(encoded))
         if training and self.scheduled_sampling:
             logits, _ = self._unroll(target, state, encoded)
-            target = self._with_predictions(target, logits)
+            target = _with_predictions(target, logits, self.scheduled_sampling, self.seed_generator)
         return self._unroll(target, state, encoded)
 
     def _unroll(self, target, state, encoded):
@@ -156,14 +136,6 @@ class AttentionDecoder(Configured, keras.layers.Layer):
         found, _ = self.attention_cell.unroll(embedded, state, encoded)
         logits, found = self.head.unroll(found, encoded, target)
         return logits, found.weights
-
-    def _with_predictions(self, target, logits):
-        """(B, T) fed tokens, some replaced by the prediction of the step before; padding stays."""
-        predicted = ops.cast(ops.argmax(logits[:, :-1, 1:], axis=-1) + 1, target.dtype)  # never padding
-        predicted = ops.concatenate([target[:, :1], predicted], axis=1)
-        drawn = keras.random.uniform(ops.shape(target), seed=self.seed_generator)
-        replaced = ops.logical_and(drawn < self.scheduled_sampling, ops.not_equal(target, PADDING_ID))
-        return ops.where(replaced, predicted, target)
 
     def encode(self, memory, memory_mask=None, source=None):
         """Prepares a source for the steps, as `Encoded`; see `AttentionDecoderCell.encode`.
@@ -181,15 +153,8 @@ class AttentionDecoder(Configured, keras.layers.Layer):
             encoded: `Encoded`.
             final_state: (B, any depth), the encoder's final state; not read without the bridge.
         """
-        return self._bridged(encoded, final_state)._replace(head=self.head.first_state(encoded))
-
-    def _bridged(self, encoded, final_state):
-        """The cell's state before the first step."""
-        state = self.attention_cell.zero_state(encoded)
-        if not self.bridge:
-            return state
-        bridged = [layer(final_state) for layer in self.bridge_layers]
-        return state._replace(recurrent=keras.tree.pack_sequence_as(state.recurrent, bridged))
+        state = bridged(self.bridge_layers, final_state, self.attention_cell.zero_state(encoded))
+        return state._replace(head=self.head.first_state(encoded))
 
     def step(self, tokens, state, encoded):
         """One step: (B,) previous tokens -> `(logits, DecoderStep, DecoderState)`, logits (B, V).
@@ -215,6 +180,27 @@ class AttentionDecoder(Configured, keras.layers.Layer):
 
     def get_config(self):
         return {**self.attention_cell.get_config(), **super().get_config()}  # the decoder's name and dtype
+
+
+def _get_head(head, vocabulary_size, kernel_initializer, **options):
+    """The head, which may be given by its name."""
+    more = {} if head == "tied" else {"kernel_initializer": kernel_initializer}
+    head = get_layer("head", head, Head, HEADS, vocabulary_size, **more, **options, name="head")
+    if head.vocabulary_size != vocabulary_size:
+        raise ValueError(
+            "`head` must have the decoder's vocabulary size. Received: "
+            f"head.vocabulary_size={head.vocabulary_size}, vocabulary_size={vocabulary_size}."
+        )
+    return head
+
+
+def _with_predictions(target, logits, rate, seed):
+    """(B, T) fed tokens, some replaced by the prediction of the step before; padding stays."""
+    predicted = ops.cast(ops.argmax(logits[:, :-1, 1:], axis=-1) + 1, target.dtype)  # never padding
+    predicted = ops.concatenate([target[:, :1], predicted], axis=1)
+    drawn = keras.random.uniform(ops.shape(target), seed=seed)
+    replaced = ops.logical_and(drawn < rate, ops.not_equal(target, PADDING_ID))
+    return ops.where(replaced, predicted, target)
 
 
 for _name in CELL_ARGUMENTS:  # the decoder has the cell's arguments as attributes
