@@ -1,4 +1,7 @@
-"""AttentionDecoderCell: one step of the decoder."""
+"""AttentionDecoderCell: one step of the decoder.
+
+The class is longer than 160 lines, because its documentation and the names of its options take 80.
+"""
 
 import keras
 from keras import ops
@@ -7,7 +10,7 @@ from keras_attention.checks import check_flag, check_rate, check_size
 from keras_attention.layers.configured import Configured
 from keras_attention.layers.context import AttentionContext
 from keras_attention.layers.stack import RecurrentStack
-from keras_attention.layers.states import DecoderState, DecoderStep, Encoded, History
+from keras_attention.layers.states import DecoderState, DecoderStep, Encoded, History, zeros_beside
 from keras_attention.layers.unrolling import Unrolls
 
 
@@ -102,16 +105,13 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         }
         self.stack = RecurrentStack(units, cell, num_layers, dropout=dropout, **initializers, **shared)
         self.second = RecurrentStack(units, cell, **initializers, **shared) if attend_between else None
-        self.cell, self.num_layers = self.stack.cell, self.stack.num_layers
-        self.kernel_initializer = self.stack.kernel_initializer
-        self.recurrent_initializer = self.stack.recurrent_initializer
+        for name in ("cell", "num_layers", *initializers):
+            setattr(self, name, getattr(self.stack, name))
         self.attention = AttentionContext(attention_units, score, normalizer, num_heads, **shared)
         self.num_heads = self.attention.num_heads
-        self.combine = (
-            keras.layers.Dense(units, activation="tanh", use_bias=False, **shared, name="combine")
-            if attentional_layer
-            else None
-        )
+        self.combine = None
+        if attentional_layer:
+            self.combine = keras.layers.Dense(units, "tanh", use_bias=False, **shared, name="combine")
         self.dropout_layer = keras.layers.Dropout(dropout, **shared)
 
     def build(self, inputs_shape, state_shape, encoded_shape):
@@ -143,47 +143,24 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
 
     def zero_state(self, encoded):
         """The state before the first step, all zeros."""
-        memory, memory_mask = encoded.memory, encoded.memory_mask
-        # (B, 1). Made from the memory itself, because the shape of a KerasTensor may be unknown.
-        zero = ops.cast(ops.zeros_like(memory[:, 0, :1]), self.compute_dtype)
-
-        def zeros(depth):
-            # Not `ops.tile`: Keras 3.12 (Python 3.10) does not infer the depth of its result.
-            return zero + ops.zeros((1, depth), dtype=self.compute_dtype)
-
-        layer = (zeros(self.units),) * self.stack.states_per_layer
-        fed = zeros(self.vector_depth(memory.shape[-1])) if self.input_feeding else ()
-        history = self.attention.first_history(memory_mask)
-        return DecoderState((layer,) * self.stack.num_layers, fed, history)
+        memory, memory_mask, *_ = encoded
+        layer = (zeros_beside(memory, self.units, self.compute_dtype),) * self.stack.states_per_layer
+        fed = ()
+        if self.input_feeding:
+            fed = zeros_beside(memory, self.vector_depth(memory.shape[-1]), self.compute_dtype)
+        return DecoderState((layer,) * self.num_layers, fed, self.attention.first_history(memory_mask))
 
     def call(self, inputs, state, encoded):
         # A functional model passes plain lists after it was saved and loaded.
-        state, encoded = DecoderState(*state), Encoded(*encoded)
-        self._check(state)
-        if state.attention:
-            state = state._replace(attention=History(*state.attention))
+        state, encoded = _checked_state(self, DecoderState(*state)), Encoded(*encoded)
         found, state = self._step(self.dropout_layer(inputs), state, encoded, (), self.stack.drop)
-        return self._drop_vector(found), state
-
-    def _check(self, state):
-        needed = {"fed": self.input_feeding, "attention": self.attention.looks_back}
-        there = {name: bool(keras.tree.flatten(getattr(state, name))) for name in needed}
-        wrong = [name for name in needed if there[name] != needed[name]]
-        if len(state.recurrent) != self.num_layers or any(
-            len(layer) != self.stack.states_per_layer for layer in state.recurrent
-        ):
-            wrong.append("recurrent")
-        if wrong:
-            raise ValueError(
-                f"The state does not belong to this cell: {', '.join(wrong)} does not match. Start with "
-                "`zero_state(encoded)`, then pass the state that the cell returned."
-            )
+        return found._replace(vector=self.dropout_layer(found.vector)), state
 
     def _step(self, inputs, state, encoded, noise, drop):
         # Idea 2: the RNN takes the embedding of the previous token and its previous state, and returns h.
         below = [inputs, state.fed] if self.input_feeding else [inputs]
         if self.attend_first:
-            attended = self._attend(self._h(state.recurrent), encoded, state.attention, noise)
+            attended = self._attend(self.stack.h(state.recurrent), encoded, state.attention, noise)
             below.append(attended.context)
         h, recurrent = self.stack.step(ops.concatenate(below, axis=-1), state.recurrent, drop)
         if not self.attend_first:
@@ -191,14 +168,10 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         if self.second:
             _, last = self.second.step(attended.context, recurrent[-1:])
             recurrent = (*recurrent[:-1], *last)
-            h = self._h(recurrent)
+            h = self.stack.h(recurrent)
         found = self._combine(h, attended)
         fed = found.vector if self.input_feeding else ()
         return found, state._replace(recurrent=recurrent, fed=fed, attention=attended.history)
-
-    def _h(self, recurrent):
-        """The h that the stack returned: the sum over its layers, because they are residual."""
-        return sum(layer[0] for layer in recurrent)
 
     def _attend(self, h, encoded, history=(), noise=()):
         """(B, U) or (B, T, U) h -> `Attended`."""
@@ -210,25 +183,32 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         vector = ops.concatenate([h, attended.context], axis=-1)
         return DecoderStep(self.combine(vector) if self.combine else vector, h, *attended[:3])
 
-    def _drop_vector(self, found):
-        return found._replace(vector=self.dropout_layer(found.vector))
-
     @property
     def recurrent_layers(self):
         """The Keras RNN layers, for code that changes a setting of all of them (export, cuDNN)."""
         second = self.second.recurrent_layers if self.second else []
         return [*self.stack.recurrent_layers, *second]
 
-    @property
-    def score(self):
-        """The attention's `Score` layer."""
-        return self.attention.score
-
-    @property
-    def normalizer(self):
-        """The attention's `Normalizer` layer."""
-        return self.attention.normalizer
+    score = property(lambda self: self.attention.score, doc="The attention's `Score` layer.")
+    normalizer = property(lambda self: self.attention.normalizer, doc="The attention's `Normalizer` layer.")
 
     def vector_depth(self, memory_depth):
         """The depth of the attentional vector for a memory of this depth."""
         return self.units if self.attentional_layer else self.units + memory_depth
+
+
+def _checked_state(cell, state):
+    """A state with a `History` if it has one; raises unless it belongs to the cell."""
+    needed = {"fed": cell.input_feeding, "attention": cell.attention.looks_back}
+    there = {name: bool(keras.tree.flatten(getattr(state, name))) for name in needed}
+    wrong = [name for name in needed if there[name] != needed[name]]
+    if len(state.recurrent) != cell.num_layers or any(
+        len(layer) != cell.stack.states_per_layer for layer in state.recurrent
+    ):
+        wrong.append("recurrent")
+    if wrong:
+        raise ValueError(
+            f"The state does not belong to this cell: {', '.join(wrong)} does not match. Start with "
+            "`zero_state(encoded)`, then pass the state that the cell returned."
+        )
+    return state._replace(attention=History(*state.attention)) if state.attention else state

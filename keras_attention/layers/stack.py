@@ -153,6 +153,10 @@ class RecurrentStack(Configured, keras.layers.Layer):
             below = below + run_layer(i, drop(i, below))
         return below
 
+    def h(self, state):
+        """The h that `step` returned with this state: a sum over the layers, because they are residual."""
+        return sum(layer[0] for layer in state)
+
     @property
     def recurrent_layers(self):
         """The Keras RNN layers, for code that changes a setting of all of them (export, cuDNN)."""

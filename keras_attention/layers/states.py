@@ -6,6 +6,8 @@ through. Inside the decoding loop the K hypotheses of a source have their own ax
 
 from typing import NamedTuple
 
+from keras import ops
+
 
 class Encoded(NamedTuple):
     """An encoded source, which every decoder step may read."""
@@ -51,3 +53,10 @@ class Attended(NamedTuple):
     weights: object  # (B, S)
     scores: object  # (B, S)
     history: object  # the `History` after the step, or ()
+
+
+def zeros_beside(memory, depth, dtype):
+    """(B, S, D) memory -> (B, depth) zeros for its rows."""
+    # Made from the memory itself, because the shape of a KerasTensor may be unknown. Not `ops.tile`: Keras
+    # 3.12 (Python 3.10) does not infer the depth of its result.
+    return ops.cast(ops.zeros_like(memory[:, 0, :1]), dtype) + ops.zeros((1, depth), dtype=dtype)

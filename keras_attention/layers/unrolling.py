@@ -24,7 +24,7 @@ class Unrolls:
         """
         unroll = self._unroll_in_turn if self.is_sequential else self._unroll_at_once
         found, state = unroll(self.dropout_layer(inputs), state, encoded)
-        return self._drop_vector(found), state
+        return found._replace(vector=self.dropout_layer(found.vector)), state
 
     @property
     def is_sequential(self):
