@@ -96,16 +96,7 @@ def translate_file(
         OSError, ValueError: a file that cannot be read or written, a model that cannot be loaded, or what
             was begun is another job.
     """
-    if isinstance(job.strategy, Sample):
-        raise ValueError(
-            "Only greedy and beam decoding can go on after a kill. Sample from standard input."
-        )
-    if not source.is_file():
-        raise FileNotFoundError(f"There is no file {source}. What is not a file goes to standard input.")
-    if not output.absolute().parent.is_dir():
-        raise FileNotFoundError(f"There is no folder for {output}.")
-    if output.exists():
-        raise FileExistsError(f"{output} exists. Choose another output, or remove it.")
+    _check(job, source, output)
     part, journal = (output.with_name(output.name + end) for end in (".part", ".part.json"))
     description = _description(job, source)
     part.touch()
@@ -134,6 +125,19 @@ def translate_file(
                 journal.unlink(missing_ok=True)
                 part.unlink(missing_ok=True)
     return bad_lines
+
+
+def _check(job, source, output) -> None:
+    if isinstance(job.strategy, Sample):
+        raise ValueError(
+            "Only greedy and beam decoding can go on after a kill. Sample from standard input."
+        )
+    if not source.is_file():
+        raise FileNotFoundError(f"There is no file {source}. What is not a file goes to standard input.")
+    if not output.absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder for {output}.")
+    if output.exists():
+        raise FileExistsError(f"{output} exists. Choose another output, or remove it.")
 
 
 def _description(job, source) -> dict:
