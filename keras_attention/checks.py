@@ -22,6 +22,11 @@ def check_size(name: str, value: int, least: int = 1, most: int = LARGEST) -> in
     return int(value)
 
 
+def check_optional_size(name: str, value: int | None) -> int | None:
+    """`check_size` of an argument that may be None."""
+    return None if value is None else check_size(name, value)
+
+
 def check_rate(name: str, value: float) -> float:
     """An argument as a `float` of at least 0 and below 1; raises `TypeError` or `ValueError` otherwise."""
     if not 0 <= _number(name, value) < 1:

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 import keras_attention.ops as ops
-from keras_attention.checks import check_between, check_size
+from keras_attention.checks import check_between, check_optional_size, check_size
 from keras_attention.decoding.strategy import Strategy
 
 
@@ -54,7 +54,7 @@ class Sample(Strategy):
     def __init__(self, temperature=1.0, top_k=None, top_p=None, seed=None, **limits):
         super().__init__(**limits)
         self.temperature = check_between("temperature", temperature, 1e-3, 1e3)
-        self.top_k = None if top_k is None else check_size("top_k", top_k)
+        self.top_k = check_optional_size("top_k", top_k)
         self.top_p = None if top_p is None else check_between("top_p", top_p, 1e-6, 1)
         is_stream = seed is None or isinstance(seed, np.random.Generator)
         self.seed = seed if is_stream else check_size("seed", seed, least=0)

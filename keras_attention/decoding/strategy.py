@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import keras_attention.ops as ops
-from keras_attention.checks import check_size
+from keras_attention.checks import check_optional_size, check_size
 from keras_attention.decoding.after_step import after_step
 from keras_attention.decoding.buffers import new_buffer, steps_of, write, write_step
 from keras_attention.decoding.limits import forbid, forbid_repeats, force, or_else
@@ -72,7 +72,7 @@ class Strategy:
 
     def __init__(self, min_length=0, max_length=None, no_repeat_ngram_size=0, forbidden_ids=()):
         self.min_length = check_size("min_length", min_length, least=0)
-        self.max_length = None if max_length is None else check_size("max_length", max_length)
+        self.max_length = check_optional_size("max_length", max_length)
         self.no_repeat_ngram_size = check_size("no_repeat_ngram_size", no_repeat_ngram_size, least=0)
         if not isinstance(forbidden_ids, Iterable):
             raise TypeError(

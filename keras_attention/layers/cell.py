@@ -6,7 +6,7 @@ The class is longer than 160 lines, because its documentation and the names of i
 import keras
 from keras import ops
 
-from keras_attention.checks import check_flag, check_rate, check_size
+from keras_attention.checks import check_flag, check_optional_size, check_rate, check_size
 from keras_attention.layers.configured import Configured
 from keras_attention.layers.context import AttentionContext
 from keras_attention.layers.stack import RecurrentStack
@@ -89,9 +89,7 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)  # a history stays float32, and the inner layers cast
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.units = units = check_size("units", units)
-        self.attention_units = (
-            None if attention_units is None else check_size("attention_units", attention_units)
-        )
+        self.attention_units = check_optional_size("attention_units", attention_units)
         self.input_feeding = check_flag("input_feeding", input_feeding)
         self.attentional_layer = check_flag("attentional_layer", attentional_layer)
         self.attend_first = check_flag("attend_first", attend_first)
@@ -99,13 +97,10 @@ class AttentionDecoderCell(Unrolls, Configured, keras.layers.Layer):
         if attend_first and attend_between:
             raise ValueError("`attend_first` and `attend_between` cannot both be True. Choose one.")
         self.dropout = check_rate("dropout", dropout)
-        initializers = {
-            "kernel_initializer": kernel_initializer,
-            "recurrent_initializer": recurrent_initializer,
-        }
-        self.stack = RecurrentStack(units, cell, num_layers, dropout=dropout, **initializers, **shared)
-        self.second = RecurrentStack(units, cell, **initializers, **shared) if attend_between else None
-        for name in ("cell", "num_layers", *initializers):
+        start = {"kernel_initializer": kernel_initializer, "recurrent_initializer": recurrent_initializer}
+        self.stack = RecurrentStack(units, cell, num_layers, dropout=dropout, **start, **shared)
+        self.second = RecurrentStack(units, cell, **start, **shared) if attend_between else None
+        for name in ("cell", "num_layers", *start):
             setattr(self, name, getattr(self.stack, name))
         self.attention = AttentionContext(attention_units, score, normalizer, num_heads, **shared)
         self.num_heads = self.attention.num_heads

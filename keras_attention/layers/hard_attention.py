@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.checks import check_flag, check_size
+from keras_attention.checks import check_flag, check_optional_size
 from keras_attention.layers.heads import Head
 from keras_attention.layers.loop import over_time
 from keras_attention.layers.masking import first_position, masked_softmax, positions, with_given
@@ -46,7 +46,7 @@ class HardHead(Head):
     ):
         super().__init__(vocabulary_size, **kwargs)
         self.monotonic = check_flag("monotonic", monotonic)
-        self.units = None if units is None else check_size("units", units)
+        self.units = check_optional_size("units", units)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, found_shape, encoded_shape=None):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.checks import check_size
+from keras_attention.checks import check_optional_size, check_size
 from keras_attention.layers.masking import masked_softmax, positions
 from keras_attention.layers.normalizers import Normalizer
 
@@ -69,7 +69,7 @@ class LocalPredictive(_Window):
 
     def __init__(self, window=10, units=None, **kwargs):
         super().__init__(window, **kwargs)
-        self.units = None if units is None else check_size("units", units)
+        self.units = check_optional_size("units", units)
 
     def build(self, scores_shape, query_shape, memory_shape):
         units = self.units or query_shape[-1]

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.checks import check_size
+from keras_attention.checks import check_optional_size, check_size
 from keras_attention.layers.configured import Configured
 
 
@@ -26,7 +26,7 @@ class HeadProjections(Configured, keras.layers.Layer):
     def __init__(self, num_heads, units=None, **kwargs):
         super().__init__(**kwargs)
         self.num_heads = check_size("num_heads", num_heads)
-        self.units = None if units is None else check_size("units", units)
+        self.units = check_optional_size("units", units)
 
     def build(self, query_shape, memory_shape):
         self.depth = self.units or query_shape[-1]

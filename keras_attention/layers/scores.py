@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attention.checks import check_size
+from keras_attention.checks import check_optional_size
 from keras_attention.layers.configured import Configured
 
 
@@ -38,7 +38,7 @@ class Score(Configured, keras.layers.Layer):
 
     def __init__(self, units=None, **kwargs):
         super().__init__(**kwargs)
-        self.units = None if units is None else check_size("units", units)
+        self.units = check_optional_size("units", units)
 
     def build(self, query_shape, memory_shape):
         """Does nothing, unless a score has weights. Keras needs the method to set `built`."""

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attention.checks import check_size, check_tokens
+from keras_attention.checks import check_optional_size, check_tokens
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.buffers import lists_of_steps
 from keras_attention.decoding.named import get_strategy
@@ -98,8 +98,7 @@ class Generates(Explains):
         """The strategy, by default `Greedy()`, and the maximum number of tokens, by default 128."""
         strategy = get_strategy(strategy)
         strategy.check_vocabulary(self.target_vocabulary_size)
-        if max_length is not None:
-            max_length = check_size("max_length", max_length)
+        max_length = check_optional_size("max_length", max_length)
         return strategy, strategy.longest(max_length) or strategy.longest(DEFAULT_MAX_LENGTH)
 
     def run(self, source, strategy, max_length, prefix=None, noise=None) -> Decoded:
