@@ -81,6 +81,9 @@ def add_training(train):
     train.add_argument("--seeds", type=int, metavar="N",
                        help="train N models with consecutive seeds, in RUN/seed-0 and so on")  # fmt: skip
     choice("precision", PRECISIONS, "auto: bfloat16 if the processor has instructions for it (float32)")
+    train.add_argument("--devices", type=int, metavar="N",
+                       help="divide each batch among the first N GPUs, or N logical CPUs if there is no "
+                       "GPU (one device); may change when a training is resumed")  # fmt: skip
     train.add_argument("--resume", action="store_true",
                        help="resume from the last checkpoint in RUN; of the options above only --epochs, "
                        "--max-minutes, --patience and --learning-rate may change")  # fmt: skip

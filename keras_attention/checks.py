@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import numbers
+import sys
 
 import numpy as np
 
@@ -101,10 +102,9 @@ def check_tokens(tokens, name: str, vocabulary_size: int | None) -> None:
         raise ValueError(
             f"`{name}` must have at least one row and one column. Received: {name}.shape={shape}."
         )
-    dtype = dtype_name(tokens)
-    if "int" not in dtype:
+    if not holds_integers(tokens):
         raise TypeError(
-            f"`{name}` must hold integer token ids. Received: {name}.dtype={dtype}. "
+            f"`{name}` must hold integer token ids. Received: {name}.dtype={dtype_name(tokens)}. "
             "Cast them where they are made, e.g. `.astype('int32')`."
         )
     values = values_of(tokens)
@@ -123,6 +123,21 @@ def check_tokens(tokens, name: str, vocabulary_size: int | None) -> None:
 def dtype_name(tensor) -> str:
     """The name of a tensor's or an array's dtype."""
     return getattr(tensor.dtype, "name", str(tensor.dtype))
+
+
+def holds_integers(tensor) -> bool:
+    """Whether a tensor or an array holds integers, or is symbolic and stands for integers.
+
+    Before a training with a `tf.distribute` strategy, Keras (3.15) calls the model once, symbolically, on
+    the mean of a batch over the replicas. The mean of integers is float64. Only this call is let through:
+    the replicas get the batches themselves, and floats in those are refused.
+    """
+    dtype = dtype_name(tensor)
+    tf = sys.modules.get("tensorflow")  # does not import it: most readers of exports go without
+    if "int" in dtype or dtype != "float64" or tf is None:
+        return "int" in dtype
+    is_mean = tf.distribute.has_strategy() and tf.distribute.in_cross_replica_context()
+    return is_mean and tf.is_symbolic_tensor(tensor)
 
 
 def values_of(tensor):

@@ -15,6 +15,7 @@ examples:
   keras-attention train pairs.tsv.gz --output run --max-minutes 30 --validation dev.tsv
   keras-attention train pairs.tsv --output run --resume
   keras-attention --backend jax train pairs.tsv --output run
+  keras-attention train pairs.tsv --output run --devices 2
   keras-attention translate run < in.txt > out.txt
   keras-attention translate run --beam 5 --n-best 3 < in.txt
   keras-attention translate model.tflite --input in.txt.gz --output out.txt.gz --workers 8

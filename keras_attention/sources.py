@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_attention.checks import check_tokens, dtype_name, values_of
+from keras_attention.checks import check_tokens, dtype_name, holds_integers, values_of
 
 LENGTHS = "_lengths"
 RESERVED = {"target", "prefix", "noise"}  # the other inputs of training and decoding
@@ -133,7 +133,7 @@ def _check_input(tensor, name, spec):
             f"`{name}` must have the shape {spec.shape}, where None is any size from 1. "
             f"Received: {name}.shape={shape}."
         )
-    if ("int" if spec.is_integer else "float") not in dtype:
+    if not (holds_integers(tensor) if spec.is_integer else "float" in dtype):
         kind = "integers" if spec.is_integer else "floats"
         raise TypeError(
             f"`{name}` must hold {kind}. Received: {name}.dtype={dtype}. "

@@ -54,6 +54,7 @@ def _train(options, output, given, resume):
             strict=options.strict,
             verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line per epoch
             say=_say(options),
+            devices=options.devices,
         )
 
 
@@ -81,6 +82,9 @@ def distill(options):
     strategy = Beam(options.beam, options.length_penalty, options.coverage_penalty)
     if not options.resume:
         student = Options(**given)  # fails now if an option is wrong
+    with quick_start():
+        from keras_attention.training.devices import strategy_for
+    strategy_for(options.devices)  # now: the teacher starts TensorFlow
     translator = load(options.teacher)
     with quick_start():
         from keras_attention.training.distill import PAIRS, Progress, has_begun, write_pairs

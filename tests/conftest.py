@@ -10,6 +10,13 @@ import keras
 import numpy as np
 import pytest
 
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    # For trainings on two devices: TensorFlow makes logical CPUs only when it starts.
+    (_cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
 DATA = Path(__file__).parent / "data"
 
 # Collecting garbage among TensorFlow's objects takes a fifth to a quarter of the time to trace a graph.

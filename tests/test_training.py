@@ -20,8 +20,9 @@ from keras_attention import (
     TokenCrossentropy,
     shift_right,
 )
+from keras_attention.training.logs import LogsOfEpochs
+from keras_attention.training.options import Options
 from keras_attention.training.run import Run, load_checkpoint, new_state, save_checkpoint, scheduled_rate
-from keras_attention.training.train import LogsOfEpochs, Options
 
 VOCABULARY_SIZE, ROWS, BATCH = 7, 48, 16
 

@@ -212,3 +212,9 @@ class _Compiled(keras.Model):
 
     def call(self, inputs):
         return self.function(**inputs)._asdict()
+
+    def predict_on_batch(self, x):
+        """Keras' own (3.15), which returns every row N times in the scope of a strategy for N devices."""
+        found = super().predict_on_batch(x)
+        num_rows = len(keras.tree.flatten(x["source"])[0])
+        return {name: array[:num_rows] for name, array in found.items()}

@@ -30,7 +30,8 @@ class Order:
 
     def __init__(self, lengths, batch_size, seed):
         self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
-        self.epoch, self.groups = 0, self.epoch_groups(0)
+        self.groups = self.epoch_groups(0)
+        self.latest = 0, self.groups
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -39,9 +40,11 @@ class Order:
     def rows(self, place: int) -> np.ndarray:
         """The rows of one batch of the stream."""
         epoch, number = divmod(place, len(self))
-        if epoch != self.epoch:
-            self.epoch, self.groups = epoch, self.epoch_groups(epoch)
-        return self.groups[number]
+        latest, groups = self.latest  # one assignment: several threads may read
+        if epoch != latest:
+            groups = self.epoch_groups(epoch)
+            self.latest = epoch, groups
+        return groups[number]
 
     def epoch_groups(self, epoch) -> list[np.ndarray]:
         """The rows of each batch, in the order of the epoch."""
@@ -57,18 +60,22 @@ class Order:
         return groups if seed is None else [groups[i] for i in random.permutation(len(groups))]
 
 
-def as_dataset(batch, num_batches: int, first_pass: int, signature, batch_size: int):
+def as_dataset(batch, num_batches: int, first_pass, signature, batch_size: int, devices: int = 1):
     """The batches of a stream as a data set; each pass over it takes the next `num_batches`.
 
     Args:
         batch: maps a place in the stream to `(inputs, target)`, a dict of arrays and an array.
         num_batches: batches in a pass.
-        first_pass: the number of the first pass.
+        first_pass: the number of the first pass, or a function, see `SequencePairs.batches`.
         signature: `(dtype, shape)` of each input, and of the target; None is any size.
         batch_size: rows in a batch, which may be fewer.
+        devices: batches are padded to a multiple of this number of rows.
     """
+    if devices > 1:
+        batch, batch_size = _filled(batch, devices), -(-batch_size // devices) * devices
+    pass_number = first_pass if callable(first_pass) else itertools.count(first_pass).__next__
     if keras.backend.backend() == "tensorflow":
-        return _tensorflow_dataset(batch, num_batches, first_pass, signature)
+        return _tensorflow_dataset(batch, num_batches, pass_number, signature)
     if keras.backend.backend() == "jax":  # which compiles each shape by itself
         ragged = batch
 
@@ -81,7 +88,7 @@ def as_dataset(batch, num_batches: int, first_pass: int, signature, batch_size: 
             shaped = {name: padded(array, batch_size, sizes.get(name)) for name, array in inputs.items()}
             return shaped, padded(target, batch_size, lengths[1])
 
-    return _Passes(batch, num_batches, first_pass)
+    return _Passes(batch, num_batches, pass_number())
 
 
 def common_length(length: int) -> int:
@@ -95,7 +102,7 @@ def common_lengths(source: int, target: int) -> tuple[int, int]:
     return (max(source, target),) * 2 if 0.5 <= source / target <= 2 else (source, target)
 
 
-def padded(array: np.ndarray, rows: int, length: int) -> np.ndarray:
+def padded(array: np.ndarray, rows: int, length: int | None = None) -> np.ndarray:
     """Pads an array (B, S, ...) with 0 to `rows` rows and a length. Lengths (B,) are padded with 1.
 
     An all-padding row counts in no loss and in no metric.
@@ -103,17 +110,26 @@ def padded(array: np.ndarray, rows: int, length: int) -> np.ndarray:
     missing = max(rows - len(array), 0)
     if array.ndim == 1:
         return np.pad(array, (0, missing), constant_values=1)
-    sizes = [(0, missing), (0, length - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
-    return np.pad(array, sizes)
+    longer = 0 if length is None else length - array.shape[1]
+    return np.pad(array, [(0, missing), (0, longer)] + [(0, 0)] * (array.ndim - 2))
 
 
-def _tensorflow_dataset(batch, num_batches, first_pass, signature):
+def _filled(ragged, devices):
+    """The same batches, with rows of padding up to a multiple of `devices`."""
+
+    def batch(place):
+        inputs, target = ragged(place)
+        rows = -(-len(target) // devices) * devices
+        return {name: padded(array, rows) for name, array in inputs.items()}, padded(target, rows)
+
+    return batch
+
+
+def _tensorflow_dataset(batch, num_batches, pass_number, signature):
     import tensorflow as tf  # late: other backends do not need it
 
-    passes = itertools.count(first_pass)
-
     def generate():
-        start = next(passes) * num_batches
+        start = pass_number() * num_batches
         return (batch(place) for place in range(start, start + num_batches))
 
     inputs, target = signature

@@ -77,7 +77,8 @@ class SequencePairs:
         start_id: int = END_ID,
         seed: int | None = None,
         max_batches: int | None = None,
-        first_pass: int = 0,
+        first_pass: int | Callable[[], int] = 0,
+        devices: int = 1,
     ) -> Batches:
         """Batches of rows that are sorted by length within windows, to keep padding low.
 
@@ -91,9 +92,12 @@ class SequencePairs:
                 rows, shortest first.
             max_batches: the maximum number of batches in a pass. A longer epoch is divided into passes of
                 equal length; None makes every epoch one pass.
-            first_pass: the number of the first pass, for a training that is resumed.
+            first_pass: the number of the first pass, for a training that is resumed. On TensorFlow it may
+                be a function, which is called for the number of each pass when the pass begins.
+            devices: the number of devices that will divide a batch: its rows are padded to a multiple of
+                this number. Rows of padding count in no loss and in no metric.
         """
-        batch_size = check_size("batch_size", batch_size)
+        batch_size, devices = check_size("batch_size", batch_size), check_size("devices", devices)
         lengths = self.lengths()
         order = Order(lengths, batch_size, seed)
         parts = -(-len(order) // (max_batches or max(len(order), 1)))
@@ -119,7 +123,7 @@ class SequencePairs:
         if has_vectors:
             inputs["source"] = ("float32", (None, None, self.source[0].shape[1]))
             inputs["source_lengths"] = ("int32", (None,))
-        dataset = as_dataset(batch, num_batches, first_pass, (inputs, ids), batch_size)
+        dataset = as_dataset(batch, num_batches, first_pass, (inputs, ids), batch_size, devices)
         return Batches(dataset, num_batches, 1 - real / max(padded, 1))
 
 

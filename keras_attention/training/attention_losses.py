@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.layers.masking import padding_mask
 from keras_attention.training.objectives import token_weights
+from keras_attention.training.replicas import mean_over_replicas
 
 
 @keras.saving.register_keras_serializable("keras_attention")
@@ -36,7 +37,8 @@ class CoverageLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype="float32")
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        return super().__call__(y_true, y_pred, token_weights(padding_mask(y_true), sample_weight))
+        weights = token_weights(padding_mask(y_true), sample_weight)
+        return mean_over_replicas(super().__call__(y_true, y_pred, weights), weights, self.reduction)
 
     def call(self, y_true, y_pred):
         coverage = ops.cumsum(y_pred, axis=1) - y_pred
@@ -62,8 +64,8 @@ class AlignmentLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype="float32")
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        aligned = ops.any(ops.not_equal(y_true, 0), axis=-1)
-        return super().__call__(y_true, y_pred, token_weights(aligned, sample_weight))
+        weights = token_weights(ops.any(ops.not_equal(y_true, 0), axis=-1), sample_weight)
+        return mean_over_replicas(super().__call__(y_true, y_pred, weights), weights, self.reduction)
 
     def call(self, y_true, y_pred):
         return -ops.sum(y_true * ops.log(ops.maximum(y_pred, 1e-7)), axis=-1)  # (B, T)

@@ -33,6 +33,7 @@ def distill(
     strict: bool = False,
     verbose: int = 1,
     say: Callable[[str], None] = print,
+    devices: int | None = None,
 ) -> Translator:
     """Trains a student on what a teacher writes for the sources of a file, and returns the best student.
 
@@ -43,7 +44,7 @@ def distill(
 
     Args:
         teacher: a `Translator`, around a `Seq2Seq` or an `Ensemble`.
-        train_file, output, options, validation_file, strict, verbose, say: as in `train`.
+        train_file, output, options, validation_file, strict, verbose, say, devices: as in `train`.
         targets: `"teacher"` trains on the teacher's best outputs; `"nearest"` on the hypotheses with the
             smallest edit distance to the references, in ids; `"both"` on the best outputs and the
             references.
@@ -66,7 +67,7 @@ def distill(
         Teacher(teacher, strategy, targets), *files, output, options or Options(), resume, strict, say
     )
     options = options if goes_on else chosen
-    return train(output / PAIRS, output, options, validation_file, goes_on, strict, verbose, say)
+    return train(output / PAIRS, output, options, validation_file, goes_on, strict, verbose, say, devices)
 
 
 def has_begun(output: Path) -> bool:

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_attention.checks import check_rate, check_size
 from keras_attention.training.optimizers import Adam
+from keras_attention.training.replicas import variables_of_replicas
 
 NEWTON_SCHULZ_STEPS = 5
 RMS = 0.2  # root mean square of a step at a learning rate of 1, about Adam's
@@ -32,7 +33,7 @@ class Muon(Adam):
         exclude_layers: regular expressions; a variable whose path matches one of them moves as with `Adam`.
 
     Raises:
-        TypeError, ValueError: an argument out of its range, `amsgrad`, or a `tf.distribute` strategy.
+        TypeError, ValueError: an argument out of its range, or `amsgrad`.
 
     Example:
         model.compile(keras_attention.Muon(4e-3, global_clipnorm=1.0), keras_attention.TokenCrossentropy())
@@ -64,22 +65,20 @@ class Muon(Adam):
         super().build(variables)
         if built:
             return
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            if tf.distribute.has_strategy():  # an update gets a replica's variable, which has no moments
-                raise ValueError("`Muon` does not support `tf.distribute`. Use `keras_attention.Adam`.")
         self.hidden = {
-            key for key, variable in zip(self.moments, variables, strict=True) if self._is_hidden(variable)
+            id(of_replica)
+            for variable in variables
+            if self._is_hidden(variable)
+            for of_replica in variables_of_replicas(variable)
         }
 
     def _is_hidden(self, variable) -> bool:
         is_matrix = len(variable.shape) == 2 and min(variable.shape) > 1
         return is_matrix and not any(re.search(part, variable.path) for part in self.exclude_layers)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def one_step(self, gradient, variable, learning_rate):
         if id(variable) not in self.hidden:
-            super().update_step(gradient, variable, learning_rate)
+            super().one_step(gradient, variable, learning_rate)
             return
         # A hidden matrix keeps D where Adam keeps the second moments, so it needs no extra array.
         slot, direction = self.moments[id(variable)]

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.checks import check_rate
 from keras_attention.layers.masking import padding_mask
+from keras_attention.training.replicas import mean_over_replicas
 from keras_attention.training.token_statistics import named_right, negative_log_likelihoods, token_losses
 
 
@@ -41,7 +42,8 @@ class TokenCrossentropy(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         weights = _real_token_weights(y_true, sample_weight)
-        return super().__call__(y_true, y_pred, sample_weight=weights)
+        loss = super().__call__(y_true, y_pred, sample_weight=weights)
+        return mean_over_replicas(loss, weights, self.reduction)
 
     def call(self, y_true, y_pred):
         return token_losses(y_true, y_pred, self.label_smoothing)  # (B, T), padding included

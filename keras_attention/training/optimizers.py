@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_attention.training.replicas import of_one_replica, sums_over_replicas, variables_of_replicas
+
 
 @keras.saving.register_keras_serializable("keras_attention")
 class Adam(keras.optimizers.Adam):
@@ -14,6 +16,9 @@ class Adam(keras.optimizers.Adam):
     `tf.IndexedSlices` is made dense before it is clipped or squared: Keras 3.15 squares the slices one by
     one, so an id that occurs several times in a batch gets too small a second moment and too long a step.
     On other backends this class behaves exactly like `keras.optimizers.Adam`.
+
+    With a `tf.distribute` strategy, the gradients of all replicas are added up before they are clipped.
+    Keras 3.15 clips those of each replica by itself.
 
     Args:
         *args, **kwargs: the arguments of `keras.optimizers.Adam`. `amsgrad=True` uses Keras' own update.
@@ -29,15 +34,14 @@ class Adam(keras.optimizers.Adam):
         super().build(variables)
         if built or self.amsgrad:
             return
-        is_tensorflow = keras.backend.backend() == "tensorflow"  # there an update gets a `tf.Variable`
         moments = (
             [state for state in self.variables if state.name.endswith(f"_{name}")]
             for name in ("momentum", "velocity")
         )
-        # Under a `tf.distribute` strategy an update gets a replica's variable, which is not in here.
         self.moments = {
-            id(variable.value if is_tensorflow else variable): pair
-            for variable, *pair in zip(variables, *moments, strict=True)
+            id(variable): pair
+            for states in zip(variables, *moments, strict=True)
+            for variable, *pair in zip(*map(variables_of_replicas, states), strict=True)
         }
 
     def apply(self, grads, trainable_variables=None):
@@ -45,16 +49,21 @@ class Adam(keras.optimizers.Adam):
             import tensorflow as tf
 
             grads = [grad if grad is None else tf.convert_to_tensor(grad) for grad in grads]
+            grads = sums_over_replicas(grads)  # before they are clipped
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
+        self.one_step(of_one_replica(gradient), variable, learning_rate)
+
+    def one_step(self, gradient, variable, learning_rate):
+        """Updates a variable by the gradient of the whole batch."""
         moments = None if self.amsgrad else self.moments.get(id(variable))
         if moments is None or keras.backend.backend() != "tensorflow":
             super().update_step(gradient, variable, learning_rate)
             return
         import tensorflow as tf
 
-        momentum, velocity = (moment.value for moment in moments)
+        momentum, velocity = moments
         step = tf.cast(self.iterations, variable.dtype) + 1
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

@@ -114,7 +114,7 @@ class Run(keras.callbacks.Callback):
         self.validation_seconds += time.monotonic() - began
         state["part"] = epoch + 1
         state["seconds"] = self._seconds()
-        updates = int(self.model.optimizer.iterations)
+        updates = int(np.array(self.model.optimizer.iterations))
         times = {"updates": updates, "seconds": round(state["seconds"], 1)}
         state["history"].append({"epoch": round(updates / self.of_epoch, 3), **times, **logs})
         if self.selection.value(logs) > state["best"]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,9 @@ from keras_attention.models.translator import Translator, load_translator
 from keras_attention.text.datasets import SequencePairs, tokenize_pairs
 from keras_attention.text.pair_files import BadLines, Pair, read_pairs
 from keras_attention.training.attention_losses import CoverageLoss
+from keras_attention.training.devices import draw_apart, is_distributed, scope_of, strategy_for
 from keras_attention.training.folder import announced, one_training
+from keras_attention.training.logs import logs_in
 from keras_attention.training.muon import Muon
 from keras_attention.training.new_translator import new_translator
 from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
@@ -37,6 +38,7 @@ def train(
     strict: bool = False,
     verbose: int = 1,
     say: Callable[[str], None] = print,
+    devices: int | None = None,
 ) -> Translator:
     """Trains a `Translator` on a file of `source<TAB>target` lines and returns the best by validation.
 
@@ -55,6 +57,9 @@ def train(
         strict: whether to stop at the first bad line.
         verbose: as in Keras' `fit`.
         say: is called with each line of the report.
+        devices: on how many GPUs of this machine, or logical CPUs if it has no GPU, see
+            `devices.strategy_for`. Each batch is divided among them. It is no property of the model: a
+            training may be resumed on another number.
 
     Raises:
         FileExistsError: `output` holds a training and `resume` is False, or one is running there.
@@ -62,6 +67,7 @@ def train(
         OSError, ValueError: a file that cannot be read, no pairs in it, options out of range, or a
             `config.json` that differs from the options of the training to resume.
     """
+    strategy = strategy_for(devices, say)
     output = Path(output)
     best, checkpoint = output / "translator.keras", output / "checkpoint.npz"
     started = time.monotonic()
@@ -93,24 +99,27 @@ def train(
         keras.utils.set_random_seed(options.seed)
         keras.config.set_dtype_policy(options.precision)
         is_training = splitter(options, validation_file)
-        if goes_on:
-            translator = load_translator(best)
-        else:
-            if resume:
-                say("There was no validation yet: the training begins again.")
-            translator, options = new_translator(train_file, is_training, options, say)
+        with scope_of(strategy):
+            if goes_on:
+                translator = load_translator(best)
+            else:
+                if resume:
+                    say("There was no validation yet: the training begins again.")
+                translator, options = new_translator(train_file, is_training, options, say)
         held_out = validation_file, lambda pair: True
         if validation_file is None:
             held_out = train_file, lambda pair: not is_training(pair)
         pairs = _read(train_file, held_out, translator, is_training, options, strict, say)
         options = options.for_pairs(len(pairs["train"]))
         model = translator.seq2seq
-        compile_model(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
-        state = load_checkpoint(model, checkpoint) if goes_on else new_state()
+        with scope_of(strategy):
+            compile_model(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
+            state = load_checkpoint(model, checkpoint) if goes_on else new_state()
+        draw_apart(model, strategy)
         options.check_resumed(state["options"])
         state["options"] = options.to_dict()
         selection = selection_of(translator, *held_out, options)
-        _fit(translator, pairs, options, output, state, started, verbose, say, selection)
+        _fit(translator, pairs, options, output, state, started, verbose, say, selection, strategy)
     if not best.is_file():
         raise ValueError(f"There was no validation yet. Give more than max_minutes={options.max_minutes}.")
     return load_translator(best)
@@ -167,7 +176,9 @@ def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> Sequence
 
 
 def compile_model(model: keras.Model, options: Options, num_batches: int) -> None:
-    """Compiles a model for a training of `num_batches` batches an epoch."""
+    """Compiles a model for a training of `num_batches` batches an epoch, in the scope of its strategy."""
+    # Keras leaves the graph once in so many batches: at least 20 times an epoch, twice in the warm-up.
+    steps = max(1, min(STEPS_PER_EXECUTION, num_batches // 20, num_batches * options.epochs // 100))
     loss = TokenCrossentropy(options.label_smoothing)
     metrics = [TokenAccuracy(), ExactMatch(), Perplexity()]
     weights = None
@@ -179,20 +190,25 @@ def compile_model(model: keras.Model, options: Options, num_batches: int) -> Non
         loss,
         weights,
         metrics,
-        # Keras leaves the graph once in so many batches: at least 20 times an epoch, twice in the warm-up.
-        steps_per_execution=max(
-            1, min(STEPS_PER_EXECUTION, num_batches // 20, num_batches * options.epochs // 100)
-        ),
+        steps_per_execution=1 if is_distributed() else steps,  # Keras (3.15) fails with more, keras#19246
     )
 
 
-def _fit(translator, pairs, options, output, state, started, verbose, say, selection):
+def _fit(translator, pairs, options, output, state, started, verbose, say, selection, strategy):
     model = translator.seq2seq
+    devices = strategy.num_replicas_in_sync if strategy else 1
     batches = pairs["train"].batches(
-        options.batch_size, model.start_id, options.seed, max_batches=PART, first_pass=state["part"]
+        options.batch_size,
+        model.start_id,
+        options.seed,
+        max_batches=PART,
+        first_pass=lambda: state["part"],  # with a strategy, Keras begins more passes than it trains on
+        devices=devices,
     )
     of_epoch = -(-len(pairs["train"]) // options.batch_size)
-    validation = pairs["validation"].batches(min(4 * options.batch_size, 2**31 - 1), model.start_id)
+    validation = pairs["validation"].batches(
+        min(4 * options.batch_size, 2**31 - 1), model.start_id, devices=devices
+    )
     say(
         f"{len(pairs['train']):,} pairs to train on, {len(pairs['validation']):,} to validate; batches of "
         f"{options.batch_size}, at most {options.epochs} epochs of {of_epoch:,} updates, "
@@ -205,13 +221,6 @@ def _fit(translator, pairs, options, output, state, started, verbose, say, selec
     run = Run(best, options, output, state, batches.num_batches, of_epoch, selection)
     if state["history"]:  # a kill may have left the file one part behind
         run.write_history()
-    callbacks = [run]
-    if keras.backend.backend() != "tensorflow":
-        say("No TensorBoard logs: Keras writes them with TensorFlow.")
-    elif importlib.util.find_spec("tensorboard"):
-        callbacks.append(LogsOfEpochs(output / "logs", write_graph=False))
-    else:
-        say("No TensorBoard logs: `pip install tensorboard` for them.")
     datasets = batches.dataset, validation.dataset
     if options.coverage:
         datasets = [data.map(lambda x, y: (x, {"logits": y, "attention": y})) for data in datasets]
@@ -222,19 +231,8 @@ def _fit(translator, pairs, options, output, state, started, verbose, say, selec
             shuffle=False,  # the data set is shuffled already
             initial_epoch=state["part"],
             epochs=run.parts,
-            callbacks=callbacks,
+            callbacks=[run, *logs_in(output / "logs", say)],
             verbose=verbose,
         )
     if run.state["part"]:
         say(run.outcome())
-
-
-class LogsOfEpochs(keras.callbacks.TensorBoard):
-    """TensorBoard's logs without the figures of each batch.
-
-    Keras 3.15 does not write them either, but TensorFlow would store their numbers for each batch and never
-    free them.
-    """
-
-    def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch)
