@@ -12,9 +12,8 @@ def variables_of_replicas(variable) -> tuple:
     """What an optimizer's update may get for a Keras variable: one variable for each replica."""
     if keras.backend.backend() != "tensorflow":
         return (variable,)
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().experimental_local_results(variable.value)
+    strategy = getattr(variable.value, "distribute_strategy", None)  # only mirrored variables have one
+    return strategy.experimental_local_results(variable.value) if strategy else (variable.value,)
 
 
 def sums_over_replicas(gradients) -> list:
