@@ -27,6 +27,7 @@ from keras_attention.training.run import Run, load_checkpoint, new_state
 from keras_attention.training.selection import check_available, selection_of
 
 STEPS_PER_EXECUTION = 8
+CHECKPOINT = "checkpoint.npz"
 
 
 def train(
@@ -67,17 +68,11 @@ def train(
         OSError, ValueError: a file that cannot be read, no pairs in it, options out of range, or a
             `config.json` that differs from the options of the training to resume.
     """
+    started = time.monotonic()
     strategy = strategy_for(devices, say)
     output = Path(output)
-    best, checkpoint = output / "translator.keras", output / "checkpoint.npz"
-    started = time.monotonic()
-    if resume and not (output / "config.json").is_file():
-        raise FileNotFoundError(f"There is no training to resume in {output}: no config.json.")
-    goes_on = resume and checkpoint.exists()
-    if resume and not goes_on and (output / "history.json").exists():
-        raise FileNotFoundError(
-            f"The training in {output} cannot be resumed: there is no {checkpoint.name}."
-        )
+    best = output / "translator.keras"
+    goes_on = resume and _has_checkpoint(output)
     _check_is_new(output, resume)
     for file in filter(None, (train_file, validation_file)):
         Path(file).open("rb").close()  # fails now rather than after the tokenizers
@@ -114,7 +109,7 @@ def train(
         model = translator.seq2seq
         with scope_of(strategy):
             compile_model(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
-            state = load_checkpoint(model, checkpoint) if goes_on else new_state()
+            state = load_checkpoint(model, output / CHECKPOINT) if goes_on else new_state()
         draw_apart(model, strategy)
         options.check_resumed(state["options"])
         state["options"] = options.to_dict()
@@ -125,8 +120,19 @@ def train(
     return load_translator(best)
 
 
+def _has_checkpoint(output):
+    """Whether a training that is to be resumed has got as far as a checkpoint."""
+    if not (output / "config.json").is_file():
+        raise FileNotFoundError(f"There is no training to resume in {output}: no config.json.")
+    if (output / CHECKPOINT).exists():
+        return True
+    if (output / "history.json").exists():
+        raise FileNotFoundError(f"The training in {output} cannot be resumed: there is no {CHECKPOINT}.")
+    return False
+
+
 def _check_is_new(output, resume):
-    if not resume and any((output / name).exists() for name in ("checkpoint.npz", "translator.keras")):
+    if not resume and any((output / name).exists() for name in (CHECKPOINT, "translator.keras")):
         raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
 
 
@@ -194,21 +200,25 @@ def compile_model(model: keras.Model, options: Options, num_batches: int) -> Non
     )
 
 
-def _fit(translator, pairs, options, output, state, started, verbose, say, selection, strategy):
-    model = translator.seq2seq
+def _batches(pairs, options, start_id, state, strategy):
+    """The batches to train on, and those to validate on."""
     devices = strategy.num_replicas_in_sync if strategy else 1
     batches = pairs["train"].batches(
         options.batch_size,
-        model.start_id,
+        start_id,
         options.seed,
         max_batches=PART,
         first_pass=lambda: state["part"],  # with a strategy, Keras begins more passes than it trains on
         devices=devices,
     )
+    of_validation = min(4 * options.batch_size, 2**31 - 1)
+    return batches, pairs["validation"].batches(of_validation, start_id, devices=devices)
+
+
+def _fit(translator, pairs, options, output, state, started, verbose, say, selection, strategy):
+    model = translator.seq2seq
+    batches, validation = _batches(pairs, options, model.start_id, state, strategy)
     of_epoch = -(-len(pairs["train"]) // options.batch_size)
-    validation = pairs["validation"].batches(
-        min(4 * options.batch_size, 2**31 - 1), model.start_id, devices=devices
-    )
     say(
         f"{len(pairs['train']):,} pairs to train on, {len(pairs['validation']):,} to validate; batches of "
         f"{options.batch_size}, at most {options.epochs} epochs of {of_epoch:,} updates, "
