@@ -15,6 +15,8 @@ from keras_attention.choices import (
 )
 from keras_attention.training.options import PRECISIONS, Options
 
+NO_PROCESSES = {"coordinator": None, "processes": None, "process": None}
+
 
 def add_training(train):
     """Adds the options of a training to the parser of a command."""
@@ -89,6 +91,21 @@ def add_training(train):
                        "--max-minutes, --patience and --learning-rate may change")  # fmt: skip
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")
     train.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def add_processes(train):
+    """Adds what joins several processes in one training."""
+    group = train.add_argument_group(
+        "several processes",
+        "With --backend jax, several processes, on one machine or on several, train one model. Each runs "
+        "the same command on the same files, with its own --process, and computes its rows of each batch. "
+        "Process 0 alone reads and writes RUN, and prints.",
+    )
+    group.add_argument("--coordinator", metavar="HOST:PORT",
+                       help="where process 0 waits for the others; auto takes this, --processes and "
+                       "--process from SLURM or Open MPI")  # fmt: skip
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    group.add_argument("--process", type=int, metavar="I", help="which one this is, from 0 to N - 1")
 
 
 def add_columns(parser, default=None):

@@ -4,7 +4,15 @@ import argparse
 import os
 import sys
 
-from keras_attention.arguments import add_columns, add_decoding, add_penalties, add_rescoring, add_training
+from keras_attention.arguments import (
+    NO_PROCESSES,
+    add_columns,
+    add_decoding,
+    add_penalties,
+    add_processes,
+    add_rescoring,
+    add_training,
+)
 from keras_attention.choices import AVERAGES, BACKENDS, BEAM_WIDTH, TARGETS
 from keras_attention.quiet import print_warnings
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
@@ -16,6 +24,8 @@ examples:
   keras-attention train pairs.tsv --output run --resume
   keras-attention --backend jax train pairs.tsv --output run
   keras-attention train pairs.tsv --output run --devices 2
+  keras-attention --backend jax train pairs.tsv --output run --coordinator node1:4321 --processes 2 \\
+      --process 0
   keras-attention translate run < in.txt > out.txt
   keras-attention translate run --beam 5 --n-best 3 < in.txt
   keras-attention translate model.tflite --input in.txt.gz --output out.txt.gz --workers 8
@@ -82,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     train = subparsers.add_parser("train", help="learn from a file of pairs")
     train.add_argument("train_file", metavar="TRAIN.tsv")
     add_training(train)
+    add_processes(train)
     train.set_defaults(command="train")
 
     distill = subparsers.add_parser(
@@ -104,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
                          help="hypotheses of the teacher (5)")  # fmt: skip
     add_penalties(distill, default=0.0)
     add_training(distill)
-    distill.set_defaults(command="distill")
+    distill.set_defaults(command="distill", **NO_PROCESSES)
 
     translate = subparsers.add_parser("translate", help="lines in, lines out")
     translate.add_argument("run", metavar="RUN")

@@ -20,6 +20,8 @@ def train(options):
     if options.seeds is None:
         _train(options, Path(options.output), given, options.resume)
         return
+    if options.coordinator is not None:
+        raise ValueError("Several --seeds need a command each if several processes train a model.")
     seed = given.pop("seed", Options.seed)
     seeds = range(seed, seed + check_size("seeds", options.seeds, most=1000))
     outputs = {seed: Path(options.output, f"seed-{seed}") for seed in seeds}
@@ -38,23 +40,30 @@ def train(options):
 
 
 def _train(options, output, given, resume):
-    config = output / "config.json"
-    goes_on = resume and config.is_file()  # otherwise `train_on_file` says that there is nothing to resume
-    of_run = Options.from_json(config).resumed_with(given) if goes_on else Options(**given)
     with quick_start():
+        from keras_attention.training.processes import joined
         from keras_attention.training.train import train as train_on_file
     keep_freed_memory()
-    with _memory_reported():
+    with (
+        joined(options.coordinator, options.processes, options.process) as processes,
+        processes.folder(output, resume) as output,
+        _memory_reported(),
+    ):
+        options.quiet |= processes.index > 0
+        config = output / "config.json"
+        # Otherwise `train_on_file` says that there is nothing to resume.
+        goes_on = resume and config.is_file()
         train_on_file(
             options.train_file,
             output,
-            of_run,
+            Options.from_json(config).resumed_with(given) if goes_on else Options(**given),
             validation_file=options.validation,
             resume=resume,
             strict=options.strict,
             verbose=0 if options.quiet else 1 if sys.stdout.isatty() else 2,  # a bar, or a line per epoch
             say=_say(options),
             devices=options.devices,
+            processes=processes,
         )
 
 

@@ -268,7 +268,7 @@ def test_a_training_may_be_resumed_on_other_numbers_of_devices(tmp_path, monkeyp
 
 
 def test_the_code_of_the_page_runs(strategy, monkeypatch):
-    page = (Path(__file__).parent.parent / "docs" / "scale.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent / "docs" / "machines.md").read_text(encoding="utf-8")
     block = re.search(r"```python\n(.*?MirroredStrategy.*?)```", page, re.DOTALL)[1]
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: strategy)
     eager = functools.partialmethod(ka.Seq2Seq.compile, run_eagerly=True)

@@ -29,7 +29,7 @@ ALONE = [
     *(f"docs/{name}.md" for name in ("attention", "encoders", "migration", "upstream")),
 ]
 # In test_litert.py, test_rescoring.py, test_explaining.py and test_devices.py, with what they need.
-ELSEWHERE = {"docs/mobile.md", "docs/directions.md", "docs/explainer.md", "docs/scale.md"}
+ELSEWHERE = {"docs/mobile.md", "docs/directions.md", "docs/explainer.md", "docs/machines.md"}
 GUIDES = [*GO_ON, *(f"docs/{name}.md" for name in ("attention", "encoders", "limits", "api/index"))]
 
 

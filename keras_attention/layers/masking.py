@@ -91,6 +91,8 @@ def step_at(sequence, index):
 
 def _gather_steps(sequence, index):
     """(B, S, D), (B, N) -> (B, N, D). Gathers whole rows: `take_along_axis` would index each number."""
+    if keras.backend.backend() == "jax":  # row by row, so that devices that share a batch exchange nothing
+        return ops.vectorized_map(lambda row: ops.take(*row, axis=0), (sequence, index))
     batch, steps = ops.shape(sequence)[0], ops.shape(sequence)[1]
     first_rows = ops.expand_dims(ops.arange(batch, dtype="int32") * steps, 1)
     rows = ops.reshape(sequence, (-1, sequence.shape[-1]))

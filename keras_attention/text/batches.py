@@ -77,7 +77,7 @@ def as_dataset(batch, num_batches: int, first_pass, signature, batch_size: int, 
     if keras.backend.backend() == "tensorflow":
         return _tensorflow_dataset(batch, num_batches, pass_number, signature)
     if keras.backend.backend() == "jax":  # which compiles each shape by itself
-        ragged = batch
+        ragged, (rows, own) = batch, _share(batch_size)
 
         def batch(place):
             inputs, target = ragged(place)
@@ -85,10 +85,23 @@ def as_dataset(batch, num_batches: int, first_pass, signature, batch_size: int, 
             sizes = dict(zip(("source", "target"), lengths, strict=True))
             if "features" in inputs:
                 sizes["features"] = common_length(inputs["features"].shape[1])
-            shaped = {name: padded(array, batch_size, sizes.get(name)) for name, array in inputs.items()}
-            return shaped, padded(target, batch_size, lengths[1])
+            shaped = {name: padded(array, rows, sizes.get(name))[own] for name, array in inputs.items()}
+            return shaped, padded(target, rows, lengths[1])[own]
 
     return _Passes(batch, num_batches, pass_number())
+
+
+def _share(batch_size: int) -> tuple[int, slice]:
+    """The rows of a batch on all devices of Keras' distribution, and which of them this process has."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return batch_size, slice(None)
+    import jax  # late: other backends do not need it
+
+    num_devices, num_processes = distribution.device_mesh.devices.size, jax.process_count()
+    rows = -(-batch_size // num_devices) * num_devices  # those that are added are padding
+    own = rows // num_processes
+    return rows, slice(jax.process_index() * own, (jax.process_index() + 1) * own)
 
 
 def common_length(length: int) -> int:

@@ -1,6 +1,5 @@
 """Distillation: a student learns what its teacher writes."""
 
-import hashlib
 import itertools
 import json
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import keras
 from keras_attention.choices import BEAM_WIDTH
 from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.strategy import Strategy
+from keras_attention.files import blocks, digest
 from keras_attention.models.translator import Translator
 from keras_attention.training.distilled_pairs import PAIRS, PROGRESS, Inputs, Progress, write_distilled
 from keras_attention.training.folder import one_training
@@ -122,24 +122,11 @@ def _recipe(teacher, train_file, sources_file, validation_file) -> dict:
     weights = (keras.ops.convert_to_numpy(weight).tobytes() for weight in teacher.translator.weights)
     config = json.dumps(keras.saving.serialize_keras_object(teacher.translator.seq2seq)).encode()
     recipe = {
-        "teacher": _digest([config, *weights]),
-        "train_file": _digest(_blocks(train_file)),
-        "sources_file": None if sources_file is None else _digest(_blocks(sources_file)),
+        "teacher": digest([config, *weights]).hex(),
+        "train_file": digest(blocks(train_file)).hex(),
+        "sources_file": None if sources_file is None else digest(blocks(sources_file)).hex(),
         "validation_file": validation_file is not None,
         "targets": teacher.targets,
         "strategy": [type(teacher.strategy).__name__, teacher.strategy.get_config()],
     }
     return json.loads(json.dumps(recipe))  # with lists instead of tuples
-
-
-def _digest(blocks) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for block in blocks:
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _blocks(path):
-    with Path(path).open("rb") as file:
-        while block := file.read(2**20):
-            yield block

@@ -16,6 +16,7 @@ import numpy as np
 from keras_attention.archives import check_unpacked_size
 from keras_attention.files import replacing, write_atomically
 from keras_attention.training.folder import save_atomically
+from keras_attention.training.processes import Processes
 from keras_attention.training.selection import Selection
 
 WARMUP, WARMUP_UPDATES = 0.02, 64  # fraction of the training, updates
@@ -40,9 +41,9 @@ def scheduled_rate(highest: float, progress: float, updates_done: int) -> np.flo
 class Run(keras.callbacks.Callback):
     """Learning rate, best model, early stopping and checkpoints of one training, across its restarts."""
 
-    def __init__(self, best, options, output, state, num_batches, of_epoch, selection=None):
+    def __init__(self, best, options, output, state, num_batches, of_epoch, selection=None, processes=None):
         super().__init__()
-        self.selection = selection or Selection()
+        self.selection, self.processes = selection or Selection(), processes or Processes()
         # The best model so far. It has no optimizer, whose states would triple its file.
         self.best, self.options, self.output, self.state = best, options, output, state
         self.num_batches, self.of_epoch = num_batches, of_epoch  # of a part, of an epoch
@@ -58,7 +59,8 @@ class Run(keras.callbacks.Callback):
         done = (self.state["part"] + batch / self.num_batches) / self.parts
         if self.options.max_minutes:
             # The minutes include the validation at the end.
-            seconds = self._seconds() + self.validation_seconds
+            clock = {"seconds": self._seconds() + self.validation_seconds}
+            seconds = self.processes.agreed(clock)["seconds"]
             done = max(done, seconds / (60 * self.options.max_minutes))
         return min(done, 1.0)
 
@@ -110,7 +112,7 @@ class Run(keras.callbacks.Callback):
                 "learning rate. What was saved before is still there."
             )
         began = time.monotonic()
-        logs |= self.selection.measure()
+        logs = self.processes.agreed(logs | self.selection.measure())
         self.validation_seconds += time.monotonic() - began
         state["part"] = epoch + 1
         state["seconds"] = self._seconds()
@@ -120,9 +122,11 @@ class Run(keras.callbacks.Callback):
         if self.selection.value(logs) > state["best"]:
             state["best"], state["best_part"] = self.selection.value(logs), epoch + 1
             self.best.set_weights(self.model.get_weights())
-            save_atomically(self.best, self.output / "translator.keras")
-        save_checkpoint(self.model, state, self.output / "checkpoint.npz")
-        self.write_history()
+            if not self.processes.index:
+                save_atomically(self.best, self.output / "translator.keras")
+        if not self.processes.index:
+            save_checkpoint(self.model, state, self.output / "checkpoint.npz")
+            self.write_history()
         if self.finished():
             self.model.stop_training = True
 

@@ -23,6 +23,7 @@ from keras_attention.training.new_translator import new_translator
 from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
 from keras_attention.training.options import AUTO, PART, Options
 from keras_attention.training.precision import suitable_precision
+from keras_attention.training.processes import Processes
 from keras_attention.training.run import Run, load_checkpoint, new_state
 from keras_attention.training.selection import check_available, selection_of
 
@@ -40,7 +41,8 @@ def train(
     verbose: int = 1,
     say: Callable[[str], None] = print,
     devices: int | None = None,
-) -> Translator:
+    processes: Processes | None = None,
+) -> Translator | None:
     """Trains a `Translator` on a file of `source<TAB>target` lines and returns the best by validation.
 
     The learning rate warms up (see `run.scheduled_rate`) and then falls along a cosine to zero at the end
@@ -61,6 +63,8 @@ def train(
         devices: on how many GPUs of this machine, or logical CPUs if it has no GPU, see
             `devices.strategy_for`. Each batch is divided among them. It is no property of the model: a
             training may be resumed on another number.
+        processes: what `training.processes.joined` yields, if several processes train one model; then
+            `output` is what its `folder` yields, and only process 0 returns the translator.
 
     Raises:
         FileExistsError: `output` holds a training and `resume` is False, or one is running there.
@@ -68,6 +72,7 @@ def train(
         OSError, ValueError: a file that cannot be read, no pairs in it, options out of range, or a
             `config.json` that differs from the options of the training to resume.
     """
+    processes = processes or Processes()
     started = time.monotonic()
     strategy = strategy_for(devices, say)
     output = Path(output)
@@ -86,11 +91,14 @@ def train(
     if options.precision == AUTO:
         options = replace(options, precision=suitable_precision())
         say(f"precision: {options.precision}")
+    files = {"train_file": train_file, "validation_file": validation_file}
+    processes.check_same(**{name: file and Path(file) for name, file in files.items()}, options=options)
     with contextlib.ExitStack() as stack:
         stack.enter_context(one_training(output))
         _check_is_new(output, resume)  # again, within the lock
         if not resume:
             stack.enter_context(announced(output, options))
+        stack.enter_context(processes.scope())
         keras.utils.set_random_seed(options.seed)
         keras.config.set_dtype_policy(options.precision)
         is_training = splitter(options, validation_file)
@@ -114,7 +122,9 @@ def train(
         options.check_resumed(state["options"])
         state["options"] = options.to_dict()
         selection = selection_of(translator, *held_out, options)
-        _fit(translator, pairs, options, output, state, started, verbose, say, selection, strategy)
+        _fit(translator, pairs, options, output, state, started, verbose, say, selection, strategy, processes)
+    if processes.index:
+        return None
     if not best.is_file():
         raise ValueError(f"There was no validation yet. Give more than max_minutes={options.max_minutes}.")
     return load_translator(best)
@@ -215,7 +225,7 @@ def _batches(pairs, options, start_id, state, strategy):
     return batches, pairs["validation"].batches(of_validation, start_id, devices=devices)
 
 
-def _fit(translator, pairs, options, output, state, started, verbose, say, selection, strategy):
+def _fit(translator, pairs, options, output, state, started, verbose, say, selection, strategy, processes):
     model = translator.seq2seq
     batches, validation = _batches(pairs, options, model.start_id, state, strategy)
     of_epoch = -(-len(pairs["train"]) // options.batch_size)
@@ -228,7 +238,7 @@ def _fit(translator, pairs, options, output, state, started, verbose, say, selec
     write_atomically(output / "config.json", options.to_json().encode("utf-8"))
     say(f"training starts {time.monotonic() - started:.1f} s after the command")
     best = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
-    run = Run(best, options, output, state, batches.num_batches, of_epoch, selection)
+    run = Run(best, options, output, state, batches.num_batches, of_epoch, selection, processes)
     if state["history"]:  # a kill may have left the file one part behind
         run.write_history()
     datasets = batches.dataset, validation.dataset

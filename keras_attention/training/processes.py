@@ -1,0 +1,250 @@
+"""Several processes, on one machine or on several, train one model together, with JAX.
+
+Each process runs the same program on the same files. It computes its rows of each batch on its own devices,
+and the backend adds the gradients up, so the model stays the same everywhere. Only process 0 writes. What
+depends on a clock or on a folder is decided by process 0: see `Processes.agreed` and `Processes.folder`.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_attention.checks import check_size
+from keras_attention.files import blocks, digest, write_atomically
+
+AUTO = "auto"
+JOIN_SECONDS, HEARTBEAT_SECONDS = 300, 30  # to wait for the others; without a sign of life
+ALONE = (
+    "The processes did not come together within {minutes} minutes. Start --processes N of them, each with "
+    "its own --process I, and check that all of them reach {coordinator}."
+)
+LOST = (
+    "Another process of this training has ended or cannot be reached. Its own output says why. Start all "
+    "processes with --resume to continue from the last epoch."
+)
+IS_LOST = re.compile(
+    "[A-Z_]{5,}: .*(Gloo|NCCL|nccl|oordination|eartbeat|arrier)", re.DOTALL
+)  # an error of JAX
+RESUMED_FROM = ("config.json", "history.json", "checkpoint.npz", "translator.keras")
+
+
+class Processes:
+    """The processes that train one model, seen from one of them. This class: a process that is alone."""
+
+    index, number = 0, 1
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Within it, variables that are made are the same everywhere, and batches are divided by rows."""
+        return contextlib.nullcontext()
+
+    def agreed(self, figures: dict[str, float]) -> dict[str, float]:
+        """The figures of process 0. All processes must call this at the same point, with the same names."""
+        return figures
+
+    def check_same(self, **values) -> None:
+        """Raises `ValueError` in all processes if a value, or what is in a file (a `Path`), differs."""
+
+    @contextlib.contextmanager
+    def folder(self, output: Path, resume: bool) -> Iterator[Path]:
+        """The folder of the training. Elsewhere than on process 0, a temporary one.
+
+        It has a copy of what process 0 resumes from, so no process needs the file system of another.
+        """
+        yield output
+
+
+class Joined(Processes):
+    """Processes that are joined by JAX."""
+
+    def __init__(self, index, number):
+        self.index, self.number = index, number
+        self.distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
+
+    def scope(self):
+        return self.distribution.scope()
+
+    def agreed(self, figures):
+        numbers = np.array([*figures.values()], "float64")  # which JAX would round to float32
+        told = self._told(numbers.view("uint32")).view("float64")
+        return dict(zip(figures, told.tolist(), strict=True))
+
+    def check_same(self, **values):
+        from jax.experimental.multihost_utils import process_allgather
+
+        parts = (
+            blocks(value) if isinstance(value, Path) else [repr(value).encode()]
+            for value in values.values()
+        )
+        digests = [np.frombuffer(digest(part), "uint8") for part in parts]
+        found = process_allgather(np.stack(digests))  # (processes, values, bytes)
+        for number, other in enumerate(found):
+            for name, one, first in zip(values, other, found[0], strict=True):
+                if not np.array_equal(one, first):
+                    raise ValueError(
+                        f"All processes must have the same {name.replace('_', ' ')}. That of process "
+                        f"{number} differs from that of process 0."
+                    )
+
+    @contextlib.contextmanager
+    def folder(self, output, resume):
+        names = RESUMED_FROM if resume else ()
+        contents = [self._content(output / name) for name in names]
+        if not self.index:
+            yield output
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            leftovers.append(folder)
+            for name, content in zip(names, contents, strict=True):
+                if content is not None:
+                    write_atomically(Path(folder, name), content)
+            yield Path(folder)
+
+    def _content(self, path):
+        """What the file has on process 0; None if it is not there."""
+        content = path.read_bytes() if not self.index and path.exists() else None
+        size = int(self.agreed({"size": -1 if content is None else len(content)})["size"])
+        if size < 0:
+            return None
+        return self._told(np.frombuffer(content or bytes(size), "uint8")).tobytes()
+
+    def _told(self, array):
+        from jax.experimental.multihost_utils import broadcast_one_to_all
+
+        return np.asarray(broadcast_one_to_all(array))
+
+
+@contextlib.contextmanager
+def joined(coordinator: str | None, number: int | None, index: int | None) -> Iterator[Processes]:
+    """Joins the processes of a training, if there are several, until the block ends.
+
+    If another process ends before, this one says so in a line on standard error and exits with status 2. In
+    the block, and after it, only Python writes to standard output and to standard error: JAX's libraries
+    would write pages.
+
+    Args:
+        coordinator: `HOST:PORT`, an address of process 0 at which it waits for the others; `"auto"` reads
+            what SLURM or Open MPI tells; None for a process that is alone.
+        number: how many processes there are. None with `"auto"`.
+        index: which of them this one is. None with `"auto"`.
+
+    Raises:
+        ValueError: bad arguments, a backend other than JAX, or another number of processes elsewhere.
+        OSError: the port is taken.
+    """
+    _check(coordinator, number, index)
+    if coordinator is None:
+        yield Processes()
+        return
+    import jax
+
+    last_word = threading.Lock()  # whoever has it says why this process ends
+    _only_python_writes()
+    try:
+        _connect(coordinator, number, index, last_word)
+        yield Joined(jax.process_index(), jax.process_count())
+        jax.distributed.shutdown()  # waits for all
+    except BaseException as error:
+        last_word.acquire()
+        if isinstance(error, ValueError | RuntimeError) and IS_LOST.search(str(error)):
+            _end(LOST)
+        # At its end, the process would wait for the others, who wait for it.
+        atexit.register(_end, status=130 if isinstance(error, KeyboardInterrupt) else 2)
+        raise
+
+
+def _check(coordinator, number, index):
+    if coordinator is None or coordinator == AUTO:
+        if (number, index) != (None, None):
+            raise ValueError("--processes and --process belong to --coordinator HOST:PORT.")
+    elif number is None or index is None:
+        raise ValueError(f"--coordinator {coordinator} needs --processes N and --process I.")
+    elif not re.fullmatch(r".+:\d{1,5}", coordinator):
+        raise ValueError(f"The coordinator must be HOST:PORT or {AUTO}. Received: {coordinator}.")
+    else:
+        check_size("processes", number)
+        check_size("process", index, least=0, most=number - 1)
+    if coordinator is not None and keras.backend.backend() != "jax":
+        raise ValueError(
+            f"Several processes need the backend jax: keras-attention --backend jax train. Received: "
+            f"{keras.backend.backend()}."
+        )
+
+
+def _connect(coordinator, number, index, last_word):
+    import jax
+
+    arguments = {} if coordinator == AUTO else {
+        "coordinator_address": coordinator, "num_processes": number, "process_id": index
+    }  # fmt: skip
+    place = "process 0" if coordinator == AUTO else coordinator
+    reason = [ALONE.format(minutes=JOIN_SECONDS // 60, coordinator=place)]
+    _on_abort(lambda: last_word.acquire() and _end(reason[0]))
+    jax.config.update("jax_enable_preemption_service", False)  # it would make SIGTERM do nothing
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # JAX waits where Python sees no signal
+    try:
+        jax.distributed.initialize(
+            **arguments, initialization_timeout=JOIN_SECONDS, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+        )
+        reason[0] = LOST
+    except ValueError as error:
+        raise ValueError(
+            f"--coordinator {AUTO} finds no processes of SLURM or Open MPI here ({error}) Give HOST:PORT."
+        ) from None
+    except jax.errors.JaxRuntimeError as error:
+        raise OSError(f"Process 0 cannot wait at {coordinator}: {error}. Is the port free?") from None
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+    if number not in (None, jax.process_count()):
+        raise ValueError(f"This process expects {number} processes, but process 0 {jax.process_count()}.")
+
+
+leftovers = []  # temporary folders
+kept = []  # objects that C still uses
+
+
+def _on_abort(function):
+    """Calls a function instead of what `abort` does.
+
+    A thread of JAX aborts the process as soon as it knows that another one has ended. Python's own handlers
+    would never run, so this one is C's.
+    """
+    if os.name == "posix":
+        handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: function())
+        kept.append(handler)
+        ctypes.CDLL(None).signal(signal.SIGABRT, handler)
+
+
+def _only_python_writes():
+    """Keeps standard output and standard error for Python, and discards what others write to them."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        stream.flush()
+        kept.append(stream)  # its end would close the descriptor
+        settings = {"encoding": stream.encoding, "errors": stream.errors, "buffering": 1}
+        setattr(sys, name, os.fdopen(os.dup(stream.fileno()), "w", **settings))
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _end(reason: str | None = None, status: int = 2):
+    """Ends the process at once, with a reason in a line."""
+    for folder in leftovers:
+        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        if reason:
+            print(f"keras-attention: error: {reason}", file=sys.stderr)
+        sys.stderr.flush()
+    os._exit(status)
