@@ -13,7 +13,8 @@
 * The teacher of a distillation is killed and resumed until it has finished. It must write the same pairs as
   one that is left alone.
 
-Prints how many processes were killed while they ran, and each bad state.
+Prints how many processes were killed while they ran, and each bad state. With 0 a campaign is left out. The
+model of the first campaign is used by all others but `--files`, which takes examples/models/g2p_en.tflite.
 """
 
 import argparse
@@ -29,6 +30,7 @@ import time
 import warnings
 from pathlib import Path
 
+MODEL = Path(__file__).parent.parent / "examples" / "models" / "g2p_en.tflite"
 COMMAND = [sys.executable, "-m", "keras_attention.cli"]
 
 
@@ -84,8 +86,8 @@ def killed_trainings(folder, kills, draw):
     return killed, bad
 
 
-def killed_exports(run, folder, kills, draw, format_name, check):
-    path, killed, bad = folder / f"export.{format_name}", 0, []
+def killed_exports(folder, kills, draw, format_name, check):
+    run, path, killed, bad = folder / "run", folder / f"export.{format_name}", 0, []
     command = ("export", run, "--output", path, "--overwrite", "--format", format_name)
     began = time.monotonic()
     start(*command).communicate()
@@ -99,7 +101,9 @@ def killed_exports(run, folder, kills, draw, format_name, check):
     return killed, bad
 
 
-def killed_translations(run, folder, kills, draw):
+def killed_translations(folder, kills, draw):
+    run = folder / "run"
+
     def digest():
         files = sorted(path for path in run.rglob("*") if path.is_file())
         return [(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
@@ -114,17 +118,21 @@ def killed_translations(run, folder, kills, draw):
     return killed, bad
 
 
-def killed_files(run, folder, kills, draw):
+def killed_files(folder, kills, draw):
     draw_words = random.Random(1)
     lines, killed, bad, finished = folder / "words.txt", 0, [], 0
-    lines.write_text("".join(f"{''.join(draw_words.choices('abcdefgh', k=6))}\n" for _ in range(100_000)))
-    command = ("translate", run, "--input", lines, "--workers", 2, "--output")
+    lines.write_text("".join(f"{''.join(draw_words.choices('ABCDEFGH', k=6))}\n" for _ in range(5000)))
+    # Short chunks, so that a kill finds many beginnings and ends of one.
+    command = ("translate", MODEL, "--input", lines, "--workers", 2, "--batch-size", 8, "--output")
     began = time.monotonic()
     start(*command, folder / "whole.txt.gz").communicate()
     seconds, expected = time.monotonic() - began, gzip.decompress((folder / "whole.txt.gz").read_bytes())
     for number in range(kills):
         output = folder / f"{finished}.txt.gz"
-        killed += kill_after(start(*command, output), draw.uniform(0.3, 0.7) * seconds)
+        process = start(*command, output)
+        killed += kill_after(process, draw.uniform(0.1, 0.7) * seconds)
+        if process.returncode not in (0, -signal.SIGKILL):
+            bad.append(f"{output.name} did not continue after kill {number}")
         if number == kills - 1 and not output.exists():
             start(*command, output).communicate()
         if output.exists():
@@ -134,8 +142,8 @@ def killed_files(run, folder, kills, draw):
     return killed, bad
 
 
-def killed_distillations(run, folder, kills, draw):
-    pairs = write_pairs(folder / "many.tsv", 20_000)
+def killed_distillations(folder, kills, draw):
+    run, pairs = folder / "run", write_pairs(folder / "many.tsv", 20_000)
 
     def distill(output):
         resume = ["--resume"] if (output / "distilled.json").exists() else []
@@ -186,19 +194,18 @@ def main(options) -> int:
         def reads(path):
             assert len(LiteRTTranslator(path).translate(["abc"]).texts) == 1
 
-        run = folder / "run"
         campaigns = {
-            "training": lambda: killed_trainings(folder, options.training, draw),
-            "SavedModel": lambda: killed_exports(
-                run, folder, options.exports, draw, "saved_model", answers
-            ),
-            "LiteRT": lambda: killed_exports(run, folder, options.exports, draw, "litert", reads),
-            "translate": lambda: killed_translations(run, folder, options.translations, draw),
-            "files": lambda: killed_files(run, folder, options.files, draw),
-            "distill": lambda: killed_distillations(run, folder, options.distillations, draw),
+            "training": (options.training, killed_trainings, ()),
+            "SavedModel": (options.exports, killed_exports, ("saved_model", answers)),
+            "LiteRT": (options.exports, killed_exports, ("litert", reads)),
+            "translate": (options.translations, killed_translations, ()),
+            "files": (options.files, killed_files, ()),
+            "distill": (options.distillations, killed_distillations, ()),
         }
-        for campaign, kill in campaigns.items():
-            killed, bad = kill()
+        for campaign, (kills, kill, more) in campaigns.items():
+            if not kills:
+                continue
+            killed, bad = kill(folder, kills, draw, *more)
             failures += len(bad)
             print(f"{campaign}: {killed} killed while they ran, {len(bad)} bad states", flush=True)
             print("".join(f"  {line}\n" for line in bad), end="", flush=True)
@@ -213,4 +220,7 @@ if __name__ == "__main__":
     parser.add_argument("--files", type=int, default=50)
     parser.add_argument("--distillations", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    sys.exit(main(parser.parse_args()))
+    options = parser.parse_args()
+    if not options.training and (options.exports or options.translations or options.distillations):
+        parser.error("exports, translations and distillations need a model: --training 1")
+    sys.exit(main(options))
