@@ -94,19 +94,9 @@ def markdown(found: dict) -> str:
                 f"## {title}",
                 text,
                 table(found[part]["results"]),
-                _machine(found[part]["machine"]),
+                machine.sentence(found[part]["machine"]),
             ]
     return "\n\n".join(sections) + "\n"
-
-
-def _machine(described: dict) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
-    bfloat16 = "with" if described["bfloat16"] else "without"
-    return (
-        f"{described['processor']} ({bfloat16} bfloat16), {described['cores']} cores, "
-        f"{described['memory_gb']} GB; load before {described['load_before']:.1f}; "
-        f"{described['system']}, Python {described['python']}; {versions}."
-    )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,17 @@ def description() -> dict:
     }
 
 
+def sentence(described: dict) -> str:
+    """A description as a line of text."""
+    versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
+    bfloat16 = "with" if described["bfloat16"] else "without"
+    return (
+        f"{described['processor']} ({bfloat16} bfloat16), {described['cores']} cores, "
+        f"{described['memory_gb']} GB; load before {described['load_before']:.1f}; "
+        f"{described['system']}, Python {described['python']}; {versions}."
+    )
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []

@@ -1,5 +1,8 @@
 """What the figures of `benchmarks/` rest on: turns, thread settings, and the lengths of the pairs."""
 
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +85,71 @@ def test_a_pass_has_every_pair_once():
     pairs = random_pairs("words", 300, 50)
     tokens = sum(int(np.count_nonzero(target)) for _, target in pairs.batches(64, seed=0).dataset)
     assert tokens == pairs.lengths()[1].sum()
+
+
+def test_a_server_is_wrong_if_it_errs_either_way():
+    from serving_load import load
+
+    expected = {f"{number}": f"answer {number}" for number in range(10)}
+
+    def server(text):
+        if text == "8":
+            raise ValueError("refuses a good request")
+        if text is None:
+            return "accepts a bad one"
+        if text == 7:
+            raise RuntimeError("fails for a bad one")
+        if not isinstance(text, str):
+            raise ValueError("refused")
+        return "another" if text == "0" else expected[text]
+
+    found = load(server, expected, clients=3, requests=20)
+    assert found["requests"] == 20
+    assert sorted(str(text) for text, _ in found["wrong"]) == ["0", "0", "7", "8", "8", "None"]
+
+
+def test_requests_that_wait_share_a_batch():
+    from servers import Batched
+
+    sizes, first, second = [], threading.Event(), threading.Event()
+
+    def translate(texts):
+        sizes.append(len(texts))
+        if len(sizes) == 1:
+            first.set()
+            second.wait()
+        elif "c" in texts:
+            raise RuntimeError("fails for the batch")
+        return [text.upper() for text in texts]
+
+    server = Batched(translate, threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        one = pool.submit(server, "a")
+        first.wait()
+        others = [server.put(text) for text in "bd"]
+        second.set()
+        assert [one.result(), *(other.result() for other in others)] == ["A", "B", "D"]
+        assert sizes == [1, 2]
+        assert isinstance(server("c"), RuntimeError)
+        assert server("e") == "E"
+    with pytest.raises(ValueError, match="Expected a text"):
+        server(7)
+
+
+def test_the_cpu_time_of_what_a_command_leaves_behind_counts():
+    from batch_engines import run
+
+    burn = "import time\nwhile time.process_time() < 0.15: pass"
+    leave = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {burn!r}])"
+    found = run([sys.executable, "-c", leave], interval=0.02)
+    assert 0.12 < found["cpu"] < 3
+    with pytest.raises(SystemExit, match="ended with 3"):
+        run([sys.executable, "-c", "raise SystemExit(3)"], interval=0.02)
+
+
+def test_numbered_answers_are_put_in_order(tmp_path):
+    from batch_engines import answers
+
+    (tmp_path / "out-0").write_text("10\tten\n2\ttwo\u2028\n")
+    (tmp_path / "out-1").write_text("1\t\n")
+    assert answers(tmp_path / "out") == ["", "two\u2028", "ten"]
