@@ -122,7 +122,9 @@ def train(
         options.check_resumed(state["options"])
         state["options"] = options.to_dict()
         selection = selection_of(translator, *held_out, options)
-        _fit(translator, pairs, options, output, state, started, verbose, say, selection, strategy, processes)
+        _fit(
+            translator, pairs, options, output, state, started, verbose, say, selection, strategy, processes
+        )
     if processes.index:
         return None
     if not best.is_file():
