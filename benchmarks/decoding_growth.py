@@ -3,8 +3,8 @@
     python benchmarks/decoding_growth.py [--repeats 3]
 
 A model of 256 units decodes batches of 64 sources on one core. It never ends, so that an answer has as many
-ids as its source. Each table varies one size; the others stay as in `FIXED`. Prints milliseconds per line,
-in the fastest repeat, and the ratio to the first row.
+ids as its source. Each table varies one size; the others stay as in `FIXED`. Prints CPU milliseconds per
+line, in the fastest repeat, and the ratio to the first row.
 """
 
 import argparse
@@ -28,7 +28,7 @@ GROWING = {
 
 
 def milliseconds(length, vocabulary, beam, repeats) -> float:
-    """The time of a line in the fastest repeat."""
+    """The CPU time of a line in the fastest repeat."""
     keras.utils.set_random_seed(0)
     model = ka.Seq2Seq(
         ka.Encoder(vocabulary, EMBEDDING, UNITS), ka.AttentionDecoder(vocabulary, EMBEDDING, UNITS)
@@ -40,14 +40,14 @@ def milliseconds(length, vocabulary, beam, repeats) -> float:
     model.decoder.head.dense.bias.assign(bias)
     strategy = ka.Beam(beam) if beam else ka.Greedy()
     decode = tf.function(lambda s: model.decode(s, strategy, length).tokens)
-    return 1000 * min(walls(lambda: decode(source).numpy(), repeats + 1)["walls"][1:]) / BATCH
+    return 1000 * min(walls(lambda: decode(source).numpy(), repeats + 1)["cpus"][1:]) / BATCH
 
 
 def main(repeats: int) -> None:
     limit_tensorflow("1")
     print(machine.sentence(machine.description()))
     for name, sizes in GROWING.items():
-        print(f"\n| {name} | ms per line | times the first |\n|---|---|---|")
+        print(f"\n| {name} | CPU ms per line | times the first |\n|---|---|---|")
         times = []
         for size in sizes:
             times.append(milliseconds(**{**FIXED, name: size}, repeats=repeats))

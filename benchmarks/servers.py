@@ -97,7 +97,7 @@ class Http:
 
 @contextlib.contextmanager
 def ray_serve(python, path):
-    """(its port, the process of its replica)"""
+    """(its port, the processes of its replica and its proxy)"""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -106,10 +106,15 @@ def ray_serve(python, path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(command, env=os.environ | quiet, **pipes) as server:
         assert any(line.startswith("Serving") for line in server.stdout), "Ray Serve did not start."
-        (replica,) = (p for p in Path("/proc").glob("[0-9]*") if b"ServeReplica" in _bytes(p / "cmdline"))
-        yield port, replica.name
+        yield port, [_process(b"ray::ServeReplica"), _process(b"ray::ProxyActor")]
         server.terminate()
         server.stdout.read()
+
+
+def _process(beginning: bytes) -> str:
+    """The newest process whose name begins like this."""
+    folders = sorted(Path("/proc").glob("[0-9]*"), key=lambda folder: int(folder.name), reverse=True)
+    return next(folder.name for folder in folders if _bytes(folder / "cmdline").startswith(beginning))
 
 
 def _bytes(file) -> bytes:

@@ -12,8 +12,9 @@ Each client sends a text, waits for the answer and sends the next. The servers a
 * `examples/ray_serve.py` over HTTP, if PYTHON belongs to an environment with `ray[serve]`.
 
 A bad request is not a text. It must be refused, and the others answered as if they had come alone. Prints a
-table of all requests per second and the milliseconds of the good ones, and the memory of the server every
-10,000 requests. RUN is a training; without it one is made in a minute, on words to be reversed.
+table: all requests per second, the milliseconds of the good ones, and the server's CPU milliseconds for
+each request (in one process the clients' as well). Then the memory every 10,000 requests. RUN is a
+training; without it one is made in a minute, on words to be reversed.
 """
 
 import argparse
@@ -81,6 +82,11 @@ def megabytes(process="self") -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def cpu_seconds(process) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def words(number) -> list[str]:
     draw = random.Random(0)
     return ["".join(draw.choices("abcdefgh", k=draw.randint(2, 9))) for _ in range(number)]
@@ -98,16 +104,16 @@ def exported(run, folder) -> Path:
     return folder
 
 
-def report(name, server, expected, options) -> None:
+def report(name, server, expected, options, processes=("self",)) -> None:
     """A line of the table for each number of clients."""
     for clients in options.clients:
         load(server, expected, clients, 0.5)  # threads start, shapes are compiled
+        began = sum(map(cpu_seconds, processes))
         found = load(server, expected, clients, options.seconds)
-        print(
-            f"| {name} | {clients} | {found['per_second']:,.0f} | {1000 * found['p50']:.1f} "
-            f"| {1000 * found['p99']:.1f} | {len(found['wrong'])} of {found['requests']:,} |",
-            flush=True,
-        )
+        cpu = (sum(map(cpu_seconds, processes)) - began) / found["requests"]
+        times = " | ".join(f"{1000 * seconds:.1f}" for seconds in (found["p50"], found["p99"], cpu))
+        wrong = f"{len(found['wrong'])} of {found['requests']:,}"
+        print(f"| {name} | {clients} | {found['per_second']:,.0f} | {times} | {wrong} |", flush=True)
         for text, answer in found["wrong"][:3]:
             print(f"  {text!r}: {answer!r}", file=sys.stderr)
 
@@ -125,7 +131,8 @@ def main(options) -> None:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = exported(options.run, Path(name))
         print(machine.sentence(machine.description()) + "\n")
-        print("| server | clients | requests/s | p50, ms | p99, ms | wrong |\n|---|---|---|---|---|---|")
+        print("| server | clients | requests/s | p50, ms | p99, ms | CPU ms per request | wrong |")
+        print("|---|---|---|---|---|---|---|")
         alone = Alone(saved_model(folder / "plain"))
         expected = {word: alone(word) for word in words(2000)}
         batched = Batched(alone.translate, os.cpu_count())
@@ -135,13 +142,13 @@ def main(options) -> None:
         report("one call for each, compiled", compiled, expected, options)
         report("in batches, compiled", Batched(compiled.translate, os.cpu_count()), expected, options)
         if options.ray:
-            port, process = stack.enter_context(ray_serve(options.ray, folder / "plain"))
+            port, processes = stack.enter_context(ray_serve(options.ray, folder / "plain"))
             server = Http(port)
-            report("Ray Serve", server, expected, options)
+            report("Ray Serve", server, expected, options, processes)
         print(f"\nMemory at the beginning and after each 10,000 of {options.requests:,} requests:\n")
         memory("one process, in batches", batched, expected, options)
         if options.ray:
-            memory("the replica of Ray Serve", server, expected, options, process)
+            memory("the replica of Ray Serve", server, expected, options, processes[0])
 
 
 if __name__ == "__main__":
