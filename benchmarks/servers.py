@@ -105,10 +105,12 @@ def ray_serve(python, path):
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(command, env=os.environ | quiet, **pipes) as server:
-        assert any(line.startswith("Serving") for line in server.stdout), "Ray Serve did not start."
-        yield port, [_process(b"ray::ServeReplica"), _process(b"ray::ProxyActor")]
-        server.terminate()
-        server.stdout.read()
+        try:
+            assert any(line.startswith("Serving") for line in server.stdout), "Ray Serve did not start."
+            yield port, [_process(b"ray::ServeReplica"), _process(b"ray::ProxyActor")]
+        finally:
+            server.terminate()
+            server.stdout.read()
 
 
 def _process(beginning: bytes) -> str:
