@@ -601,6 +601,11 @@ def test_a_training_killed_before_its_first_update_begins_again(tmp_path, capsys
     assert "config.json differs from the options of this training: units=16 instead of 8. Only epochs" in (
         capsys.readouterr().err
     )
+    command = ["train", str(pairs), "--output", str(run), "--resume", "--epochs", "2"]
+    config["options"] |= {"units": 8, "epochs": 1}
+    (run / "config.json").write_text(json.dumps(config))
+    assert main([*command, "--validation", str(pairs)]) == 2
+    assert "validated on pairs of the training file: name no other" in capsys.readouterr().err
 
 
 def test_only_one_process_trains_in_a_folder(tmp_path):
@@ -634,6 +639,9 @@ def test_each_file_reports_its_own_bad_lines(tmp_path, capsys):
     assert f"validation pairs of {dev}: 1 line left out, not one tab: 2" in out
     assert "a NUL character, as in UTF-16: 4" in out
     assert re.search(rf"validation pairs of {dev}: 1 line left out, longer than \d+ source", out)
+    command = ["train", str(pairs), "--output", str(tmp_path / "run"), "--resume", "--epochs", "2"]
+    assert main(command) == 2
+    assert "This training was validated on another file: name it again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("layers", [101, 10**6])

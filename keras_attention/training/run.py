@@ -24,7 +24,15 @@ WARMUP, WARMUP_UPDATES = 0.02, 64  # fraction of the training, updates
 
 def new_state() -> dict:
     """The state of a training that has not begun."""
-    return {"part": 0, "seconds": 0.0, "best": -math.inf, "best_part": 0, "history": [], "options": {}}
+    return {
+        "part": 0,
+        "seconds": 0.0,
+        "best": -math.inf,
+        "best_part": 0,
+        "history": [],
+        "options": {},
+        "validation": "",
+    }
 
 
 def scheduled_rate(highest: float, progress: float, updates_done: int) -> np.float32:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from keras_attention.files import write_atomically
+from keras_attention.files import blocks, digest, write_atomically
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator, load_translator
 from keras_attention.text.datasets import SequencePairs, tokenize_pairs
@@ -121,10 +121,21 @@ def train(
         draw_apart(model, strategy)
         options.check_resumed(state["options"])
         state["options"] = options.to_dict()
+        state["validation"] = _validation(validation_file, state["validation"] if goes_on else None)
         selection = selection_of(translator, *held_out, options)
-        _fit(
-            translator, pairs, options, output, state, started, verbose, say, selection, strategy, processes
+        batches, validation = _batches(pairs, options, model.start_id, state, strategy)
+        of_epoch = -(-len(pairs["train"]) // options.batch_size)
+        say(
+            f"{len(pairs['train']):,} pairs to train on, {len(pairs['validation']):,} to validate; "
+            f"batches of {options.batch_size}, at most {options.epochs} epochs of {of_epoch:,} updates, "
+            f"a validation every {batches.num_batches:,}; "
+            f"{batches.padding:.1%} of a training batch is padding"
         )
+        write_atomically(output / "config.json", options.to_json().encode("utf-8"))
+        say(f"training starts {time.monotonic() - started:.1f} s after the command")
+        keeps = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
+        run = Run(keeps, options, output, state, batches.num_batches, of_epoch, selection, processes)
+        _fit(model, run, (batches.dataset, validation.dataset), options, verbose, say)
     if processes.index:
         return None
     if not best.is_file():
@@ -141,6 +152,15 @@ def _has_checkpoint(output):
     if (output / "history.json").exists():
         raise FileNotFoundError(f"The training in {output} cannot be resumed: there is no {CHECKPOINT}.")
     return False
+
+
+def _validation(file, resumed: str | None) -> str:
+    """What tells the validation file from others, "" for none; it must be that of the resumed training."""
+    found = digest(blocks(file)).hex() if file is not None else ""
+    if resumed not in (None, found):
+        used = "another file: name it again" if resumed else "pairs of the training file: name no other"
+        raise ValueError(f"This training was validated on {used}. Received: validation_file={file}.")
+    return found
 
 
 def _check_is_new(output, resume):
@@ -227,23 +247,10 @@ def _batches(pairs, options, start_id, state, strategy):
     return batches, pairs["validation"].batches(of_validation, start_id, devices=devices)
 
 
-def _fit(translator, pairs, options, output, state, started, verbose, say, selection, strategy, processes):
-    model = translator.seq2seq
-    batches, validation = _batches(pairs, options, model.start_id, state, strategy)
-    of_epoch = -(-len(pairs["train"]) // options.batch_size)
-    say(
-        f"{len(pairs['train']):,} pairs to train on, {len(pairs['validation']):,} to validate; batches of "
-        f"{options.batch_size}, at most {options.epochs} epochs of {of_epoch:,} updates, "
-        f"a validation every {batches.num_batches:,}; "
-        f"{batches.padding:.1%} of a training batch is padding"
-    )
-    write_atomically(output / "config.json", options.to_json().encode("utf-8"))
-    say(f"training starts {time.monotonic() - started:.1f} s after the command")
-    best = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
-    run = Run(best, options, output, state, batches.num_batches, of_epoch, selection, processes)
-    if state["history"]:  # a kill may have left the file one part behind
+def _fit(model, run, datasets, options, verbose, say):
+    """Trains on the first data set and validates on the second, from where the run stopped to its end."""
+    if run.state["history"]:  # a kill may have left the file one part behind
         run.write_history()
-    datasets = batches.dataset, validation.dataset
     if options.coverage:
         datasets = [data.map(lambda x, y: (x, {"logits": y, "attention": y})) for data in datasets]
     if not run.finished():
@@ -251,9 +258,9 @@ def _fit(translator, pairs, options, output, state, started, verbose, say, selec
             datasets[0],
             validation_data=datasets[1],
             shuffle=False,  # the data set is shuffled already
-            initial_epoch=state["part"],
+            initial_epoch=run.state["part"],
             epochs=run.parts,
-            callbacks=[run, *logs_in(output / "logs", say)],
+            callbacks=[run, *logs_in(run.output / "logs", say)],
             verbose=verbose,
         )
     if run.state["part"]:
