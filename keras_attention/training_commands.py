@@ -50,6 +50,8 @@ def _train(options, output, given, resume):
         _memory_reported(),
     ):
         options.quiet |= processes.index > 0
+        if options.coordinator:
+            _say(options)(str(processes))
         config = output / "config.json"
         # Otherwise `train_on_file` says that there is nothing to resume.
         goes_on = resume and config.is_file()

@@ -99,6 +99,7 @@ ORDER = [
     "training.folder",
     "training.logs",
     "training.devices",
+    "training.last_words",
     "training.processes",
     "training.evaluate",
     "training.selection",

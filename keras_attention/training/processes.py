@@ -5,16 +5,10 @@ and the backend adds the gradients up, so the model stays the same everywhere. O
 depends on a clock or on a folder is decided by process 0: see `Processes.agreed` and `Processes.folder`.
 """
 
-import atexit
 import contextlib
-import ctypes
-import os
 import re
-import shutil
 import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,10 +17,11 @@ import numpy as np
 
 from keras_attention.checks import check_size
 from keras_attention.files import blocks, digest, write_atomically
+from keras_attention.training.last_words import LastWords
 
 AUTO = "auto"
 JOIN_SECONDS, HEARTBEAT_SECONDS = 300, 30  # to wait for the others; without a sign of life
-ALONE = (
+NOT_JOINED = (
     "The processes did not come together within {minutes} minutes. Start --processes N of them, each with "
     "its own --process I, and check that all of them reach {coordinator}."
 )
@@ -34,9 +29,8 @@ LOST = (
     "Another process of this training has ended or cannot be reached. Its own output says why. Start all "
     "processes with --resume to continue from the last epoch."
 )
-IS_LOST = re.compile(
-    "[A-Z_]{5,}: .*(Gloo|NCCL|nccl|oordination|eartbeat|arrier)", re.DOTALL
-)  # an error of JAX
+# In an error of JAX: a status, and what says that it is about another process.
+IS_LOST = re.compile("[A-Z_]{5,}: .*(Gloo|NCCL|nccl|oordination|eartbeat|arrier)", re.DOTALL)
 RESUMED_FROM = ("config.json", "history.json", "checkpoint.npz", "translator.keras")
 
 
@@ -44,6 +38,9 @@ class Processes:
     """The processes that train one model, seen from one of them. This class: a process that is alone."""
 
     index, number = 0, 1
+
+    def __str__(self):
+        return "1 process"
 
     def scope(self) -> contextlib.AbstractContextManager:
         """Within it, variables that are made are the same everywhere, and batches are divided by rows."""
@@ -68,9 +65,12 @@ class Processes:
 class Joined(Processes):
     """Processes that are joined by JAX."""
 
-    def __init__(self, index, number):
-        self.index, self.number = index, number
+    def __init__(self, index, number, last_words):
+        self.index, self.number, self.last_words = index, number, last_words
         self.distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
+
+    def __str__(self):
+        return f"{self.number} processes, devices: {', '.join(self.distribution.device_mesh.devices)}"
 
     def scope(self):
         return self.distribution.scope()
@@ -105,7 +105,7 @@ class Joined(Processes):
             yield output
             return
         with tempfile.TemporaryDirectory() as folder:
-            leftovers.append(folder)
+            self.last_words.folders.append(folder)
             for name, content in zip(names, contents, strict=True):
                 if content is not None:
                     write_atomically(Path(folder, name), content)
@@ -115,8 +115,8 @@ class Joined(Processes):
         """What the file has on process 0; None if it is not there."""
         content = path.read_bytes() if not self.index and path.exists() else None
         size = int(self.agreed({"size": -1 if content is None else len(content)})["size"])
-        if size < 0:
-            return None
+        if size < 1:
+            return None if size else b""
         return self._told(np.frombuffer(content or bytes(size), "uint8")).tobytes()
 
     def _told(self, array):
@@ -129,9 +129,8 @@ class Joined(Processes):
 def joined(coordinator: str | None, number: int | None, index: int | None) -> Iterator[Processes]:
     """Joins the processes of a training, if there are several, until the block ends.
 
-    If another process ends before, this one says so in a line on standard error and exits with status 2. In
-    the block, and after it, only Python writes to standard output and to standard error: JAX's libraries
-    would write pages.
+    If another process ends before, this one says so in a line on standard error and exits with status 2.
+    `LastWords` has the means.
 
     Args:
         coordinator: `HOST:PORT`, an address of process 0 at which it waits for the others; `"auto"` reads
@@ -149,19 +148,10 @@ def joined(coordinator: str | None, number: int | None, index: int | None) -> It
         return
     import jax
 
-    last_word = threading.Lock()  # whoever has it says why this process ends
-    _only_python_writes()
-    try:
-        _connect(coordinator, number, index, last_word)
-        yield Joined(jax.process_index(), jax.process_count())
+    with LastWords(LOST, IS_LOST) as last_words:
+        _connect(coordinator, number, index, last_words)
+        yield Joined(jax.process_index(), jax.process_count(), last_words)
         jax.distributed.shutdown()  # waits for all
-    except BaseException as error:
-        last_word.acquire()
-        if isinstance(error, ValueError | RuntimeError) and IS_LOST.search(str(error)):
-            _end(LOST)
-        # At its end, the process would wait for the others, who wait for it.
-        atexit.register(_end, status=130 if isinstance(error, KeyboardInterrupt) else 2)
-        raise
 
 
 def _check(coordinator, number, index):
@@ -182,22 +172,21 @@ def _check(coordinator, number, index):
         )
 
 
-def _connect(coordinator, number, index, last_word):
+def _connect(coordinator, number, index, last_words):
     import jax
 
     arguments = {} if coordinator == AUTO else {
         "coordinator_address": coordinator, "num_processes": number, "process_id": index
     }  # fmt: skip
     place = "process 0" if coordinator == AUTO else coordinator
-    reason = [ALONE.format(minutes=JOIN_SECONDS // 60, coordinator=place)]
-    _on_abort(lambda: last_word.acquire() and _end(reason[0]))
+    last_words.line = NOT_JOINED.format(minutes=JOIN_SECONDS // 60, coordinator=place)
     jax.config.update("jax_enable_preemption_service", False)  # it would make SIGTERM do nothing
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # JAX waits where Python sees no signal
     try:
         jax.distributed.initialize(
             **arguments, initialization_timeout=JOIN_SECONDS, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
         )
-        reason[0] = LOST
+        last_words.line = LOST
     except ValueError as error:
         raise ValueError(
             f"--coordinator {AUTO} finds no processes of SLURM or Open MPI here ({error}) Give HOST:PORT."
@@ -208,43 +197,3 @@ def _connect(coordinator, number, index, last_word):
         signal.signal(signal.SIGINT, interrupt)
     if number not in (None, jax.process_count()):
         raise ValueError(f"This process expects {number} processes, but process 0 {jax.process_count()}.")
-
-
-leftovers = []  # temporary folders
-kept = []  # objects that C still uses
-
-
-def _on_abort(function):
-    """Calls a function instead of what `abort` does.
-
-    A thread of JAX aborts the process as soon as it knows that another one has ended. Python's own handlers
-    would never run, so this one is C's.
-    """
-    if os.name == "posix":
-        handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: function())
-        kept.append(handler)
-        ctypes.CDLL(None).signal(signal.SIGABRT, handler)
-
-
-def _only_python_writes():
-    """Keeps standard output and standard error for Python, and discards what others write to them."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        stream.flush()
-        kept.append(stream)  # its end would close the descriptor
-        settings = {"encoding": stream.encoding, "errors": stream.errors, "buffering": 1}
-        setattr(sys, name, os.fdopen(os.dup(stream.fileno()), "w", **settings))
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), stream.fileno())
-
-
-def _end(reason: str | None = None, status: int = 2):
-    """Ends the process at once, with a reason in a line."""
-    for folder in leftovers:
-        shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-        if reason:
-            print(f"keras-attention: error: {reason}", file=sys.stderr)
-        sys.stderr.flush()
-    os._exit(status)
