@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_attention import AttentionDecoder, Encoder, Seq2Seq, TokenCrossentropy, shift_right
+from keras_attention.layers.decoder import with_predictions
 from keras_attention.layers.recurrent import LSTM
 
 SOURCE = np.array([[3, 7, 4, 9, 2], [5, 2, 0, 0, 0]])
@@ -136,7 +137,7 @@ def test_scheduled_sampling_feeds_predictions_but_no_padding_and_only_while_trai
     target = ops.convert_to_tensor(INPUTS["target"])
     logits, _ = decoder(target, memory, final_state)
     predicted = np.argmax(logits, axis=-1)[:, :-1]
-    mixed = np.array(decoder._with_predictions(target, logits))
+    mixed = np.array(with_predictions(target, logits, 0.99, seed=1))
     np.testing.assert_array_equal(mixed[:, 0], target[:, 0])
     kept = mixed == np.array(target)
     assert (kept[:, 1:] | (mixed[:, 1:] == predicted)).all()

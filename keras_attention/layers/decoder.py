@@ -128,7 +128,7 @@ class AttentionDecoder(Configured, keras.layers.Layer):
         state = bridged(self.bridge_layers, final_state, self.attention_cell.zero_state(encoded))
         if training and self.scheduled_sampling:
             logits, _ = self._unroll(target, state, encoded)
-            target = _with_predictions(target, logits, self.scheduled_sampling, self.seed_generator)
+            target = with_predictions(target, logits, self.scheduled_sampling, self.seed_generator)
         return self._unroll(target, state, encoded)
 
     def _unroll(self, target, state, encoded):
@@ -194,7 +194,7 @@ def _get_head(head, vocabulary_size, kernel_initializer, **options):
     return head
 
 
-def _with_predictions(target, logits, rate, seed):
+def with_predictions(target, logits, rate, seed):
     """(B, T) fed tokens, some replaced by the prediction of the step before; padding stays."""
     predicted = ops.cast(ops.argmax(logits[:, :-1, 1:], axis=-1) + 1, target.dtype)  # never padding
     predicted = ops.concatenate([target[:, :1], predicted], axis=1)
