@@ -120,11 +120,12 @@ def report(name, server, expected, options, processes=("self",)) -> None:
 
 def memory(name, server, expected, options, process="self") -> None:
     """A line: the memory of a process before and after each 10,000 requests."""
-    measured, wrong = [megabytes(process)], 0
+    print(f"{name}: {megabytes(process):,.0f}", end="", flush=True)
+    wrong = 0
     for _ in range(options.requests // 10_000):
         wrong += len(load(server, expected, 32, requests=10_000)["wrong"])
-        measured.append(megabytes(process))
-    print(f"{name}: {', '.join(f'{mb:,.0f}' for mb in measured)} MB; {wrong} wrong", flush=True)
+        print(f", {megabytes(process):,.0f}", end="", flush=True)
+    print(f" MB; {wrong} wrong", flush=True)
 
 
 def main(options) -> None:
