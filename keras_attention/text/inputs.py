@@ -60,8 +60,8 @@ def source_rows(translator, texts: list[bytes], features) -> list[dict[str, np.n
 
 def source_pieces(translator, row: dict[str, np.ndarray]) -> list[str]:
     """The pieces of one text and of its features, as the model reads them."""
-    tokenizers = {name: getattr(translator, f"{name}_tokenizer") for name in row}
-    return [piece for name, ids in row.items() for piece in tokenizers[name].pieces(ids)]
+    pieces = translator.source_tokenizer.pieces(row["source"])
+    return pieces + translator.features_tokenizer.pieces(row["features"]) if "features" in row else pieces
 
 
 def prefix_rows(prefixes: list[bytes], ids: list[np.ndarray], max_length: int) -> np.ndarray:

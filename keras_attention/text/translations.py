@@ -151,8 +151,8 @@ class TranslatesTexts(ExplainsTexts):
     def _answer(self, text, found, row, starts, replacing):
         """One hypothesis. `replacing` is the source, if its pieces replace unknown ones, or else None."""
         ids, attention = found.tokens[: found.lengths], found.attention[: found.lengths]
-        read = zip(starts, row.values(), strict=False)
-        attention = np.concatenate([attention[:, a : a + len(part)] for a, part in read], axis=1)
+        parts = [attention[:, a : a + len(part)] for a, part in zip(starts, row.values(), strict=False)]
+        attention = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         pieces = self.target_tokenizer.pieces(ids)
         surfaces = self.source_tokenizer.surfaces(replacing) if replacing and UNKNOWN_ID in ids else []
         if surfaces := surfaces[before_end(self.max_source_length)]:
