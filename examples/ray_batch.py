@@ -1,13 +1,12 @@
 """Translates files of lines with Ray Data: python ray_batch.py MODEL OUTPUT INPUT ... [--workers N]
 
 MODEL is a `.tflite` or a SavedModel of this package. Every node must be able to read it and the inputs,
-which may be plain or gzip. Needs `pip install "ray[data]"`; on a cluster, `ray job submit`. Each worker
-has the model for itself. The answers come back in the order of the lines, the files in the order given.
+which may be plain or gzip. Needs `pip install "ray[data]"`; on a cluster, `ray job submit`. Answers
+are in the order of the lines, and files in the order given. One task reads a file, so split large ones.
 
 * An actor takes half a core. Actors that take all cores leave none for the reader, and Ray waits for ever.
 * This package reads the lines, because `ray.data.read_text` also splits at a form feed or U+2028, and drops
   empty lines: answers would not be on the lines of their sources.
-* One task reads a file. Split what is large: split -l 1000000.
 """
 
 import argparse
@@ -21,9 +20,7 @@ from keras_attention.text.pair_files import read_lines
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
 
 
-class Translate:
-    """An actor that holds the model."""
-
+class Translate:  # an actor that holds the model
     def __init__(self, model):
         self.translator = load(model)
 
@@ -54,6 +51,9 @@ if __name__ == "__main__":
     parser.add_argument("inputs", nargs="+")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
+    ray.init()
+    if options.workers >= 2 * ray.cluster_resources()["CPU"]:
+        parser.error("--workers must be fewer than twice the cores: the reader needs one too.")
     with Path(options.output).open("w", encoding="utf-8") as output:
         for row in translated(options.model, options.inputs, options.workers).iter_rows():
             output.write(row["text"] + "\n")

@@ -87,8 +87,9 @@ def add_training(train):
                        help="divide each batch among the first N GPUs, or N logical CPUs if there is no "
                        "GPU (one device); may change when a training is resumed")  # fmt: skip
     train.add_argument("--resume", action="store_true",
-                       help="resume from the last checkpoint in RUN; of the options above only --epochs, "
-                       "--max-minutes, --patience and --learning-rate may change")  # fmt: skip
+                       help="resume from the last checkpoint in RUN, with the same --validation; of the "
+                       "options above only --epochs, --max-minutes, --patience, --learning-rate and "
+                       "--devices may change")  # fmt: skip
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")
     train.add_argument("--quiet", action="store_true", help="print nothing but errors")
 

@@ -21,7 +21,7 @@ EXAMPLES = """
 examples:
   keras-attention train pairs.tsv --output run
   keras-attention train pairs.tsv.gz --output run --max-minutes 30 --validation dev.tsv
-  keras-attention train pairs.tsv --output run --resume
+  keras-attention train pairs.tsv.gz --output run --validation dev.tsv --resume
   keras-attention --backend jax train pairs.tsv --output run
   keras-attention train pairs.tsv --output run --devices 2
   keras-attention --backend jax train pairs.tsv --output run --coordinator node1:4321 --processes 2 \\

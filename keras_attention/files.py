@@ -15,11 +15,11 @@ def blocks(path) -> Iterator[bytes]:
             yield block
 
 
-def digest(blocks: Iterable[bytes]) -> bytes:
+def digest(parts: Iterable[bytes]) -> bytes:
     """16 bytes that tell whether two contents are the same."""
     found = hashlib.blake2b(digest_size=16)
-    for block in blocks:
-        found.update(block)
+    for part in parts:
+        found.update(part)
     return found.digest()
 
 

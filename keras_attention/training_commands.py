@@ -21,7 +21,7 @@ def train(options):
         _train(options, Path(options.output), given, options.resume)
         return
     if options.coordinator is not None:
-        raise ValueError("Several --seeds need a command each if several processes train a model.")
+        raise ValueError("--seeds cannot be used with --coordinator. Run one command for each --seed.")
     seed = given.pop("seed", Options.seed)
     seeds = range(seed, seed + check_size("seeds", options.seeds, most=1000))
     outputs = {seed: Path(options.output, f"seed-{seed}") for seed in seeds}

@@ -35,7 +35,7 @@ class Configured:
 
 
 def deserialized(config: dict, custom_objects: dict | None = None) -> dict:
-    """A configuration with the Keras objects, also those in lists, in the place of their configurations."""
+    """The configuration, with each serialized Keras object replaced by the object, in lists too."""
 
     def made(name, value):
         if isinstance(value, list):

@@ -28,7 +28,7 @@ def checked_specs(encoder, copies: bool) -> dict[str, SourceSpec]:
     return specs
 
 
-def read(encoder, source):
+def encode_checked(encoder, source):
     """Encodes a source: `(memory, final_state, memory_mask)`, the last two None if there are none.
 
     Raises:

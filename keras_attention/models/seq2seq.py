@@ -9,7 +9,7 @@ from keras_attention.layers.configured import deserialized
 from keras_attention.layers.decoder import AttentionDecoder
 from keras_attention.layers.masking import padding_mask
 from keras_attention.layers.model_encoder import as_encoder
-from keras_attention.models.encoder_contract import checked_specs, read
+from keras_attention.models.encoder_contract import checked_specs, encode_checked
 from keras_attention.models.generation import Generates, Scored
 from keras_attention.sources import as_source, check_source, named_inputs
 from keras_attention.tokens import END_ID, PADDING_ID, shift_right
@@ -132,7 +132,7 @@ class Seq2Seq(Generates, keras.Model):
 
     def encode(self, source):
         """A source -> `Encoded` and the first `DecoderState`: what is computed once per source."""
-        memory, final_state, memory_mask = read(self.encoder, source)
+        memory, final_state, memory_mask = encode_checked(self.encoder, source)
         encoded = self.decoder.encode(memory, memory_mask, source)
         return encoded, self.decoder.initial_state(encoded, final_state)
 
@@ -201,7 +201,7 @@ def _under_teacher_forcing(encoder, decoder):
     }
     source = as_source(inputs)
     inputs["target"] = keras.Input((None,), dtype="int32", name="target")
-    memory, final_state, memory_mask = read(encoder, source)
+    memory, final_state, memory_mask = encode_checked(encoder, source)
     more = {"memory_mask": memory_mask, "source": source if decoder.head.copies else None}
     more = {name: tensor for name, tensor in more.items() if tensor is not None}
     logits, attention = decoder(inputs["target"], memory, final_state, **more)

@@ -11,7 +11,7 @@ from keras_attention.choices import TOO_LONG
 from keras_attention.decoding.sampling import Greedy
 from keras_attention.layers.configured import deserialized
 from keras_attention.models.generation import Generates
-from keras_attention.text.inputs import as_texts, batches_by_length, padded, source_rows
+from keras_attention.text.inputs import as_texts, batch_of, batches_by_length, source_rows
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.text.translations import TranslatesTexts
 from keras_attention.tokens import END_ID, pad
@@ -117,7 +117,7 @@ class Translator(TranslatesTexts, keras.Model):
         log_probs = np.zeros(len(texts), "float32")
         for batch in batches_by_length(batch_size, [row["source"] for row in rows], targets):
             ended = pad([np.append(targets[i], np.int32(END_ID)) for i in batch])
-            log_probs[batch] = self.seq2seq.score(padded([rows[i] for i in batch]), ended).log_probs
+            log_probs[batch] = self.seq2seq.score(batch_of([rows[i] for i in batch]), ended).log_probs
         return log_probs
 
     def explain_ids(self, source, tokens, weights, temperature):

@@ -26,7 +26,7 @@ class StepOfUnfinished:
     def then(self, function, tokens, states, rows):
         """`function(log_probs, rows)` of the computed rows, zeros for the others; the states; the weights.
 
-        `rows` is a nest of tensors, batch first, of which the function gets the computed rows.
+        `rows` is a nest of tensors, batch first. The function gets only their computed rows.
         """
         import tensorflow as tf
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from keras_attention.decoding.explanation import Explanation
-from keras_attention.text.inputs import as_texts, padded, source_pieces, source_rows
+from keras_attention.text.inputs import as_texts, batch_of, source_pieces, source_rows
 
 
 class ExplainsTexts:
@@ -66,4 +66,4 @@ class ExplainsTexts:
         """A batch of one text, and the pieces of its memory."""
         texts = as_texts("text", [text])
         (row,) = source_rows(self, texts, None if features is None else [features])
-        return padded([row]), source_pieces(self, row)
+        return batch_of([row]), source_pieces(self, row)

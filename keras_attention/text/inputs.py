@@ -84,6 +84,6 @@ def batches_by_length(batch_size: int, *sides: Sequence[Sequence]) -> Iterator[n
         yield order[start : start + batch_size]
 
 
-def padded(rows: list[dict[str, np.ndarray]]):
+def batch_of(rows: list[dict[str, np.ndarray]]):
     """What a model reads for a batch: (B, S) int32 ids, or a dict of them if there are features."""
     return as_source({name: pad([row[name] for row in rows]) for name in rows[0]})

@@ -13,8 +13,8 @@ from keras_attention.text.directions import turned
 from keras_attention.text.explanations import ExplainsTexts
 from keras_attention.text.inputs import (
     as_texts,
+    batch_of,
     batches_by_length,
-    padded,
     prefix_rows,
     source_pieces,
     source_rows,
@@ -122,7 +122,7 @@ class TranslatesTexts(ExplainsTexts):
         answers = [None] * len(texts)
         for batch in batches_by_length(batch_size, [row["source"] for row in rows]):
             given = (None if of_all is None else of_all[batch] for of_all in (prefixes, noise))
-            found = self.decode_ids(padded([rows[i] for i in batch]), strategy, max_length, *given)
+            found = self.decode_ids(batch_of([rows[i] for i in batch]), strategy, max_length, *given)
             starts = 0, max(len(rows[i]["source"]) for i in batch)  # features come after the padded texts
             for i, hypotheses in zip(batch, self._of_rows(found), strict=True):
                 replacing = texts[i] if replace_unknown else None

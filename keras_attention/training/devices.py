@@ -9,13 +9,14 @@ import keras
 
 from keras_attention.checks import check_size
 
-AT_MOST = 1024
+MOST_DEVICES = 1024
 
 
 def strategy_for(devices: int | None, say: Callable[[str], None] = lambda line: None):
     """A `tf.distribute.MirroredStrategy` over the first GPUs, or over logical CPUs if there is no GPU.
 
-    A logical CPU is a share of the CPU's cores. TensorFlow makes them when it starts, so call this first.
+    Logical CPUs are several devices on the same cores, so they gain no time. TensorFlow makes them when it
+    starts, so call this first.
 
     Args:
         devices: how many; None and 1 give None, with which TensorFlow chooses one device as usual.
@@ -27,7 +28,7 @@ def strategy_for(devices: int | None, say: Callable[[str], None] = lambda line: 
     """
     if devices is None:
         return None
-    check_size("devices", devices, most=AT_MOST)
+    check_size("devices", devices, most=MOST_DEVICES)
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "`devices` needs the backend tensorflow. "
@@ -52,7 +53,7 @@ def strategy_for(devices: int | None, say: Callable[[str], None] = lambda line: 
 
 @functools.lru_cache
 def _mirrored(kind, number):
-    """One for all trainings of a process: TensorFlow (2.21) confuses the sums of two strategies."""
+    """One for all trainings with this number: TensorFlow (2.21) confuses the sums of two strategies."""
     import tensorflow as tf
 
     names = [f"{kind}:{i}" for i in range(number)]

@@ -12,6 +12,7 @@ from keras_attention.decoding.beam import Beam
 from keras_attention.decoding.strategy import Strategy
 from keras_attention.files import blocks, digest
 from keras_attention.models.translator import Translator
+from keras_attention.training.devices import strategy_for
 from keras_attention.training.distilled_pairs import PAIRS, PROGRESS, Inputs, Progress, write_distilled
 from keras_attention.training.folder import one_training
 from keras_attention.training.options import Options
@@ -61,6 +62,7 @@ def distill(
 
     Reference: Kim and Rush (2016), *Sequence-Level Knowledge Distillation*, sections 3.2 and 3.3.
     """
+    strategy_for(devices)  # fails now rather than after the teacher
     output, strategy = Path(output), Beam(BEAM_WIDTH) if strategy is None else strategy
     goes_on, files = has_begun(output), (train_file, sources_file, validation_file)
     chosen = write_pairs(

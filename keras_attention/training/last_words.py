@@ -1,4 +1,4 @@
-"""How a process ends whose fellows have ended: at once, and with one line."""
+"""Ends a process at once, with one line, when another process of its training has ended."""
 
 import atexit
 import contextlib
@@ -20,13 +20,13 @@ class LastWords(contextlib.AbstractContextManager):
 
     Args:
         line: what an abort means, for standard error.
-        is_meant: tells which errors that reach Python mean the same, by their texts.
+        is_meant: matches the texts of the errors in Python that mean the same.
     """
 
     def __init__(self, line: str, is_meant: re.Pattern):
         self.line, self.is_meant = line, is_meant
         self.folders = []  # temporary ones
-        self.mine = threading.Lock()  # whoever has it says why this process ends
+        self.speaks = threading.Lock()  # whoever has it says why this process ends
         self.kept = []  # what C still uses
 
     def __enter__(self):
@@ -40,14 +40,14 @@ class LastWords(contextlib.AbstractContextManager):
     def __exit__(self, kind, error, traceback):
         if error is None:
             return
-        self.mine.acquire()
+        self.speaks.acquire()
         if isinstance(error, ValueError | RuntimeError) and self.is_meant.search(str(error)):
             self._end(2, self.line)
         # What JAX does at the end of a process is to wait for the others, who wait for this one.
         atexit.register(self._end, 130 if isinstance(error, KeyboardInterrupt) else 2)
 
     def _aborted(self, signal_number):
-        self.mine.acquire()
+        self.speaks.acquire()
         self._end(2, self.line)
 
     def _only_python_writes(self, name):

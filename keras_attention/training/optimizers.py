@@ -18,7 +18,7 @@ class Adam(keras.optimizers.Adam):
     On other backends this class behaves exactly like `keras.optimizers.Adam`.
 
     With a `tf.distribute` strategy, the gradients of all replicas are added up before they are clipped.
-    Keras 3.15 clips those of each replica by itself.
+    Keras 3.15 clips the gradients of each replica separately.
 
     Args:
         *args, **kwargs: the arguments of `keras.optimizers.Adam`. `amsgrad=True` uses Keras' own update.

@@ -6,6 +6,7 @@ depends on a clock or on a folder is decided by process 0: see `Processes.agreed
 """
 
 import contextlib
+import importlib.metadata
 import re
 import signal
 import tempfile
@@ -22,13 +23,15 @@ from keras_attention.training.last_words import LastWords
 AUTO = "auto"
 JOIN_SECONDS, HEARTBEAT_SECONDS = 300, 30  # to wait for the others; without a sign of life
 NOT_JOINED = (
-    "The processes did not come together within {minutes} minutes. Start --processes N of them, each with "
+    "Not all processes connected within {minutes} minutes. Start --processes N of them, each with "
     "its own --process I, and check that all of them reach {coordinator}."
 )
 LOST = (
-    "Another process of this training has ended or cannot be reached. Its own output says why. Start all "
-    "processes with --resume to continue from the last epoch."
+    "Another process of this training has ended or cannot be reached, or the backend of this one has "
+    "aborted. If no other process says why, train without --coordinator to see the backend's messages. "
+    "Start all processes with --resume to continue from the last epoch."
 )
+OLDEST_JAX = 0, 10
 # In an error of JAX: a status, and what says that it is about another process.
 IS_LOST = re.compile("[A-Z_]{5,}: .*(Gloo|NCCL|nccl|oordination|eartbeat|arrier)", re.DOTALL)
 RESUMED_FROM = ("config.json", "history.json", "checkpoint.npz", "translator.keras")
@@ -99,6 +102,7 @@ class Joined(Processes):
 
     @contextlib.contextmanager
     def folder(self, output, resume):
+        self.check_same(resume=resume)  # the transfers below are made by all processes or by none
         names = RESUMED_FROM if resume else ()
         contents = [self._content(output / name) for name in names]
         if not self.index:
@@ -129,8 +133,8 @@ class Joined(Processes):
 def joined(coordinator: str | None, number: int | None, index: int | None) -> Iterator[Processes]:
     """Joins the processes of a training, if there are several, until the block ends.
 
-    If another process ends before, this one says so in a line on standard error and exits with status 2.
-    `LastWords` has the means.
+    If another process ends before, this one says so in a line on standard error and exits with status 2
+    (see `LastWords`).
 
     Args:
         coordinator: `HOST:PORT`, an address of process 0 at which it waits for the others; `"auto"` reads
@@ -139,7 +143,8 @@ def joined(coordinator: str | None, number: int | None, index: int | None) -> It
         index: which of them this one is. None with `"auto"`.
 
     Raises:
-        ValueError: bad arguments, a backend other than JAX, or another number of processes elsewhere.
+        ValueError: bad arguments, a backend other than JAX, or a number of processes that differs from
+            that of process 0.
         OSError: the port is taken.
     """
     _check(coordinator, number, index)
@@ -170,6 +175,13 @@ def _check(coordinator, number, index):
             f"Several processes need the backend jax: keras-attention --backend jax train. Received: "
             f"{keras.backend.backend()}."
         )
+    if coordinator is not None:
+        version = importlib.metadata.version("jax")
+        if tuple(map(int, version.split(".")[:2])) < OLDEST_JAX:
+            raise ImportError(
+                f"Several processes need JAX 0.10 and Python 3.11 or later: pip install 'jax>=0.10'. "
+                f"Received: JAX {version}."
+            )
 
 
 def _connect(coordinator, number, index, last_words):
@@ -196,4 +208,13 @@ def _connect(coordinator, number, index, last_words):
     finally:
         signal.signal(signal.SIGINT, interrupt)
     if number not in (None, jax.process_count()):
-        raise ValueError(f"This process expects {number} processes, but process 0 {jax.process_count()}.")
+        raise ValueError(
+            f"This process was started with --processes {number}, but process 0 with --processes "
+            f"{jax.process_count()}."
+        )
+    here, everywhere = jax.local_device_count(), jax.device_count()
+    if here * jax.process_count() != everywhere:
+        raise ValueError(
+            f"All processes must have the same number of devices. Received: {here} here, {everywhere} in "
+            f"{jax.process_count()} processes. Limit them with CUDA_VISIBLE_DEVICES."
+        )

@@ -61,8 +61,8 @@ def train(
         verbose: as in Keras' `fit`.
         say: is called with each line of the report.
         devices: on how many GPUs of this machine, or logical CPUs if it has no GPU, see
-            `devices.strategy_for`. Each batch is divided among them. It is no property of the model: a
-            training may be resumed on another number.
+            `devices.strategy_for`. Each batch is divided among them. It is not a property of the model, so
+            a training can be resumed with another number of devices.
         processes: what `training.processes.joined` yields, if several processes train one model; then
             `output` is what its `folder` yields, and only process 0 returns the translator.
 
@@ -70,7 +70,7 @@ def train(
         FileExistsError: `output` holds a training and `resume` is False, or one is running there.
         FileNotFoundError: `resume` is True and `output` holds no training to resume.
         OSError, ValueError: a file that cannot be read, no pairs in it, options out of range, or a
-            `config.json` that differs from the options of the training to resume.
+            `config.json` or a validation file that differs from that of the training to resume.
     """
     processes = processes or Processes()
     started = time.monotonic()
@@ -118,10 +118,10 @@ def train(
         with scope_of(strategy):
             compile_model(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
             state = load_checkpoint(model, output / CHECKPOINT) if goes_on else new_state()
-        draw_apart(model, strategy)
+        state["validation"] = _validation(validation_file, state["validation"] if goes_on else None)
         options.check_resumed(state["options"])
         state["options"] = options.to_dict()
-        state["validation"] = _validation(validation_file, state["validation"] if goes_on else None)
+        draw_apart(model, strategy)
         selection = selection_of(translator, *held_out, options)
         batches, validation = _batches(pairs, options, model.start_id, state, strategy)
         of_epoch = -(-len(pairs["train"]) // options.batch_size)
@@ -193,8 +193,8 @@ def splitter(options, validation_file) -> Callable[[Pair], bool]:
     limit = options.validation_split * 2**32
 
     def is_training(pair):
-        digest = hashlib.blake2b(f"0\0{pair.source}".encode(), digest_size=4).digest()
-        return int.from_bytes(digest, "big") >= limit
+        hashed = hashlib.blake2b(f"0\0{pair.source}".encode(), digest_size=4).digest()
+        return int.from_bytes(hashed, "big") >= limit
 
     return is_training
 
