@@ -13,7 +13,7 @@ import keras_attention as ka
 from keras_attention.models.translator import load_translator
 from keras_attention.text.directions import turned
 from keras_attention.text.pair_files import read_pairs
-from keras_attention.training.train import _tokenized
+from keras_attention.training.split_pairs import tokenized
 
 
 def to_the_left(model):
@@ -74,7 +74,7 @@ def test_targets_are_turned_for_training_and_sources_are_not(translators, tmp_pa
     file = write_pairs(tmp_path / "pairs.tsv", 50)  # its targets are its sources backwards
     lists = []
     for translator in translators:
-        pairs = _tokenized(read_pairs(file), translator, None)
+        pairs = tokenized(read_pairs(file), translator, None)
         lists.append([np.split(side[0], side[1][1:-1]) for side in (pairs.source, pairs.target)])
         twice = pairs.right_to_left().right_to_left()
         np.testing.assert_array_equal(twice.target[0], pairs.target[0])

@@ -19,8 +19,8 @@ from keras_attention.tokens import pad
 from keras_attention.training import distilled_pairs
 from keras_attention.training.distill import write_pairs as write_for_student
 from keras_attention.training.options import Options
+from keras_attention.training.split_pairs import splitter
 from keras_attention.training.teacher import Teacher, most_repeats
-from keras_attention.training.train import splitter
 
 TOKENIZER = ka.SentencePieceTokenizer.train(["abcdefgh ", "hgfedcba"], "char", 30)
 UNENDING = "..."  # the end of a text that has no end id

@@ -104,6 +104,7 @@ ORDER = [
     "training.evaluate",
     "training.selection",
     "training.run",
+    "training.split_pairs",
     "training.allocator",
     "training.precision",
     "training.new_translator",

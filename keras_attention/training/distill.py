@@ -17,8 +17,9 @@ from keras_attention.training.distilled_pairs import PAIRS, PROGRESS, Inputs, Pr
 from keras_attention.training.folder import one_training
 from keras_attention.training.options import Options
 from keras_attention.training.selection import check_available
+from keras_attention.training.split_pairs import splitter
 from keras_attention.training.teacher import Teacher
-from keras_attention.training.train import splitter, train
+from keras_attention.training.train import train
 
 
 def distill(

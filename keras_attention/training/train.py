@@ -1,7 +1,6 @@
 """Trains a `Translator` on a file of text pairs, in a folder from which training can be resumed."""
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +11,6 @@ import keras
 from keras_attention.files import blocks, digest, write_atomically
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator, load_translator
-from keras_attention.text.datasets import SequencePairs, tokenize_pairs
-from keras_attention.text.pair_files import BadLines, Pair, read_pairs
 from keras_attention.training.attention_losses import CoverageLoss
 from keras_attention.training.devices import draw_apart, is_distributed, scope_of, strategy_for
 from keras_attention.training.folder import announced, one_training
@@ -26,6 +23,7 @@ from keras_attention.training.precision import suitable_precision
 from keras_attention.training.processes import Processes
 from keras_attention.training.run import Run, load_checkpoint, new_state
 from keras_attention.training.selection import check_available, selection_of
+from keras_attention.training.split_pairs import read_split, splitter
 
 STEPS_PER_EXECUTION = 8
 CHECKPOINT = "checkpoint.npz"
@@ -83,14 +81,7 @@ def train(
         Path(file).open("rb").close()  # fails now rather than after the tokenizers
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"`output` must be a folder, or a new one. Received: {output}.")
-    if resume:
-        stored = Options.from_json(output / "config.json")
-        options = stored.resumed_with(options.not_default()) if options else stored
-    options = options or Options()
-    check_available(options.select)
-    if options.precision == AUTO:
-        options = replace(options, precision=suitable_precision())
-        say(f"precision: {options.precision}")
+    options = _chosen(options, output if resume else None, say)
     files = {"train_file": train_file, "validation_file": validation_file}
     processes.check_same(**{name: file and Path(file) for name, file in files.items()}, options=options)
     with contextlib.ExitStack() as stack:
@@ -112,7 +103,7 @@ def train(
         held_out = validation_file, lambda pair: True
         if validation_file is None:
             held_out = train_file, lambda pair: not is_training(pair)
-        pairs = _read(train_file, held_out, translator, is_training, options, strict, say)
+        pairs = read_split(train_file, held_out, translator, is_training, options, strict, say)
         options = options.for_pairs(len(pairs["train"]))
         model = translator.seq2seq
         with scope_of(strategy):
@@ -154,6 +145,19 @@ def _has_checkpoint(output):
     return False
 
 
+def _chosen(options: Options | None, resumed: Path | None, say) -> Options:
+    """The options of a training, perhaps of one that is `resumed`, with a precision for this machine."""
+    if resumed is not None:
+        stored = Options.from_json(resumed / "config.json")
+        options = stored.resumed_with(options.not_default()) if options else stored
+    options = options or Options()
+    check_available(options.select)
+    if options.precision == AUTO:
+        options = replace(options, precision=suitable_precision())
+        say(f"precision: {options.precision}")
+    return options
+
+
 def _validation(file, resumed: str | None) -> str:
     """What tells the validation file from others, "" for none; it must be that of the resumed training."""
     found = digest(blocks(file)).hex() if file is not None else ""
@@ -166,51 +170,6 @@ def _validation(file, resumed: str | None) -> str:
 def _check_is_new(output, resume):
     if not resume and any((output / name).exists() for name in (CHECKPOINT, "translator.keras")):
         raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
-
-
-def _read(train_file, held_out, translator, is_training, options, strict, say):
-    """The ids of the pairs to train on and to validate on; says which lines of each file are left out."""
-    pairs = {}
-    for side, (file, keep) in {"train": (train_file, is_training), "validation": held_out}.items():
-        lines, lengths = BadLines(strict), BadLines(strict)
-        pairs[side] = _tokenized(read_pairs(file, lines, options.columns), translator, lengths, keep)
-        reports = [lengths] if file == train_file and side == "validation" else [lines, lengths]
-        reports = [f"{side} pairs of {file}: {report}" for report in reports if len(report)]
-        if not len(pairs[side]):
-            raise ValueError(f"There are no {side} pairs in {file}. {' '.join(reports)}".strip())
-        for report in reports:
-            say(report)
-    return pairs
-
-
-def splitter(options, validation_file) -> Callable[[Pair], bool]:
-    """Tells whether to train on a pair, by a hash of its source, so that equal sources stay together.
-
-    It does not depend on the seed, so models of several seeds can form an ensemble.
-    """
-    if validation_file is not None:
-        return lambda pair: True
-    limit = options.validation_split * 2**32
-
-    def is_training(pair):
-        hashed = hashlib.blake2b(f"0\0{pair.source}".encode(), digest_size=4).digest()
-        return int.from_bytes(hashed, "big") >= limit
-
-    return is_training
-
-
-def _tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> SequencePairs:
-    found = tokenize_pairs(
-        pairs,
-        translator.source_tokenizer,
-        translator.target_tokenizer,
-        translator.max_source_length,
-        translator.max_target_length,
-        bad_lines,
-        keep,
-        translator.features_tokenizer,
-    )
-    return found.right_to_left() if translator.right_to_left else found
 
 
 def compile_model(model: keras.Model, options: Options, num_batches: int) -> None:
