@@ -133,9 +133,11 @@ def holds_integers(tensor) -> bool:
     the replicas get the batches themselves, and floats in those are refused.
     """
     dtype = dtype_name(tensor)
+    if "int" in dtype:
+        return True
     tf = sys.modules.get("tensorflow")  # does not import it: most readers of exports go without
-    if "int" in dtype or dtype != "float64" or tf is None:
-        return "int" in dtype
+    if dtype != "float64" or tf is None:
+        return False
     is_mean = tf.distribute.has_strategy() and tf.distribute.in_cross_replica_context()
     return is_mean and tf.is_symbolic_tensor(tensor)
 

@@ -40,6 +40,8 @@ def train(options):
 
 
 def _train(options, output, given, resume):
+    if not resume:
+        Options(**given)  # fails now if an option is wrong
     with quick_start():
         from keras_attention.training.processes import joined
         from keras_attention.training.train import train as train_on_file

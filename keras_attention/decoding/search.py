@@ -109,8 +109,7 @@ class Search:
 
     def _likeliest(self, index, log_probs, rows):
         """(B, K, V) log-probabilities -> those of the C likeliest tokens, and these, (B, K, C)."""
-        written, forced = rows.get("written"), rows.get("forced")
-        log_probs = self.beam.limit(log_probs, index, written, self.end_id, forced)
+        log_probs = self.beam.limit(log_probs, index, self.end_id, rows)
         # Only the K likeliest tokens of each parent can be among the K best, so drop the rest early.
         return blockwise_top_k(log_probs, min(self.width, log_probs.shape[-1]))
 

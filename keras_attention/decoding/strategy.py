@@ -137,24 +137,24 @@ class Strategy:
             rows["forced"] = ops.take(prefix, index, axis=1)
         return rows
 
-    def limit(self, log_probs, index, written, end_id, forced):
+    def limit(self, log_probs, index, end_id, rows):
         """(B, ..., V) log-probabilities of the token at `index`, -inf where the limits forbid it.
 
-        `written` are the (B, ..., T) tokens before it, and `forced` is the prefix's (B,) token at `index`;
-        see `rows`.
+        `rows` is what the method `rows` returned: `written`, the (B, ..., T) tokens before it, and
+        `forced`, the prefix's (B,) token at `index`.
         """
         limited = log_probs
         if self.forbidden_ids:
             self.check_vocabulary(log_probs.shape[-1])
             limited = forbid(limited, self.forbidden_ids)
         if self.no_repeat_ngram_size:
-            limited = forbid_repeats(limited, written, index, self.no_repeat_ngram_size)
+            limited = forbid_repeats(limited, rows["written"], index, self.no_repeat_ngram_size)
         if self.min_length > 1:
             limited = forbid(limited, (end_id,), unless=index + 1 >= self.min_length)
         if limited is not log_probs:
             limited = or_else(limited, log_probs, end_id)
-        if forced is not None:
-            limited = force(limited, log_probs, forced)
+        if "forced" in rows:
+            limited = force(limited, log_probs, rows["forced"])
         return limited
 
     def get_config(self):
@@ -227,9 +227,8 @@ class _Loop:
 
     def _next_token(self, index, log_probs, rows):
         """(B, V) log-probabilities -> the next tokens and their log-probabilities, (B,)."""
-        strategy = self.strategy
-        allowed = strategy.limit(log_probs, index, rows.get("written"), self.end_id, rows.get("forced"))
-        token = ops.cast(strategy.choose(allowed, rows.get("noise")), "int32")
+        allowed = self.strategy.limit(log_probs, index, self.end_id, rows)
+        token = ops.cast(self.strategy.choose(allowed, rows.get("noise")), "int32")
         # One number per row: comparing all V tokens is a tenth of the loop's time at V = 8,000.
         first = ops.arange(ops.shape(token)[0], dtype="int32") * log_probs.shape[-1]
         return token, ops.take(ops.reshape(log_probs, (-1,)), first + token)

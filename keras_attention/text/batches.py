@@ -72,7 +72,7 @@ def as_dataset(batch, num_batches: int, first_pass, signature, batch_size: int, 
         devices: batches are padded to a multiple of this number of rows.
     """
     if devices > 1:
-        batch, batch_size = _filled(batch, devices), -(-batch_size // devices) * devices
+        batch, batch_size = _filled(batch, devices), _multiple(batch_size, devices)
     pass_number = first_pass if callable(first_pass) else itertools.count(first_pass).__next__
     if keras.backend.backend() == "tensorflow":
         return _tensorflow_dataset(batch, num_batches, pass_number, signature)
@@ -91,6 +91,11 @@ def as_dataset(batch, num_batches: int, first_pass, signature, batch_size: int, 
     return _Passes(batch, num_batches, pass_number())
 
 
+def _multiple(rows: int, devices: int) -> int:
+    """The smallest multiple of `devices` that is not below `rows`."""
+    return -(-rows // devices) * devices
+
+
 def _share(batch_size: int) -> tuple[int, slice]:
     """The rows of a batch on all devices of Keras' distribution, and which of them this process has."""
     distribution = keras.distribution.distribution()
@@ -99,7 +104,7 @@ def _share(batch_size: int) -> tuple[int, slice]:
     import jax  # late: other backends do not need it
 
     num_devices, num_processes = distribution.device_mesh.devices.size, jax.process_count()
-    rows = -(-batch_size // num_devices) * num_devices  # those that are added are padding
+    rows = _multiple(batch_size, num_devices)  # those that are added are padding
     own = rows // num_processes
     return rows, slice(jax.process_index() * own, (jax.process_index() + 1) * own)
 
@@ -132,7 +137,7 @@ def _filled(ragged, devices):
 
     def batch(place):
         inputs, target = ragged(place)
-        rows = -(-len(target) // devices) * devices
+        rows = _multiple(len(target), devices)
         return {name: padded(array, rows) for name, array in inputs.items()}, padded(target, rows)
 
     return batch

@@ -42,9 +42,6 @@ class Processes:
 
     index, number = 0, 1
 
-    def __str__(self):
-        return "1 process"
-
     def scope(self) -> contextlib.AbstractContextManager:
         """Within it, variables that are made are the same everywhere, and batches are divided by rows."""
         return contextlib.nullcontext()

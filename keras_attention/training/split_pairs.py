@@ -39,6 +39,7 @@ def splitter(options, validation_file) -> Callable[[Pair], bool]:
 
 
 def tokenized(pairs, translator, bad_lines, keep=lambda pair: True) -> SequencePairs:
+    """The ids of the pairs to keep, in the order in which the translator reads and writes them."""
     found = tokenize_pairs(
         pairs,
         translator.source_tokenizer,
