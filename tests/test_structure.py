@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 # Each module imports only those before it.
 ORDER = [
     "after_keras",
+    "checksums",
     "archives",
     "files",
     "locks",

@@ -217,6 +217,20 @@ np.save(sys.argv[4], found["scores"].numpy())
 
 
 @pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5", "SHA256SUMS"])
+def test_a_changed_member_is_named_before_keras_reads_it(translator, tmp_path, name, monkeypatch):
+    good, bad = tmp_path / "good.keras", tmp_path / "bad.keras"
+    translator.save(good)
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(bad, "w") as again:
+        for member in archive.namelist():
+            content = bytearray(archive.read(member))
+            content[len(content) // 2] ^= member == name
+            again.writestr(member, content)
+    monkeypatch.setattr(keras.saving, "load_model", lambda *_, **__: pytest.fail("Keras read it"))
+    with pytest.raises(ValueError, match=f"damaged: .*{name}"):
+        load_translator(bad)
+
+
 def test_exported_answers_equal_live(translator, tmp_path):
     expected = translator.translate(TEXTS)
     translator.save(tmp_path / "t.keras")

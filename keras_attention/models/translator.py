@@ -1,11 +1,12 @@
 """Translator: text in, text out."""
 
 import functools
+import zipfile
 
 import keras
 import numpy as np
 
-from keras_attention.archives import check_unpacked_size
+from keras_attention.archives import add_sums, check_sums, check_unpacked_size
 from keras_attention.checks import check_choice, check_size
 from keras_attention.choices import TOO_LONG
 from keras_attention.decoding.sampling import Greedy
@@ -149,6 +150,12 @@ class Translator(TranslatesTexts, keras.Model):
         source = self.source_tokenizer.tokenize_within(texts["text"], *limits)
         return {"source": source, "features": self.features_tokenizer.tokenize(texts["features"])}
 
+    def save(self, filepath, overwrite=True, **options):
+        """Saves as Keras does, and adds checksums to a `.keras` file, which `load_translator` checks."""
+        super().save(filepath, overwrite, **options)
+        if zipfile.is_zipfile(filepath):
+            add_sums(filepath)
+
     def export(self, filepath, format="tf_saved_model", verbose=None, **options):
         """Writes a LiteRT file or a SavedModel. If `translate` is written, it is `serving_default`."""
         from keras_attention.export import FORMATS  # late: as in `Seq2Seq.export`
@@ -207,6 +214,7 @@ def load_translator(path) -> Translator:
     """Loads a `.keras` file that must hold a `Translator`; raises `ValueError` otherwise."""
     try:
         check_unpacked_size(path)
+        check_sums(path)
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # a damaged zip, config or array can raise anything
         raise ValueError(f"{path} is not a Keras file, or it is damaged: {error}") from None
