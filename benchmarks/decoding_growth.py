@@ -2,9 +2,9 @@
 
     python benchmarks/decoding_growth.py [--repeats 3]
 
-A model of 256 units decodes batches of 64 sources on one core. It never ends, so that an answer has as many
-ids as its source. Each table varies one size; the others stay as in `FIXED`. Prints CPU milliseconds per
-line, in the fastest repeat, and the ratio to the first row.
+A model of 256 units decodes batches of 64 sources on one core. It never writes the end id, so each answer
+has as many ids as its source. Each table varies one size; the others stay as in `FIXED`. Prints CPU
+milliseconds per line, in the fastest repeat, and the ratio to the first row.
 """
 
 import argparse

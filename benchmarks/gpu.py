@@ -3,8 +3,8 @@
     KERAS_BACKEND=jax python benchmarks/gpu.py [--units 256 512 1024] [--batch-sizes 64 256]
 
 Both train the same model on the same batches, sorted by length, with label smoothing, clipping and the same
-metrics. Ours takes `train`'s optimizer, Muon, and pads batches to few shapes, because JAX compiles each of
-them; PyTorch takes the fused Adam, with cuDNN's LSTM. With input feeding PyTorch loops over the steps, as
+metrics. Ours takes `train`'s optimizer, Muon, and pads batches to a few shapes, because JAX compiles each;
+PyTorch takes the fused Adam, with cuDNN's LSTM. With input feeding PyTorch loops over the steps, as
 OpenNMT-py does. Matrices are multiplied in TensorFloat-32 in both. The first two passes, in which shapes
 are compiled, are not counted.
 """

@@ -13,7 +13,7 @@
 * The teacher of a distillation is killed and resumed until it has finished. It must write the same pairs as
   one that is left alone.
 
-Prints how many processes were killed while they ran, and each bad state. With 0 a campaign is left out. The
+Prints how many processes were killed while they ran, and each bad state. 0 skips a campaign. The
 model of the first campaign is used by all others but `--files`, which takes examples/models/g2p_en.tflite.
 """
 

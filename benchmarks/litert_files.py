@@ -4,8 +4,9 @@
 
 RUN is a folder of `keras-attention train`. The files are float32, float16 and int8, without signatures for
 text. Prints for each: the size; on the first texts of TEST, how many answers equal those of the model, and
-the largest difference between their scores; exact match and token error rate on all of TEST; and for the
-first text the minimum and median time of `greedy_decode` on one core. The SavedModel takes turns with them.
+the largest difference between their log-probabilities; exact match and token error rate on all of TEST;
+and for the first text the minimum and median time of `greedy_decode` on one core. The
+SavedModel takes turns with them.
 """
 
 import argparse

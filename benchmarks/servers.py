@@ -1,6 +1,6 @@
 """Servers of the signature `translate` for `serving_load.py`: functions from a text to its translation.
 
-What is not a text raises `ValueError`.
+Anything but a text raises `ValueError`.
 """
 
 import contextlib

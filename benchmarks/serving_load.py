@@ -7,14 +7,15 @@ Each client sends a text, waits for the answer and sends the next. The servers a
 
 * the SavedModel in this process (`tf.saved_model.load`, the signature `translate`), with a call for each
   request in the thread of its client;
-* the same with batches: a thread for each core takes what waits, at most 64 texts, and waits for no more;
+* the same with batches: a thread for each core decodes the texts that are waiting, at most 64,
+  without waiting for more;
 * both with decoding that XLA compiled for (1, 16), (8, 16) and (64, 16), batch and ids of a source;
 * `examples/ray_serve.py` over HTTP, if PYTHON belongs to an environment with `ray[serve]`.
 
 A bad request is not a text. It must be refused, and the others answered as if they had come alone. Prints a
 table: all requests per second, the milliseconds of the good ones, and the server's CPU milliseconds for
-each request (in one process the clients' as well). Then the memory every 10,000 requests. RUN is a
-training; without it one is made in a minute, on words to be reversed.
+each request (in one process the clients' as well). Then the memory every 10,000 requests. Without
+RUN, a model that reverses words is trained first, which takes a minute.
 """
 
 import argparse

@@ -122,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     translate.add_argument("--n-best", type=int, metavar="N",
                            help="beam: write N lines for each line, best first: line number, "
                            "log-probability and text, separated by tabs")  # fmt: skip
-    translate.add_argument("--input", metavar="FILE", help="the lines, plain or gzip (standard input)")
+    translate.add_argument(
+        "--input", metavar="FILE", help="the lines, plain or gzip; needs --output (standard input)"
+    )
     translate.add_argument("--output", metavar="FILE",
                            help="write the answers there, in gzip if it ends in .gz; after a kill, the "
                            "same command goes on where it stopped")  # fmt: skip
