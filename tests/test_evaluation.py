@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from keras_attention.text.pair_files import read_references
 from keras_attention.training.evaluate import edit_distance, evaluate
 
 
@@ -25,6 +26,16 @@ def test_a_hit_on_any_reference_counts():
     figures = evaluate(["a b", "x"], [["a c", "a b"], ["y"]])
     assert figures["exact_match"] == 0.5
     assert figures["token_error_rate"] == pytest.approx(1 / 3)
+
+
+def test_a_text_instead_of_a_list_of_references_is_refused():
+    with pytest.raises(TypeError, match="a list of references"):
+        evaluate(["b"], ["abc"])
+
+
+def test_references_keep_the_spaces_that_a_tokenizer_keeps(tmp_path):
+    (tmp_path / "pairs.tsv").write_text("a\t b\u00a0!  c \n", encoding="utf-8")
+    assert read_references(tmp_path / "pairs.tsv") == [("a", "", ["b\u00a0! c"])]
 
 
 def test_error_rates_use_the_nearest_reference():

@@ -462,6 +462,7 @@ def test_a_keras_model_that_is_not_an_encoder_is_refused(first, error, reason):
     ("layer", "error", "reason"),
     [
         (layers.Conv1D(4, 3), ValueError, "padding='same'"),
+        (layers.GroupNormalization(1), ValueError, "would count padding"),
         (
             layers.Conv1D(4, 3, strides=2, padding="same"),
             ValueError,
@@ -478,6 +479,27 @@ def test_a_keras_model_that_is_not_an_encoder_is_refused(first, error, reason):
 def test_a_front_end_whose_padding_would_matter_is_refused(layer, error, reason):
     with pytest.raises(error, match=reason):
         ka.VectorEncoder(FEATURES, 8, front_end=[layer])
+
+
+def test_the_means_of_a_batch_normalization_do_not_count_padding():
+    vectors = np.random.default_rng(0).normal(size=(3, 4, FEATURES)).astype("float32")
+    memories = []
+    for more in (0, 5):
+        keras.utils.set_random_seed(1)
+        encoder = ka.VectorEncoder(FEATURES, 8, front_end=[layers.BatchNormalization()])
+        padded = np.pad(vectors, ((0, 0), (0, more), (0, 0)), constant_values=9)
+        source = {"source": padded, "source_lengths": np.array([4, 2, 3])}
+        memories.append(encoder(source, training=True)[0][:, :4])
+    np.testing.assert_allclose(*memories, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_integers_of_any_type_are_lengths_and_ids(dtype):
+    encoder = ka.VectorEncoder(2, 4, pyramid=3)
+    source = {"source": np.zeros((1, 250, 2), "float32"), "source_lengths": np.array([250], dtype)}
+    assert np.sum(encoder.compute_mask(source)[0]) == 32
+    copies = ka.PointerHead(300)._copies(np.array([[5, 1, 0]], dtype))
+    np.testing.assert_array_equal(np.sum(copies, axis=-1), [[1, 0, 0]])
 
 
 def test_a_front_end_must_keep_its_length():

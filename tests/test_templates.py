@@ -70,6 +70,12 @@ def test_the_masks_of_a_template_are_new_for_each_batch():
         assert np.isfinite(model.train_on_batch(batch, TARGET[:rows]))
 
 
+def test_a_model_with_recurrent_dropout_draws_no_masks_where_it_does_not_train(tmp_path):
+    template = TEMPLATES["recurrent dropout"]
+    model = Seq2Seq(Encoder(11, 5, 6), AttentionDecoder(13, 7, 4, template, input_feeding=True))
+    model.export(tmp_path / "1", max_length=5, signatures=["score"], warmup=False)
+
+
 def test_a_model_made_from_a_template_is_exported(tmp_path):
     template = TEMPLATES["normalized"]
     model = Seq2Seq(Encoder(11, 5, 6, template), AttentionDecoder(13, 7, 4, template))

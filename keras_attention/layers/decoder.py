@@ -127,13 +127,13 @@ class AttentionDecoder(Configured, keras.layers.Layer):
         encoded = self.encode(memory, memory_mask, source)
         state = bridged(self.bridge_layers, final_state, self.attention_cell.zero_state(encoded))
         if training and self.scheduled_sampling:
-            logits, _ = self._unroll(target, state, encoded)
+            logits, _ = self._unroll(target, state, encoded, training)
             target = with_predictions(target, logits, self.scheduled_sampling, self.seed_generator)
-        return self._unroll(target, state, encoded)
+        return self._unroll(target, state, encoded, training)
 
-    def _unroll(self, target, state, encoded):
+    def _unroll(self, target, state, encoded, training):
         embedded = self.word_dropout_layer(self.embedding(target))
-        found, _ = self.attention_cell.unroll(embedded, state, encoded)
+        found, _ = self.attention_cell.unroll(embedded, state, encoded, training)
         logits, found = self.head.unroll(found, encoded, target)
         return logits, found.weights
 

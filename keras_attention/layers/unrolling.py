@@ -12,18 +12,22 @@ from keras_attention.layers.states import DecoderStep
 class Unrolls:
     """The `unroll` of an `AttentionDecoderCell`."""
 
-    def unroll(self, inputs, state, encoded):
+    def unroll(self, inputs, state, encoded, training=None):
         """All steps under teacher forcing; gives the same numbers as `call` step by step.
 
         Args:
             inputs: (B, T, E), embeddings of the tokens that are fed; tensors, not a `KerasTensor`.
             state, encoded: as in `call`.
+            training: False if no step will need a mask of recurrent dropout, as `AttentionDecoder` knows.
 
         Returns:
             `(DecoderStep, DecoderState)`: the results, with an axis T after the batch, and the last state.
         """
-        unroll = self._unroll_in_turn if self.is_sequential else self._unroll_at_once
-        found, state = unroll(self.dropout_layer(inputs), state, encoded)
+        inputs = self.dropout_layer(inputs)
+        if self.is_sequential:
+            found, state = self._unroll_in_turn(inputs, state, encoded, training is not False)
+        else:
+            found, state = self._unroll_at_once(inputs, state, encoded)
         return found._replace(vector=self.dropout_layer(found.vector)), state
 
     @property
@@ -41,7 +45,7 @@ class Unrolls:
         noise = self.normalizer.draw((*ops.shape(inputs)[:2], ops.shape(encoded.memory)[1]))
         return self._combine(h, self._attend(h, encoded, (), noise)), state._replace(recurrent=recurrent)
 
-    def _unroll_in_turn(self, inputs, state, encoded):
+    def _unroll_in_turn(self, inputs, state, encoded, draws_masks):
         """Ideas 2 to 4, step by step, because a step reads the attention of the step before it."""
         # Draw the random numbers for all steps here: a generator must not advance inside the loop.
         (batch, steps), length = ops.shape(inputs)[:2], ops.shape(encoded.memory)[1]
@@ -62,7 +66,7 @@ class Unrolls:
             scores=length,
         )
         with contextlib.ExitStack() as masks:
-            for stack in filter(None, (self.stack, self.second)):
+            for stack in filter(None, (self.stack, self.second) if draws_masks else ()):
                 masks.enter_context(stack.masks_for_all_steps(batch))
             found, state = over_time(step, (inputs, dropped, noise), state, depths)
         return keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), found), state

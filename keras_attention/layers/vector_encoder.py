@@ -27,9 +27,10 @@ class VectorEncoder(Configured, keras.layers.Layer):
         pyramid: number of recurrent layers in the pyramid, below the other recurrent layers.
         front_end: Keras layers that come first. Each maps (B, S, ...) to (B, ceil(S / stride), ...), and
             the last one must return vectors, (B, S', D). A layer's stride is the first of its `strides`, or
-            1. Padding is set to zero before the first layer and after each layer, so it has no effect. Only
-            pooling layers may have a stride above 1, and it must equal their window. Other windows, and
-            convolutions with strides, would start at other steps or see more padding in a longer batch.
+            1. Padding is set to zero before the first layer and after each layer, and a BatchNormalization
+            gets the mask, so padding has no effect. Only pooling layers may have a stride above 1, and it
+            must equal their window. Other windows, and convolutions with strides, would start at other
+            steps or see more padding in a longer batch.
 
     Call arguments:
         source: a dict with `source`, (B, S, F) float, padded on the right with any finite values, and
@@ -126,8 +127,11 @@ class VectorEncoder(Configured, keras.layers.Layer):
         lengths = ops.cast(source["source_lengths"], "int32")
         below = _without_padding(ops.cast(source["source"], self.compute_dtype), lengths)
         for layer in self.front_end:
+            averages = isinstance(layer, keras.layers.BatchNormalization)  # over the steps, in training
+            given = {"mask": lengths_mask(lengths, below)} if averages else {}
+            below = layer(_in_whole(below, _stride(layer)), **given)
             lengths = _divided(lengths, _stride(layer))
-            below = _without_padding(layer(_in_whole(below, _stride(layer))), lengths)
+            below = _without_padding(below, lengths)
         below = self.dropout_layer(below)
         for stack in self.pyramid_stacks:
             states, _ = stack.read(below, lengths)
@@ -139,7 +143,7 @@ class VectorEncoder(Configured, keras.layers.Layer):
 
     def compute_mask(self, source, previous_mask=None):
         """The mask of the memory's steps, which Keras attaches to the memory."""
-        lengths = _divided(source["source_lengths"], self.reduction)
+        lengths = _divided(ops.cast(source["source_lengths"], "int32"), self.reduction)
         return lengths_mask(lengths, source["source"][:, :: self.reduction]), None
 
     @property
@@ -176,6 +180,11 @@ def _checked(layer):
         raise ValueError(
             "`front_end` must not contain recurrent layers, because they would read padding. "
             f"Received: {layer!r}. Use `num_layers` or `pyramid` instead."
+        )
+    if isinstance(layer, keras.layers.GroupNormalization):
+        raise ValueError(
+            "`front_end` must not contain a GroupNormalization, because its means would count padding. "
+            f"Received: {layer!r}. Use a LayerNormalization or a BatchNormalization."
         )
     return layer
 

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import itertools
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -149,13 +150,14 @@ def read_references(
     """Reads the pairs of a file as `read_pairs` does: `(source, features, references)` for each source.
 
     The targets of lines with equal sources and features are alternative references of one source, unless
-    `each_line` is True. In a target, runs of spaces become one space, and spaces at its ends are removed.
+    `each_line` is True. In a target, runs of U+0020 become one, and those at its ends are removed, as
+    SentencePiece does it; other spaces, such as the no-break space, stay.
     `keep` tells which pairs to read.
     """
     references: dict[tuple, list[str]] = {}
     for pair in filter(keep, read_pairs(path, bad_lines, columns)):
         given = pair.source, pair.features, pair.line if each_line else None
-        references.setdefault(given, []).append(" ".join(pair.target.split()))
+        references.setdefault(given, []).append(re.sub(" +", " ", pair.target).strip(" "))
     return [(source, features, targets) for (source, features, _), targets in references.items()]
 
 

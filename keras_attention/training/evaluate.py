@@ -25,8 +25,12 @@ def evaluate(hypotheses: Sequence[str], references: Sequence[Sequence[str]], ble
         * `bleu` and `bleu_signature`: its BLEU, from 0 to 100, unless every reference is a single word.
 
     Raises:
+        TypeError: a text, where a list of references must be.
         ValueError: no texts, more or fewer lists of references than texts, or a text without references.
     """
+    for row in references:
+        if isinstance(row, str):
+            raise TypeError(f"Each text needs a list of references. Received a text: {row!r}.")
     if not hypotheses or len(hypotheses) != len(references) or not all(references):
         raise ValueError(
             "There must be texts, and references for each. "
