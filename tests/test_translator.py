@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import re
 import subprocess
 import sys
@@ -216,7 +217,6 @@ np.save(sys.argv[4], found["scores"].numpy())
 """
 
 
-@pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5", "SHA256SUMS"])
 def test_a_changed_member_is_named_before_keras_reads_it(translator, tmp_path, name, monkeypatch):
     good, bad = tmp_path / "good.keras", tmp_path / "bad.keras"
@@ -231,6 +231,7 @@ def test_a_changed_member_is_named_before_keras_reads_it(translator, tmp_path, n
         load_translator(bad)
 
 
+@pytest.mark.filterwarnings("ignore:.*they were cut:UserWarning")
 def test_exported_answers_equal_live(translator, tmp_path):
     expected = translator.translate(TEXTS)
     translator.save(tmp_path / "t.keras")
@@ -619,7 +620,7 @@ def test_a_training_killed_before_its_first_update_begins_again(tmp_path, capsys
     config["options"] |= {"units": 8, "epochs": 1}
     (run / "config.json").write_text(json.dumps(config))
     assert main([*command, "--validation", str(pairs)]) == 2
-    assert "validated on pairs of the training file: name no other" in capsys.readouterr().err
+    assert "began without `validation_file`. Leave it out" in capsys.readouterr().err
 
 
 def test_only_one_process_trains_in_a_folder(tmp_path):
@@ -632,7 +633,10 @@ def test_only_one_process_trains_in_a_folder(tmp_path):
 
 def test_a_training_says_why_it_ended_and_which_model_it_kept(tmp_path, capsys):
     pairs, run = write_pairs(tmp_path / "pairs.tsv", 100), tmp_path / "run"
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    settings = random.getstate(), keras.config.dtype_policy()
     assert main(["train", str(pairs), "--output", str(run), *SMALL, "--epochs", "2"]) == 0
+    assert settings == (random.getstate(), keras.config.dtype_policy())  # no training leaves its own behind
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
         r"stopped after 2 epochs, in \d\.\d minutes; kept the model of epoch \d, whose validation token "
@@ -654,8 +658,10 @@ def test_each_file_reports_its_own_bad_lines(tmp_path, capsys):
     assert "a NUL character, as in UTF-16: 4" in out
     assert re.search(rf"validation pairs of {dev}: 1 line left out, longer than \d+ source", out)
     command = ["train", str(pairs), "--output", str(tmp_path / "run"), "--resume", "--epochs", "2"]
+    assert main(["train", str(dev), *command[2:], "--validation", str(dev)]) == 2
+    assert "began with other content in `train_file`. Name the same file" in capsys.readouterr().err
     assert main(command) == 2
-    assert "This training was validated on another file: name it again" in capsys.readouterr().err
+    assert "began with other content in `validation_file`. Name the same file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("layers", [101, 10**6])

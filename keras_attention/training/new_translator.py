@@ -23,13 +23,13 @@ NORMALIZATIONS = {"source": "nmt_nfkc", "target": "identity"}
 DEFAULT_VOCABULARY_SIZES = {"char": 2000, "word": 20_000, "bpe": 8000, "unigram": 8000}
 
 
-def new_translator(train_file, is_training, options, say) -> tuple[Translator, Options]:
+def new_translator(train_file, is_training, options, say, strict=False) -> tuple[Translator, Options]:
     """Trains the tokenizers on the training pairs and assembles an untrained model.
 
     Also returns the options, with input feeding chosen.
     """
     tokenizers, limits = [], []
-    bad_lines = BadLines()
+    bad_lines = BadLines(strict)
     read = read_pairs(train_file, bad_lines, options.columns)
     pairs = sample((pair for pair in read if is_training(pair)), TRAINING_TEXTS)
     if not pairs:

@@ -31,7 +31,7 @@ def new_state() -> dict:
         "best_part": 0,
         "history": [],
         "options": {},
-        "validation": "",
+        "files": {},
     }
 
 
@@ -139,8 +139,12 @@ class Run(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def write_history(self):
-        """Writes `history.json`. If it exists, a checkpoint exists too."""
-        history = json.dumps(self.state["history"], indent=1)
+        """Writes `history.json`, where infinity is null. If it exists, a checkpoint exists too."""
+        finite = [
+            {name: value if math.isfinite(value) else None for name, value in part.items()}
+            for part in self.state["history"]
+        ]
+        history = json.dumps(finite, indent=1)
         write_atomically(self.output / "history.json", history.encode("utf-8"))
 
     def _seconds(self):

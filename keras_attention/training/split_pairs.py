@@ -29,6 +29,8 @@ def splitter(options, validation_file) -> Callable[[Pair], bool]:
     """
     if validation_file is not None:
         return lambda pair: True
+    if not options.validation_split:
+        raise ValueError("There is nothing to validate on. Name a validation file, or set a split above 0.")
     limit = options.validation_split * 2**32
 
     def is_training(pair):

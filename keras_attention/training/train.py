@@ -1,6 +1,7 @@
 """Trains a `Translator` on a file of text pairs, in a folder from which training can be resumed."""
 
 import contextlib
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -90,8 +91,7 @@ def train(
         if not resume:
             stack.enter_context(announced(output, options))
         stack.enter_context(processes.scope())
-        keras.utils.set_random_seed(options.seed)
-        keras.config.set_dtype_policy(options.precision)
+        stack.enter_context(_own_settings(options))
         is_training = splitter(options, validation_file)
         with scope_of(strategy):
             if goes_on:
@@ -99,7 +99,7 @@ def train(
             else:
                 if resume:
                     say("There was no validation yet: the training begins again.")
-                translator, options = new_translator(train_file, is_training, options, say)
+                translator, options = new_translator(train_file, is_training, options, say, strict)
         held_out = validation_file, lambda pair: True
         if validation_file is None:
             held_out = train_file, lambda pair: not is_training(pair)
@@ -109,7 +109,7 @@ def train(
         with scope_of(strategy):
             compile_model(model, options, len(pairs["train"]) // options.batch_size)  # batches of an epoch
             state = load_checkpoint(model, output / CHECKPOINT) if goes_on else new_state()
-        state["validation"] = _validation(validation_file, state["validation"] if goes_on else None)
+        state["files"] = _same_files(files, state["files"])
         options.check_resumed(state["options"])
         state["options"] = options.to_dict()
         draw_apart(model, strategy)
@@ -127,11 +127,30 @@ def train(
         keeps = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
         run = Run(keeps, options, output, state, batches.num_batches, of_epoch, selection, processes)
         _fit(model, run, (batches.dataset, validation.dataset), options, verbose, say)
-    if processes.index:
-        return None
-    if not best.is_file():
-        raise ValueError(f"There was no validation yet. Give more than max_minutes={options.max_minutes}.")
-    return load_translator(best)
+        if processes.index:
+            return None
+        if not best.is_file():
+            raise ValueError(
+                f"There was no validation yet. Give more than max_minutes={options.max_minutes}."
+            )
+        return load_translator(best)
+
+
+@contextlib.contextmanager
+def _own_settings(options):
+    """The seed and the precision of a training, which do not outlive it.
+
+    Keras draws the seeds of all layers from Python's `random`. Its `set_random_seed` would also throw away
+    what TensorFlow has compiled and the tokenizers of other models.
+    """
+    state, policy = random.getstate(), keras.config.dtype_policy()
+    random.seed(options.seed)
+    keras.config.set_dtype_policy(options.precision)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        keras.config.set_dtype_policy(policy)
 
 
 def _has_checkpoint(output):
@@ -158,12 +177,16 @@ def _chosen(options: Options | None, resumed: Path | None, say) -> Options:
     return options
 
 
-def _validation(file, resumed: str | None) -> str:
-    """What tells the validation file from others, "" for none; it must be that of the resumed training."""
-    found = digest(blocks(file)).hex() if file is not None else ""
-    if resumed not in (None, found):
-        used = "another file: name it again" if resumed else "pairs of the training file: name no other"
-        raise ValueError(f"This training was validated on {used}. Received: validation_file={file}.")
+def _same_files(files: dict, resumed: dict) -> dict[str, str]:
+    """What tells the files from others, "" for none; they must be those of the training to resume."""
+    found = {name: digest(blocks(file)).hex() if file else "" for name, file in files.items()}
+    for name in resumed:
+        if resumed[name] != found[name]:
+            began = f"with other content in `{name}`. Name the same file"
+            began = began if resumed[name] else f"without `{name}`. Leave it out"
+            raise ValueError(
+                f"This training began {began}, or train in a new folder. Received: {name}={files[name]}."
+            )
     return found
 
 
