@@ -25,7 +25,8 @@ SOURCES = 5
 def check_file(path, model, decoding, source_length, names, exact) -> str:
     """Raises `RuntimeError` unless the file runs and, if `exact`, answers as the model does.
 
-    It compares the log-probability of each source's best answer, and the attention of equal answers.
+    `ValueError` says that the model itself has no finite answers. The check compares the log-probability
+    of each source's best answer, and the attention of equal answers.
 
     Returns:
         A line that says what was checked and how close the answers were.
@@ -92,7 +93,7 @@ def _requests(model, decoding, source_length, names):
             decoded.scores[0].size,
         )
         if not np.isfinite(decoded.scores.reshape(SOURCES, -1)[:, 0]).all():
-            raise RuntimeError(f"The model's own log-probabilities are not finite: {decoded.scores}.")
+            raise ValueError(f"The model's own log-probabilities are not finite: {decoded.scores}.")
         expected[name] = decoded.tokens, decoded.scores, decoded.attention
     expected |= dict.fromkeys(STEPS, expected["greedy_decode"])
     expected = {name: answers for name, answers in expected.items() if name in names}

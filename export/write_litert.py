@@ -93,7 +93,7 @@ def litert(
         FileExistsError: `path` exists, and `overwrite` is False or it is not a LiteRT file.
         ImportError: ai-edge-litert is not installed.
         RuntimeError: the file does not pass its check, or Keras does not run on TensorFlow.
-        TypeError, ValueError: an invalid argument.
+        TypeError, ValueError: an invalid argument, or a model whose answers are not finite.
 
     Example:
         keras_attention.export.litert(translator, "model.tflite", quantize="int8")

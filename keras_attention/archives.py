@@ -37,7 +37,7 @@ def check_sums(path) -> None:
         listed = read_sums(archive.read(SUMS).decode("utf-8"))
         digests = _digests(archive)
     if listed != digests:
-        changed = sorted(name for name, _ in listed.items() ^ digests.items())
+        changed = sorted({name for name, _ in listed.items() ^ digests.items()})
         raise ValueError(f"{', '.join(changed)} in it changed after {SUMS} was written")
 
 

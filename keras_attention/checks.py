@@ -23,9 +23,9 @@ def check_size(name: str, value: int, least: int = 1, most: int = LARGEST) -> in
     return int(value)
 
 
-def check_optional_size(name: str, value: int | None) -> int | None:
+def check_optional_size(name: str, value: int | None, least: int = 1, most: int = LARGEST) -> int | None:
     """`check_size` of an argument that may be None."""
-    return None if value is None else check_size(name, value)
+    return None if value is None else check_size(name, value, least, most)
 
 
 def check_rate(name: str, value: float) -> float:

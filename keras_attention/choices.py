@@ -19,5 +19,6 @@ RESCORE_WEIGHT = 0.5  # of the second run
 AVERAGES = ("probabilities", "log_probabilities")  # how an ensemble averages
 TARGETS = ("teacher", "nearest", "both")  # what a student learns from
 MAX_LAYERS = 100
+LONGEST = 2**16  # ids of a text
 SELECTIONS = ("token_accuracy", "exact_match", "wer", "bleu")  # figures that choose the best epoch
 TOO_LONG = ("cut", "refuse")  # what happens to a text over the limit

@@ -15,6 +15,7 @@ from keras_attention.arguments import (
 )
 from keras_attention.choices import AVERAGES, BACKENDS, BEAM_WIDTH, TARGETS
 from keras_attention.quiet import print_warnings
+from keras_attention.training.allocator import memory_reported
 from keras_attention.training.evaluate import BLEU_TOKENIZERS
 
 EXAMPLES = """
@@ -62,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise OSError("Standard output must be open.")
         import keras_attention.commands as commands  # late: --help does not need it
 
-        getattr(commands, options.command)(options)
+        with memory_reported():
+            getattr(commands, options.command)(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has stopped reading, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -38,12 +38,12 @@ AHEAD = 2  # chunks that wait for each process
 class Job(NamedTuple):
     """What is done with each line, the same in every process."""
 
-    run: str
+    run: str | Path
     strategy: Strategy
     batch_size: int = 64
     n_best: bool = False
     replace_unknown: bool = False
-    rescore: str | None = None  # another run, see `Rescored`
+    rescore: str | Path | None = None  # another run, see `Rescored`
     rescore_weight: float | None = None
 
     @property
@@ -149,7 +149,7 @@ def _description(job, source) -> dict:
                 stat = file.stat()
                 stamps[str(file.resolve())] = [stat.st_size, stat.st_mtime_ns]
     strategy = {type(job.strategy).__name__: job.strategy.get_config()}
-    return json.loads(json.dumps({**job._asdict(), "strategy": strategy, "files": stamps}))
+    return json.loads(json.dumps({**job._asdict(), "strategy": strategy, "files": stamps}, default=str))
 
 
 def _begun(journal, part, description) -> dict:
@@ -161,15 +161,16 @@ def _begun(journal, part, description) -> dict:
         return beginning
     try:
         state = json.loads(journal.read_text(encoding="utf-8"))
-        same, size = state["job"] == description, int(state["bytes"])
+        state["lines"], state["bytes"] = int(state["lines"]), int(state["bytes"])
+        same = state["job"] == description
     except (ValueError, TypeError, KeyError):
-        same, size = False, 0
+        same = False
     if not same:
         raise ValueError(
             f"{journal} belongs to another job: the model, the input or the options have changed. Remove "
             f"it and {part.name} to begin again."
         )
-    return state if part.stat().st_size >= size else beginning
+    return state if part.stat().st_size >= state["bytes"] else beginning
 
 
 def _answers(job, source, done, workers) -> Iterator[tuple[int, bytes, BadLines]]:

@@ -45,7 +45,8 @@ def rescored(translator, run, weight=None):
     check_not_exported(run)  # an export cannot score given texts
     from keras_attention.text.rescoring import Rescored
 
-    return Rescored(translator, load(run), weight if isinstance(weight, float) else RESCORE_WEIGHT)
+    single = RESCORE_WEIGHT if weight is None or isinstance(weight, list) else weight
+    return Rescored(translator, load(run), single)
 
 
 def is_litert(run) -> bool:

@@ -1,6 +1,5 @@
 """What the commands do that train: `train` and `distill`."""
 
-import contextlib
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from keras_attention.decoding.beam import Beam
 from keras_attention.loading import check_not_exported, columns_of, load
 from keras_attention.quiet import quick_start
 from keras_attention.text.pair_files import PAIR
-from keras_attention.training.allocator import is_out_of_memory, keep_freed_memory
+from keras_attention.training.allocator import keep_freed_memory, memory_reported
 from keras_attention.training.options import Options
 
 
@@ -23,6 +22,7 @@ def train(options):
     if options.coordinator is not None:
         raise ValueError("--seeds cannot be used with --coordinator. Run one command for each --seed.")
     seed = given.pop("seed", Options.seed)
+    Options(seed=seed + check_size("seeds", options.seeds, most=1000) - 1)  # fails now if one is too large
     seeds = range(seed, seed + check_size("seeds", options.seeds, most=1000))
     outputs = {seed: Path(options.output, f"seed-{seed}") for seed in seeds}
     begun = [output for output in outputs.values() if (output / "config.json").is_file()]
@@ -49,7 +49,7 @@ def _train(options, output, given, resume):
     with (
         joined(options.coordinator, options.processes, options.process) as processes,
         processes.folder(output, resume) as output,
-        _memory_reported(),
+        memory_reported(),
     ):
         options.quiet |= processes.index > 0
         if options.coordinator:
@@ -69,22 +69,6 @@ def _train(options, output, given, resume):
             devices=options.devices,
             processes=processes,
         )
-
-
-@contextlib.contextmanager
-def _memory_reported():
-    """Turns what a backend raises when memory or a disk is full into an error of one line."""
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        if "space left" in str(error):  # on the disk
-            raise OSError(str(error)) from None
-        raise ValueError(
-            "There is not enough memory for this training. Use fewer --units, a smaller --batch-size, or "
-            "smaller vocabularies."
-        ) from None
 
 
 def distill(options):
@@ -109,10 +93,7 @@ def distill(options):
         student = replace(student, columns=columns_of(options.teacher) or columns)
     goes_on, teacher = has_begun(output), Teacher(translator, strategy, options.targets)
     files = options.train_file, options.sources, options.validation
-    with _memory_reported():
-        student = write_pairs(
-            teacher, *files, output, student, options.resume, options.strict, _say(options)
-        )
+    student = write_pairs(teacher, *files, output, student, options.resume, options.strict, _say(options))
     if not goes_on:
         vars(options).update(vars(student))
     options.train_file, options.resume = output / PAIRS, goes_on

@@ -73,7 +73,7 @@ def test_the_command_writes_a_file(file, source, expected, tmp_path, capsys):
 def test_gzip_is_read_and_written(file, expected, tmp_path):
     source = tmp_path / "in.txt.gz"
     source.write_bytes(gzip.compress("\n".join(LINES).encode()))
-    translate_file(Job(str(file), Greedy(), 4), source, tmp_path / "out.txt.gz")
+    translate_file(Job(file, Greedy(), 4), source, tmp_path / "out.txt.gz")
     assert gzip.decompress((tmp_path / "out.txt.gz").read_bytes()) == expected
 
 
@@ -101,6 +101,11 @@ def test_a_killed_translation_goes_on_where_it_stopped(file, source, expected, t
         half_written.write(b"half")
     with pytest.raises(ValueError, match="belongs to another job"):
         translate_file(Job(str(file), Beam(2), 1), source, output)
+    begun = journal.read_text()
+    journal.write_text(begun.replace('"lines"', '"line"'))
+    with pytest.raises(ValueError, match="belongs to another job"):
+        translate_file(Job(str(file), Greedy(), 1), source, output)
+    journal.write_text(begun)
     done = []
     translate_file(Job(str(file), Greedy(), 1), source, output, progress=done.append)
     assert done[0] > 16  # a chunk of 16 lines was done before

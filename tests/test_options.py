@@ -91,6 +91,14 @@ def test_an_unknown_precision_is_refused():
         ({"input_feeding": "yes"}, "`input_feeding`"),
         ({"attend_first": None}, "`attend_first`"),
         ({"coverage": -1}, "`coverage` must be from 0"),
+        ({"seed": -1}, "`seed` must be an integer >= 0"),
+        ({"max_source_length": 10**5}, "at most 65536"),
+        ({"num_heads": 2, "normalizer": "monotonic"}, "weights of a single head"),
+        (
+            {"head": "hard", "normalizer": "local_p"},
+            "needs the normalizer softmax or sparsemax or entmax15",
+        ),
+        ({"head": "hard_monotonic", "normalizer": "sparsemax"}, "needs the normalizer softmax"),
         ({"right_to_left": True, "normalizer": "monotonic"}, "that may go back in the source"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_attention.archives import add_sums, check_sums, check_unpacked_size
 from keras_attention.checks import check_choice, check_size
-from keras_attention.choices import TOO_LONG
+from keras_attention.choices import LONGEST, TOO_LONG
 from keras_attention.decoding.sampling import Greedy
 from keras_attention.layers.configured import deserialized
 from keras_attention.models.generation import Generates
@@ -16,8 +16,6 @@ from keras_attention.text.inputs import as_texts, batch_of, batches_by_length, s
 from keras_attention.text.tokenizers import SentencePieceTokenizer
 from keras_attention.text.translations import TranslatesTexts
 from keras_attention.tokens import END_ID, pad
-
-LONGEST = 2**16  # ids of a text
 
 
 @keras.saving.register_keras_serializable("keras_attention")

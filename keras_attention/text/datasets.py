@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keras_attention.checks import check_size
+from keras_attention.checks import check_optional_size, check_size
 from keras_attention.text.batches import Batches, Order, as_dataset
 from keras_attention.text.pair_files import BadLines, Pair, chunks
 from keras_attention.tokens import END_ID, pad, shift_right
@@ -100,7 +100,8 @@ class SequencePairs:
         batch_size, devices = check_size("batch_size", batch_size), check_size("devices", devices)
         lengths = self.lengths()
         order = Order(lengths, batch_size, seed)
-        parts = -(-len(order) // (max_batches or max(len(order), 1)))
+        most = check_optional_size("max_batches", max_batches) or max(len(order), 1)
+        parts = -(-len(order) // most)
         num_batches = -(-len(order) // max(parts, 1))
         real = sum(int(side.sum()) for side in lengths)
         padded = sum(len(rows) * int(side[rows].max()) for rows in order.groups for side in lengths)

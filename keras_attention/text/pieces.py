@@ -85,7 +85,7 @@ class SentencePieces:
         return [0 if id_ == UNKNOWN_ID else id_ for id_ in ids]
 
     def surfaces(self, text: bytes) -> list[str]:
-        """The pieces of a text as they are written in it, unknown ones included, without the end."""
+        """The pieces of a text as the tokenizer reads them, unknown ones included, without the end."""
         pieces = self.processor.encode(text.decode("utf-8", errors="replace"), out_type=str)
         return [self.composed(piece) for piece in pieces]
 

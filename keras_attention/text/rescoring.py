@@ -2,6 +2,7 @@
 
 import copy
 
+import keras
 import numpy as np
 
 from keras_attention.checks import check_between
@@ -83,6 +84,7 @@ class Rescored(TranslatesTexts):
         """All hypotheses of each text, and their log-probabilities (K,) by the scorer."""
         every = copy.copy(beam)
         every.n_best = beam.width
+        self.translator.check_strategy(every)  # an export may hold a beam that returns fewer
         found = self.translator._hypotheses(
             texts, every, max_length, batch_size, prefixes, replace_unknown, features
         )
@@ -108,7 +110,8 @@ def _ordered(candidates, beam, weight):
         if beam.length_penalty or beam.coverage_penalty:
             lengths = np.array([len(pieces) for *_, pieces in hypotheses])
             coverage = np.array([attention.sum(axis=0) for _, _, attention, *_ in hypotheses])
-            values = np.array(beam.value(log_probs.astype("float32"), lengths, coverage, np.array(True)))
+            values = beam.value(log_probs.astype("float32"), lengths, coverage, np.array(True))
+            values = keras.ops.convert_to_numpy(values)
         order = np.argsort(-values, kind="stable")[: beam.n_best]
         answers.append([(hypotheses[k][0], log_probs[k], *hypotheses[k][2:]) for k in order])
     return answers

@@ -1,5 +1,6 @@
 """How this process takes memory from the operating system, and what says that there is none left."""
 
+import contextlib
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # from glibc's malloc.h
@@ -10,6 +11,22 @@ def is_out_of_memory(error: Exception) -> bool:
     names = ("ResourceExhaustedError", "OutOfMemoryError")  # of TensorFlow and of PyTorch
     is_one = isinstance(error, MemoryError) or type(error).__name__ in names
     return is_one or "RESOURCE_EXHAUSTED" in str(error)  # of JAX
+
+
+@contextlib.contextmanager
+def memory_reported():
+    """Turns what a backend raises when memory or a disk is full into an error of one line."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        if "space left" in str(error):  # on the disk
+            raise OSError(str(error)) from None
+        raise ValueError(
+            "There is not enough memory. Use a smaller --batch-size, a narrower --beam, fewer --units, or "
+            "smaller vocabularies."
+        ) from None
 
 
 def keep_freed_memory() -> None:

@@ -58,6 +58,8 @@ class Muon(Adam):
             )
         self.momentum = check_rate("momentum", momentum)
         self.refresh_every = check_size("refresh_every", refresh_every)
+        if isinstance(exclude_layers, str):
+            raise TypeError(f"`exclude_layers` must be a list of texts. Received: {exclude_layers!r}.")
         self.exclude_layers = tuple(exclude_layers)
 
     def build(self, variables):

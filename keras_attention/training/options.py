@@ -4,11 +4,19 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from keras_attention.checks import check_between, check_choice, check_flag, check_rate, check_size
+from keras_attention.checks import (
+    check_between,
+    check_choice,
+    check_flag,
+    check_optional_size,
+    check_rate,
+    check_size,
+)
 from keras_attention.choices import (
     CELLS,
     HEADS,
     KINDS,
+    LONGEST,
     MAX_LAYERS,
     NORMALIZERS,
     SCORES,
@@ -17,12 +25,14 @@ from keras_attention.choices import (
 )
 from keras_attention.text.pair_files import PAIR, check_columns
 
+SUM_TO_ONE = ("softmax", "sparsemax", "entmax15")
 WITH_FEATURES = {  # the others depend on positions in the memory, on its depth, or on ids
-    "normalizer": ("softmax", "sparsemax", "entmax15"),
+    "normalizer": SUM_TO_ONE,
     "score": ("general", "additive", "concat", "coverage"),
     "head": ("dense", "tied", "hard"),
     "num_heads": (1,),
 }
+OF_HEAD = {"hard": SUM_TO_ONE, "hard_monotonic": ("softmax",)}  # the normalizers that a head takes
 FORWARD = {  # what moves only forward in the source
     "normalizer": ("local_m", "monotonic", "chunkwise"),
     "head": ("hard_monotonic",),
@@ -100,12 +110,14 @@ class Options:
                         f"With features `{name}` must be one of {', '.join(map(str, choices))}. "
                         f"Received: {name}={getattr(self, name)}."
                     )
-        for name in ("units", "embedding_dim", "num_heads", "batch_size", "epochs", "patience"):
-            if getattr(self, name) is not None:
-                check_size(name, getattr(self, name))
+        for name in ("units", "embedding_dim", "num_heads"):
+            check_size(name, getattr(self, name))
+        for name in ("batch_size", "epochs", "patience"):
+            check_optional_size(name, getattr(self, name))
         rates = "dropout", "label_smoothing", "validation_split", "scheduled_sampling", "word_dropout"
         for name in rates:
             check_rate(name, getattr(self, name))
+        check_size("seed", self.seed, 0, 2**32 - 1)
         for name in ("attend_first", "attend_between", "right_to_left"):
             check_flag(name, getattr(self, name))
         if self.input_feeding is not None:
@@ -113,6 +125,16 @@ class Options:
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
         check_between("coverage", self.coverage, 0, 100)
+        if self.normalizer not in OF_HEAD.get(self.head, NORMALIZERS):
+            raise ValueError(
+                f"The head {self.head!r} needs the normalizer {' or '.join(OF_HEAD[self.head])}. "
+                f"Received: normalizer={self.normalizer!r}."
+            )
+        if self.num_heads > 1 and self.normalizer in FORWARD["normalizer"]:
+            raise ValueError(
+                f"The normalizer {self.normalizer!r} continues from the weights of a single head. "
+                f"Received: num_heads={self.num_heads}."
+            )
         if self.head == "tied" and self.embedding_dim != self.units:
             raise ValueError(
                 "The head 'tied' needs `embedding_dim` = `units`. "
@@ -132,9 +154,8 @@ class Options:
                 f"Received: units={self.units}, num_heads={self.num_heads}."
             )
         for side in ("source", "target"):
-            for name, least in ((f"{side}_vocabulary_size", 4), (f"max_{side}_length", 1)):
-                if getattr(self, name) is not None:
-                    check_size(name, getattr(self, name), least)
+            check_optional_size(f"{side}_vocabulary_size", getattr(self, f"{side}_vocabulary_size"), 4)
+            check_optional_size(f"max_{side}_length", getattr(self, f"max_{side}_length"), most=LONGEST)
         check_size("layers", self.layers, most=MAX_LAYERS)
         if self.learning_rate is not None:
             check_between("learning_rate", self.learning_rate, 1e-9, 10)
