@@ -51,6 +51,7 @@ class Yoyodyne(Peer):
                 "gradient_clip_val": 3,
                 "val_check_interval": 0.5,
                 "enable_progress_bar": False,
+                "default_root_dir": str(folder),
             },
             "model": {
                 "class_path": "yoyodyne.models.SoftAttentionLSTMModel",
