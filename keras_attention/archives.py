@@ -1,4 +1,4 @@
-"""Checks zip archives before anything in them is used: their unpacked size, and their checksums."""
+"""Zip archives: their unpacked size and their checksums, which are checked before anything else is read."""
 
 import zipfile
 from pathlib import Path
@@ -36,6 +36,8 @@ def check_sums(path) -> None:
             return
         listed = read_sums(archive.read(SUMS).decode("utf-8"))
         digests = _digests(archive)
+    if not listed:
+        raise ValueError(f"{SUMS} in it is not a list of checksums")
     if listed != digests:
         changed = sorted({name for name, _ in listed.items() ^ digests.items()})
         raise ValueError(f"{', '.join(changed)} in it changed after {SUMS} was written")

@@ -22,8 +22,8 @@ def train(options):
     if options.coordinator is not None:
         raise ValueError("--seeds cannot be used with --coordinator. Run one command for each --seed.")
     seed = given.pop("seed", Options.seed)
-    Options(seed=seed + check_size("seeds", options.seeds, most=1000) - 1)  # fails now if one is too large
     seeds = range(seed, seed + check_size("seeds", options.seeds, most=1000))
+    Options(seed=seeds[-1])  # fails now if it is too large
     outputs = {seed: Path(options.output, f"seed-{seed}") for seed in seeds}
     begun = [output for output in outputs.values() if (output / "config.json").is_file()]
     if begun and not options.resume:
@@ -73,7 +73,7 @@ def _train(options, output, given, resume):
 
 def distill(options):
     if options.seeds is not None:
-        check_size("seeds", options.seeds, most=1000)
+        Options(seed=_given(options).get("seed", 0) + check_size("seeds", options.seeds, most=1000) - 1)
     check_not_exported(options.teacher)
     output, given = Path(options.output), _given(options)
     strategy = Beam(options.beam, options.length_penalty, options.coverage_penalty)

@@ -474,6 +474,7 @@ def test_a_keras_model_that_is_not_an_encoder_is_refused(first, error, reason):
         (layers.ZeroPadding1D(2), ValueError, "padding='same'"),
         (layers.GRU(4, return_sequences=True), ValueError, "must not contain recurrent layers"),
         ("conv", TypeError, "list of Keras layers"),
+        (keras.Sequential([layers.Dense(FEATURES)]), TypeError, "not of models"),
     ],
 )
 def test_a_front_end_whose_padding_would_matter_is_refused(layer, error, reason):
@@ -486,7 +487,12 @@ def test_the_means_of_a_batch_normalization_do_not_count_padding():
     memories = []
     for more in (0, 5):
         keras.utils.set_random_seed(1)
-        encoder = ka.VectorEncoder(FEATURES, 8, front_end=[layers.BatchNormalization()])
+        front = [
+            layers.Reshape((-1, FEATURES, 1)),
+            layers.BatchNormalization(),
+            layers.Reshape((-1, FEATURES)),
+        ]
+        encoder = ka.VectorEncoder(FEATURES, 8, front_end=[*front, layers.BatchNormalization()])
         padded = np.pad(vectors, ((0, 0), (0, more), (0, 0)), constant_values=9)
         source = {"source": padded, "source_lengths": np.array([4, 2, 3])}
         memories.append(encoder(source, training=True)[0][:, :4])

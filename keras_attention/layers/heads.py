@@ -184,7 +184,7 @@ class PointerHead(DenseHead):
 
     def _copies(self, tokens):
         """(B, S) source ids -> (B, S, V): 1 at the target id of each, zeros if it cannot be copied."""
-        tokens = ops.cast(tokens, "int32")  # -1 is no number of uint8
+        tokens = ops.cast(tokens, "int32")  # uint8 cannot hold -1
         if self.copy_ids is not None:
             tokens = ops.take(ops.convert_to_tensor(self.copy_ids, dtype="int32"), tokens, axis=0)
         ids = ops.where(tokens > UNKNOWN_ID, tokens, -1)

@@ -128,7 +128,7 @@ class VectorEncoder(Configured, keras.layers.Layer):
         below = _without_padding(ops.cast(source["source"], self.compute_dtype), lengths)
         for layer in self.front_end:
             averages = isinstance(layer, keras.layers.BatchNormalization)  # over the steps, in training
-            given = {"mask": lengths_mask(lengths, below)} if averages else {}
+            given = {"mask": _mask_of_depths(lengths, below)} if averages else {}
             below = layer(_in_whole(below, _stride(layer)), **given)
             lengths = _divided(lengths, _stride(layer))
             below = _without_padding(below, lengths)
@@ -157,12 +157,22 @@ class VectorEncoder(Configured, keras.layers.Layer):
         return (batch, steps, self.units), (batch, self.units)
 
 
+def _mask_of_depths(lengths, sequence):
+    """(B,) lengths of a (B, S, ..., D) sequence -> its mask (B, S, ...)."""
+    mask = lengths_mask(lengths, sequence)
+    for _ in sequence.shape[3:]:
+        mask = ops.expand_dims(mask, -1)
+    return ops.broadcast_to(mask, ops.shape(sequence)[:-1])
+
+
 def _as_layers(front_end):
     if isinstance(front_end, keras.Layer):
         front_end = [front_end]
     for layer in front_end:
-        if not isinstance(layer, keras.Layer):
-            raise TypeError(f"`front_end` must be a list of Keras layers. Received: {layer!r}.")
+        if not isinstance(layer, keras.Layer) or isinstance(layer, keras.Model):
+            raise TypeError(
+                f"`front_end` must be a list of Keras layers, not of models. Received: {layer!r}."
+            )
         yield layer
 
 

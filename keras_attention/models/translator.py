@@ -2,6 +2,7 @@
 
 import functools
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -148,10 +149,11 @@ class Translator(TranslatesTexts, keras.Model):
         source = self.source_tokenizer.tokenize_within(texts["text"], *limits)
         return {"source": source, "features": self.features_tokenizer.tokenize(texts["features"])}
 
-    def save(self, filepath, overwrite=True, **options):
+    def save(self, filepath, overwrite=True, zipped=None, **options):
         """Saves as Keras does, and adds checksums to a `.keras` file, which `load_translator` checks."""
-        super().save(filepath, overwrite, **options)
-        if zipfile.is_zipfile(filepath):
+        before = _written_at(filepath)
+        super().save(filepath, overwrite, zipped, **options)
+        if _written_at(filepath) != before and zipfile.is_zipfile(filepath):  # Keras may ask first
             add_sums(filepath)
 
     def export(self, filepath, format="tf_saved_model", verbose=None, **options):
@@ -182,6 +184,11 @@ class Translator(TranslatesTexts, keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**deserialized(config, custom_objects))
+
+
+def _written_at(path) -> int | None:
+    path = Path(path)
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _check_vocabularies(seq2seq, tokenizers: dict) -> None:

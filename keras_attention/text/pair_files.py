@@ -150,8 +150,8 @@ def read_references(
     """Reads the pairs of a file as `read_pairs` does: `(source, features, references)` for each source.
 
     The targets of lines with equal sources and features are alternative references of one source, unless
-    `each_line` is True. In a target, runs of U+0020 become one, and those at its ends are removed, as
-    SentencePiece does it; other spaces, such as the no-break space, stay.
+    `each_line` is True. In a target, several spaces (U+0020) become one, and spaces at its ends are
+    removed, as in SentencePiece; others, such as no-break spaces, stay.
     `keep` tells which pairs to read.
     """
     references: dict[tuple, list[str]] = {}

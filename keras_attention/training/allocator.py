@@ -24,8 +24,8 @@ def memory_reported():
         if "space left" in str(error):  # on the disk
             raise OSError(str(error)) from None
         raise ValueError(
-            "There is not enough memory. Use a smaller --batch-size, a narrower --beam, fewer --units, or "
-            "smaller vocabularies."
+            "There is not enough memory. Take a smaller batch, a narrower beam, fewer units, or smaller "
+            "vocabularies."
         ) from None
 
 

@@ -85,13 +85,12 @@ def train(
     options = _chosen(options, output if resume else None, say)
     files = {"train_file": train_file, "validation_file": validation_file}
     processes.check_same(**{name: file and Path(file) for name, file in files.items()}, options=options)
-    with contextlib.ExitStack() as stack:
+    with _own_settings(options), contextlib.ExitStack() as stack:
         stack.enter_context(one_training(output))
         _check_is_new(output, resume)  # again, within the lock
         if not resume:
             stack.enter_context(announced(output, options))
         stack.enter_context(processes.scope())
-        stack.enter_context(_own_settings(options))
         is_training = splitter(options, validation_file)
         with scope_of(strategy):
             if goes_on:
@@ -127,6 +126,7 @@ def train(
         keeps = translator.with_seq2seq(Seq2Seq.from_config(model.get_config()))
         run = Run(keeps, options, output, state, batches.num_batches, of_epoch, selection, processes)
         _fit(model, run, (batches.dataset, validation.dataset), options, verbose, say)
+        stack.close()  # ends the distribution: the other processes do not load the model
         if processes.index:
             return None
         if not best.is_file():
@@ -144,9 +144,9 @@ def _own_settings(options):
     what TensorFlow has compiled and the tokenizers of other models.
     """
     state, policy = random.getstate(), keras.config.dtype_policy()
-    random.seed(options.seed)
-    keras.config.set_dtype_policy(options.precision)
     try:
+        random.seed(options.seed)
+        keras.config.set_dtype_policy(options.precision)
         yield
     finally:
         random.setstate(state)
