@@ -156,8 +156,8 @@ def speed(options) -> None:
     import numpy as np
 
     import keras_attention as ka
+    from keras_attention.training.compiling import compile_model
     from keras_attention.training.new_translator import new_model
-    from keras_attention.training.train import compile_model
 
     random = np.random.default_rng(0)
     source, target = (random.integers(3, size, (BATCH, 8)) for size in (30, 42))

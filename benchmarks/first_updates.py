@@ -15,10 +15,10 @@ import keras
 import keras_attention as ka
 from keras_attention.text.datasets import tokenize_pairs
 from keras_attention.text.pair_files import read_pairs
+from keras_attention.training.compiling import compile_model
 from keras_attention.training.new_translator import NORMALIZATIONS, suitable_tokenizer
 from keras_attention.training.options import Options
 from keras_attention.training.run import scheduled_rate
-from keras_attention.training.train import compile_model
 
 LAST = 40
 SMALL = keras.initializers.RandomUniform(-0.1, 0.1)

@@ -23,8 +23,8 @@ from torch import nn
 
 import keras_attention as ka
 from keras_attention.text.batches import Order
+from keras_attention.training.compiling import compile_model
 from keras_attention.training.options import Options
-from keras_attention.training.train import compile_model
 
 EMBEDDING = 128
 PASSES = 3  # that are timed; the fastest counts

@@ -14,8 +14,8 @@ import keras_attention as ka
 from keras_attention.layers.embedding import Embedding
 from keras_attention.tokens import END_ID, PADDING_ID, pad
 from keras_attention.training.allocator import keep_freed_memory
+from keras_attention.training.compiling import STEPS_PER_EXECUTION, compile_model
 from keras_attention.training.options import Options
-from keras_attention.training.train import STEPS_PER_EXECUTION, compile_model
 
 
 class Ours:

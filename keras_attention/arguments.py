@@ -87,7 +87,7 @@ def add_training(train):
                        help="divide each batch among the first N GPUs, or N logical CPUs if there is no "
                        "GPU (one device); may change when a training is resumed")  # fmt: skip
     train.add_argument("--resume", action="store_true",
-                       help="resume from the last checkpoint in RUN, with the same --validation; of the "
+                       help="resume from the last checkpoint in RUN, with the same files of pairs; of the "
                        "options above only --epochs, --max-minutes, --patience, --learning-rate and "
                        "--devices may change")  # fmt: skip
     train.add_argument("--strict", action="store_true", help="stop at the first bad line")

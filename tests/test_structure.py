@@ -109,6 +109,7 @@ ORDER = [
     "training.allocator",
     "training.precision",
     "training.new_translator",
+    "training.compiling",
     "training.train",
     "training.teacher",
     "training.distilled_pairs",

@@ -12,13 +12,11 @@ import keras
 from keras_attention.files import blocks, digest, write_atomically
 from keras_attention.models.seq2seq import Seq2Seq
 from keras_attention.models.translator import Translator, load_translator
-from keras_attention.training.attention_losses import CoverageLoss
-from keras_attention.training.devices import draw_apart, is_distributed, scope_of, strategy_for
+from keras_attention.training.compiling import compile_model
+from keras_attention.training.devices import draw_apart, scope_of, strategy_for
 from keras_attention.training.folder import announced, one_training
 from keras_attention.training.logs import logs_in
-from keras_attention.training.muon import Muon
 from keras_attention.training.new_translator import new_translator
-from keras_attention.training.objectives import ExactMatch, Perplexity, TokenAccuracy, TokenCrossentropy
 from keras_attention.training.options import AUTO, PART, Options
 from keras_attention.training.precision import suitable_precision
 from keras_attention.training.processes import Processes
@@ -26,7 +24,6 @@ from keras_attention.training.run import Run, load_checkpoint, new_state
 from keras_attention.training.selection import check_available, selection_of
 from keras_attention.training.split_pairs import read_split, splitter
 
-STEPS_PER_EXECUTION = 8
 CHECKPOINT = "checkpoint.npz"
 
 
@@ -69,7 +66,7 @@ def train(
         FileExistsError: `output` holds a training and `resume` is False, or one is running there.
         FileNotFoundError: `resume` is True and `output` holds no training to resume.
         OSError, ValueError: a file that cannot be read, no pairs in it, options out of range, or a
-            `config.json` or a validation file that differs from that of the training to resume.
+            `config.json` or a file of pairs that differs from that of the training to resume.
     """
     processes = processes or Processes()
     started = time.monotonic()
@@ -141,7 +138,7 @@ def _own_settings(options):
     """The seed and the precision of a training, which do not outlive it.
 
     Keras draws the seeds of all layers from Python's `random`. Its `set_random_seed` would also throw away
-    what TensorFlow has compiled and the tokenizers of other models.
+    what TensorFlow has compiled and the tokenizers of other models. All threads share these settings.
     """
     state, policy = random.getstate(), keras.config.dtype_policy()
     try:
@@ -178,7 +175,7 @@ def _chosen(options: Options | None, resumed: Path | None, say) -> Options:
 
 
 def _same_files(files: dict, resumed: dict) -> dict[str, str]:
-    """What tells the files from others, "" for none; they must be those of the training to resume."""
+    """Digests of the files, "" for none; they must be those of the training to resume."""
     found = {name: digest(blocks(file)).hex() if file else "" for name, file in files.items()}
     for name in resumed:
         if resumed[name] != found[name]:
@@ -193,25 +190,6 @@ def _same_files(files: dict, resumed: dict) -> dict[str, str]:
 def _check_is_new(output, resume):
     if not resume and any((output / name).exists() for name in (CHECKPOINT, "translator.keras")):
         raise FileExistsError(f"There is a training in {output}. Take another folder, or `resume` it.")
-
-
-def compile_model(model: keras.Model, options: Options, num_batches: int) -> None:
-    """Compiles a model for a training of `num_batches` batches an epoch, in the scope of its strategy."""
-    # Keras leaves the graph once in so many batches: at least 20 times an epoch, twice in the warm-up.
-    steps = max(1, min(STEPS_PER_EXECUTION, num_batches // 20, num_batches * options.epochs // 100))
-    loss = TokenCrossentropy(options.label_smoothing)
-    metrics = [TokenAccuracy(), ExactMatch(), Perplexity()]
-    weights = None
-    if options.coverage:
-        loss, metrics = {"logits": loss, "attention": CoverageLoss()}, {"logits": metrics}
-        weights = {"logits": 1.0, "attention": options.coverage}
-    model.compile(
-        Muon(options.learning_rate, global_clipnorm=1.0),
-        loss,
-        weights,
-        metrics,
-        steps_per_execution=1 if is_distributed() else steps,  # Keras (3.15) fails with more, keras#19246
-    )
 
 
 def _batches(pairs, options, start_id, state, strategy):
