@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keras_attention.checksums import digest_of, read_sums, written_sums
+from keras_attention.files import blocks
 
 SUMS = "assets.extra/SHA256SUMS"
 
@@ -10,7 +11,7 @@ SUMS = "assets.extra/SHA256SUMS"
 def write_sums(folder: Path) -> None:
     """Writes the SHA-256 of every file in a folder."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    digests = {file.relative_to(folder).as_posix(): _digest(file) for file in files}
+    digests = {file.relative_to(folder).as_posix(): digest_of(blocks(file)) for file in files}
     (folder / SUMS).write_text(written_sums(digests), encoding="utf-8")
 
 
@@ -28,10 +29,5 @@ def check_sums(folder) -> None:
     if not sums:
         raise ValueError(f"{folder} is damaged: {SUMS} is not a list of checksums.")
     for name, digest in sums.items():
-        if not (folder / name).is_file() or _digest(folder / name) != digest:
+        if not (folder / name).is_file() or digest_of(blocks(folder / name)) != digest:
             raise ValueError(f"{folder} is damaged: {name} has changed since it was written.")
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return digest_of(content)

@@ -23,10 +23,9 @@ def check_unpacked_size(path) -> None:
 
 
 def add_sums(path) -> None:
-    """Adds the list of its members' checksums to an archive, unless it has one."""
+    """Adds the list of its members' checksums to an archive."""
     with zipfile.ZipFile(path, "a") as archive:
-        if SUMS not in archive.namelist():
-            archive.writestr(SUMS, written_sums(_digests(archive)))
+        archive.writestr(SUMS, written_sums(_digests(archive)))
 
 
 def check_sums(path) -> None:
@@ -48,5 +47,5 @@ def _digests(archive):
     for name in archive.namelist():
         if name != SUMS:
             with archive.open(name) as member:
-                digests[name] = digest_of(member)
+                digests[name] = digest_of(iter(lambda member=member: member.read(2**20), b""))
     return digests

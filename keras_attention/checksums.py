@@ -2,15 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
-from typing import IO
+from collections.abc import Iterable, Mapping
 
 
-def digest_of(file: IO[bytes]) -> str:
-    """The SHA-256 of what is left to read of a file, in hexadecimal digits."""
+def digest_of(parts: Iterable[bytes]) -> str:
+    """The SHA-256 of a content in parts, in hexadecimal digits."""
     digest = hashlib.sha256()
-    while chunk := file.read(2**20):
-        digest.update(chunk)
+    for part in parts:
+        digest.update(part)
     return digest.hexdigest()
 
 

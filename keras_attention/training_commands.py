@@ -49,7 +49,7 @@ def _train(options, output, given, resume):
     with (
         joined(options.coordinator, options.processes, options.process) as processes,
         processes.folder(output, resume) as output,
-        memory_reported(),
+        memory_reported(),  # here too: the two above judge an error by its kind and text
     ):
         options.quiet |= processes.index > 0
         if options.coordinator:
